@@ -1,0 +1,14 @@
+"""Every minute, or for one job at its time: find what was forgotten and put it back on its way."""
+
+import functions_framework.aio as functions_framework
+
+from promptforge import edge
+from promptforge.app import current
+from promptforge.domain.messages import SweepMessage
+from promptforge.service.sweep import sweep
+
+
+@functions_framework.cloud_event
+@edge.event(edge.message(SweepMessage))
+async def sweeper(message: SweepMessage) -> None:
+    await sweep(current(), message.job_id)

@@ -1,0 +1,5 @@
+"""`python -m promptforge` is the `promptforge` command."""
+
+from promptforge.cli import main
+
+main()

@@ -1,0 +1,42 @@
+"""Answers with the prompt itself. Needs no key; for demos and tests, with faults to order."""
+
+import asyncio
+import hashlib
+import random
+
+from promptforge.domain.retry import FailureKind
+from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.settings import Settings
+
+
+class Echo:
+    """The same prompt always gets the same answer, or the same failure; a throttle passes when asked again."""
+
+    def __init__(self, settings: Settings, rng: random.Random) -> None:
+        self._settings = settings
+        self._rng = rng
+
+    async def ask(self, question: Question, timeout_seconds: float) -> Answer | Failure:
+        if self._settings.echo_latency_seconds:
+            await asyncio.sleep(min(self._settings.echo_latency_seconds, timeout_seconds))
+            if self._settings.echo_latency_seconds > timeout_seconds:
+                return Failure(FailureKind.UNKNOWN, "provider_timeout", "The provider did not answer in time.")
+        if self._rng.random() < self._settings.echo_throttle_rate:
+            return Failure(FailureKind.THROTTLED, "throttled", "The provider asked to wait.")
+        if _share(question.prompt) < self._settings.echo_failure_rate:
+            return Failure(FailureKind.UNKNOWN, "provider_error", "The echo provider was told to fail this prompt.")
+        words = len(question.prompt.split())
+        return Answer(question.prompt, question.model, input_tokens=words, output_tokens=words)
+
+    async def close(self) -> None:
+        return None
+
+
+def build(settings: Settings, rng: random.Random) -> Echo:
+    """The provider."""
+    return Echo(settings, rng)
+
+
+def _share(prompt: str) -> float:
+    """A number in [0, 1) that depends on the prompt alone."""
+    return int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:6]) / 2**48

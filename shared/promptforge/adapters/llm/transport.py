@@ -1,0 +1,94 @@
+"""One HTTP call to a provider: kept-alive connections, a total deadline, no redirects, a cap on the answer, no retry."""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from promptforge.domain.retry import FailureKind
+from promptforge.ports.provider import Failure
+
+CONNECT_SECONDS = 10.0
+KEEPALIVE_SECONDS = 60.0
+
+TIMEOUT = Failure(FailureKind.UNKNOWN, "provider_timeout", "The provider did not answer in time.")
+CONNECT = Failure(FailureKind.NOT_SENT, "provider_unreachable", "The provider could not be reached.")
+RESET = Failure(FailureKind.UNKNOWN, "provider_connection_lost", "The connection broke before the answer was whole.")
+TOO_LARGE = Failure(FailureKind.UNKNOWN, "provider_answer_too_large", "The provider's answer was over the limit.")
+BAD_RESPONSE = Failure(FailureKind.UNKNOWN, "provider_bad_response", "The provider's answer made no sense.")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """A whole answer. `body` is the parsed JSON, or None if it is not JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+class Transport:
+    """One session for one provider's address, made at the first call because it belongs to the running loop."""
+
+    def __init__(self, base_url: str, headers: Mapping[str, str], connections: int, max_answer_bytes: int) -> None:
+        self._base_url = base_url
+        self._headers = {"Content-Type": "application/json", **headers}
+        self._connections = connections
+        self._max_answer_bytes = max_answer_bytes
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, path: str, body: object, timeout_seconds: float) -> HttpReply | Failure:
+        """POST JSON once. Every fault of the way comes back as a Failure; the statuses are the caller's to read."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._post(path, orjson.dumps(body))
+        except TimeoutError:
+            return TIMEOUT
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, socket.gaierror):
+            return CONNECT
+        except (aiohttp.ClientError, OSError):
+            return RESET
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session:
+            await self._session.close()
+
+    async def _post(self, path: str, body: bytes) -> HttpReply | Failure:
+        url = self._base_url + path
+        async with self._open().post(url, data=body, allow_redirects=False) as response:
+            content = await self._read(response)
+            if content is None:
+                return TOO_LARGE
+            return HttpReply(response.status, response.headers, _json(content))
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
+        blocks, size = [], 0
+        async for block in response.content.iter_any():
+            size += len(block)
+            if size > self._max_answer_bytes:
+                response.close()
+                return None
+            blocks.append(block)
+        return b"".join(blocks)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_SECONDS),
+                timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT_SECONDS),
+                headers=self._headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        return None

@@ -1,0 +1,72 @@
+"""One SQLite file in WAL mode, shared by the engine and its worker processes."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+from promptforge.errors import Unavailable
+
+T = TypeVar("T")
+BUSY_SECONDS = 20.0
+
+
+class Database:
+    """Runs short pieces of SQL work off the event loop, each in a transaction of its own.
+
+    `synchronous=FULL` makes an answered commit survive a power cut as well as a killed process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        for pragma in ("journal_mode=wal", "synchronous=full", "temp_store=memory"):
+            self._connection.execute(f"pragma {pragma}")
+        schema = resources.files(__package__).joinpath("schema.sql").read_text()
+        self._connection.executescript(f"begin immediate; {schema} commit;")
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` and give back its value; it must not write."""
+        return await asyncio.to_thread(self._run, "begin", work)
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` alone among all writers and commit, or roll back if it raises. Raises Unavailable if the
+        file cannot be had for BUSY_SECONDS or cannot be written."""
+        return await asyncio.to_thread(self._run, "begin immediate", work)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def _run(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        with self._lock, _translated():
+            self._connection.execute(begin)
+            try:
+                value = work(self._connection)
+                self._connection.execute("commit")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("rollback")
+                raise
+            return value
+
+
+def next_number(connection: sqlite3.Connection) -> int:
+    """A number that was never given before, for versions and generations."""
+    row = connection.execute("update counter set value = value + 1 returning value").fetchone()
+    return int(row[0])
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as exc:
+        raise Unavailable(f"the local database did not take the work: {exc.sqlite_errorname}") from exc

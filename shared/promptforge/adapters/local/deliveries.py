@@ -1,0 +1,118 @@
+"""What is still owed to the functions: one durable table behind topics, tasks and storage events.
+
+A delivery is claimed for as long as its receiver may take, then either done or put back with a growing wait;
+after MAX_ATTEMPTS it is dead: kept, and no longer tried.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from promptforge.adapters.local.database import Database
+from promptforge.ports.clock import Clock
+
+MAX_ATTEMPTS = 10
+MIN_BACKOFF_SECONDS = 0.2
+MAX_BACKOFF_SECONDS = 60.0
+NAME_TAKEN_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery that its claimer must end. `source` is `topic:…`, `queue:…` or `bucket:…`."""
+
+    id: int
+    source: str
+    body: bytes
+    attempts: int
+
+
+def owe(connection: sqlite3.Connection, source: str, bodies: Iterable[bytes], not_before: float = 0.0) -> None:
+    """Add deliveries, within the caller's transaction."""
+    sql = "insert into deliveries (source, body, not_before) values (?, ?, ?)"
+    connection.executemany(sql, [(source, body, not_before) for body in bodies])
+
+
+class SqliteDeliveries:
+    """The consumer's side of the table."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def claim(self, source: str, limit: int, ack_seconds: float) -> list[Delivery]:
+        """Up to `limit` due deliveries, oldest first; each comes again after `ack_seconds` unless it is ended."""
+        now = self._clock.now()
+
+        def work(connection: sqlite3.Connection) -> list[Delivery]:
+            sql = (
+                "update deliveries set attempts = attempts + 1, not_before = ? where id in (select id from deliveries"
+                " where source = ? and dead = 0 and not_before <= ? order by not_before, id limit ?)"
+                " returning id, source, body, attempts"
+            )
+            rows = connection.execute(sql, (now + ack_seconds, source, now, limit)).fetchall()
+            return [Delivery(*row) for row in sorted(rows)]
+
+        return await self._database.write(work)
+
+    async def due(self, sources: Sequence[str]) -> list[str]:
+        """Which of the sources have something to claim; cheaper than claiming from each."""
+        marks = ", ".join("?" * len(sources))
+        sql = f"select distinct source from deliveries where source in ({marks}) and dead = 0 and not_before <= ?"  # noqa: S608
+        values = [*sources, self._clock.now()]
+        rows = await self._database.read(lambda connection: connection.execute(sql, values).fetchall())
+        return [row[0] for row in rows]
+
+    async def ack(self, delivery: Delivery) -> None:
+        """Done: never again."""
+        sql = "delete from deliveries where id = ?"
+        await self._database.write(lambda connection: connection.execute(sql, (delivery.id,)))
+
+    async def nack(self, delivery: Delivery) -> bool:
+        """Not done: again after a while. True if that was the last try and the delivery is now dead."""
+        wait = min(MIN_BACKOFF_SECONDS * 2 ** (delivery.attempts - 1), MAX_BACKOFF_SECONDS)
+        dead = delivery.attempts >= MAX_ATTEMPTS
+        values = (self._clock.now() + wait, dead, delivery.id)
+        sql = "update deliveries set not_before = ?, dead = ? where id = ?"
+        await self._database.write(lambda connection: connection.execute(sql, values))
+        return dead
+
+    async def recall(self) -> None:
+        """Make every claimed delivery due now. Only for one who knows that no claimer is alive."""
+        now = self._clock.now()
+        sql = "update deliveries set not_before = ? where attempts > 0 and dead = 0 and not_before > ?"
+        await self._database.write(lambda connection: connection.execute(sql, (now, now)))
+
+    async def outstanding(self) -> int:
+        """How many deliveries are not done, the dead left out."""
+        sql = "select count(*) from deliveries where dead = 0"
+        return int(await self._database.read(lambda connection: connection.execute(sql).fetchone()[0]))
+
+
+class SqliteTopics:
+    """The topics port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def publish(self, topic: str, messages: Sequence[bytes]) -> None:
+        await self._database.write(lambda connection: owe(connection, f"topic:{topic}", messages))
+
+
+class SqliteTasks:
+    """The tasks port."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def enqueue(self, queue: str, body: bytes, *, name: str, not_before: float = 0.0) -> None:
+        now = self._clock.now()
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("delete from task_names where taken_at < ?", (now - NAME_TAKEN_SECONDS,))
+            sql = "insert into task_names (name, taken_at) values (?, ?) on conflict do nothing"
+            if connection.execute(sql, (name, max(now, not_before))).rowcount:
+                owe(connection, f"queue:{queue}", [body], not_before)
+
+        await self._database.write(work)

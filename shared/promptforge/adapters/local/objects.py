@@ -1,0 +1,165 @@
+"""Objects as files: the row in SQLite says that an object exists, the file of its generation holds its bytes."""
+
+import asyncio
+import base64
+import os
+import sqlite3
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import google_crc32c
+import orjson
+
+from promptforge.adapters.local.database import Database, next_number
+from promptforge.adapters.local.deliveries import owe
+from promptforge.adapters.local.urls import UrlSigner
+from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
+from promptforge.ports.objects import MAX_COMPOSE, ObjectInfo
+
+BLOCK_BYTES = 1024 * 1024
+
+
+@dataclass
+class FileObjects:
+    """One bucket. With `notify`, a finished object owes its event to the functions in the same transaction."""
+
+    bucket: str
+    folder: Path
+    database: Database
+    signer: UrlSigner
+    notify: bool = False
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        return await self.database.read(lambda connection: _find(connection, self.bucket, name))
+
+    async def read(
+        self, name: str, *, generation: int | None = None, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        info = await self.stat(name)
+        if info is None or generation not in (None, info.generation):
+            raise ObjectMissing(name)
+        left = max(min(info.size, info.size if end is None else end) - start, 0)
+        with await asyncio.to_thread(self._open, name, info.generation) as file:
+            file.seek(start)
+            while left > 0:
+                block = await asyncio.to_thread(file.read, min(left, BLOCK_BYTES))
+                if not block:
+                    raise Unavailable(f"{self.bucket}: a file is shorter than its object")
+                left -= len(block)
+                yield block
+
+    async def create(self, name: str, data: bytes | AsyncIterable[bytes]) -> ObjectInfo:
+        generation = await self.database.write(next_number)
+        path = self._path(generation)
+        try:
+            size, crc32c = await _write_file(path, data)
+            info = ObjectInfo(name, generation, size, crc32c)
+            kept = await self.database.write(lambda connection: self._finish(connection, info))
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        if kept.generation != generation:
+            path.unlink(missing_ok=True)
+            if (kept.size, kept.crc32c) != (size, crc32c):
+                raise ObjectExists(name)
+        return kept
+
+    async def compose(self, name: str, sources: Sequence[str]) -> ObjectInfo:
+        if not 1 <= len(sources) <= MAX_COMPOSE:
+            raise ValueError(f"compose takes 1 to {MAX_COMPOSE} sources, not {len(sources)}")
+        return await self.create(name, self._joined(sources))
+
+    async def delete(self, name: str) -> None:
+        def work(connection: sqlite3.Connection) -> ObjectInfo | None:
+            info = _find(connection, self.bucket, name)
+            connection.execute("delete from objects where bucket = ? and name = ?", (self.bucket, name))
+            return info
+
+        if info := await self.database.write(work):
+            self._path(info.generation).unlink(missing_ok=True)
+
+    async def upload_url(self, name: str, expires_at: float) -> str:
+        return self.signer.url("PUT", self.bucket, name, expires_at)
+
+    async def download_url(self, name: str, filename: str, expires_at: float) -> str:
+        return self.signer.url("GET", self.bucket, name, expires_at, filename)
+
+    async def file_of(self, name: str) -> Path:
+        """The file that holds an object's bytes. Raises ObjectMissing."""
+        if info := await self.stat(name):
+            return self._path(info.generation)
+        raise ObjectMissing(name)
+
+    async def sweep(self) -> None:
+        """Remove files that no object names: what killed writers left. Only while nothing writes."""
+        sql = "select generation from objects where bucket = ?"
+        rows = await self.database.read(lambda connection: connection.execute(sql, (self.bucket,)).fetchall())
+        known = {str(row[0]) for row in rows}
+        for path in self.folder.iterdir():
+            if path.name not in known:
+                path.unlink(missing_ok=True)
+
+    def _path(self, generation: int) -> Path:
+        return self.folder / str(generation)
+
+    def _open(self, name: str, generation: int) -> BinaryIO:
+        try:
+            return self._path(generation).open("rb")
+        except FileNotFoundError as exc:
+            raise ObjectMissing(name) from exc
+
+    async def _joined(self, sources: Sequence[str]) -> AsyncIterator[bytes]:
+        for source in sources:
+            async for block in self.read(source):
+                yield block
+
+    def _finish(self, connection: sqlite3.Connection, info: ObjectInfo) -> ObjectInfo:
+        if there := _find(connection, self.bucket, info.name):
+            return there
+        row = (self.bucket, info.name, info.generation, info.size, info.crc32c)
+        connection.execute("insert into objects values (?, ?, ?, ?, ?)", row)
+        if self.notify:
+            owe(connection, f"bucket:{self.bucket}", [_event(self.bucket, info)])
+        return info
+
+
+async def _write_file(path: Path, data: bytes | AsyncIterable[bytes]) -> tuple[int, str]:
+    checksum, size = google_crc32c.Checksum(), 0
+    with path.open("xb") as file:
+        if isinstance(data, bytes):
+            checksum.update(data)
+            size = file.write(data)
+        else:
+            async for block in data:
+                checksum.update(block)
+                size += await asyncio.to_thread(file.write, block)
+        await asyncio.to_thread(_sync, file)
+    return size, base64.b64encode(checksum.digest()).decode()
+
+
+def _sync(file: BinaryIO) -> None:
+    """Bytes first, then the folder's entry: both must outlive a power cut before the row names the file."""
+    file.flush()
+    os.fsync(file.fileno())
+    folder = os.open(Path(file.name).parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _find(connection: sqlite3.Connection, bucket: str, name: str) -> ObjectInfo | None:
+    sql = "select name, generation, size, crc32c from objects where bucket = ? and name = ?"
+    row = connection.execute(sql, (bucket, name)).fetchone()
+    return ObjectInfo(*row) if row else None
+
+
+def _event(bucket: str, info: ObjectInfo) -> bytes:
+    """The data of a google.cloud.storage.object.v1.finalized event, as far as anyone reads it."""
+    fields = {"bucket": bucket, "name": info.name, "generation": str(info.generation), "size": str(info.size)}
+    return orjson.dumps({"kind": "storage#object", **fields, "crc32c": info.crc32c})

@@ -1,0 +1,165 @@
+"""The command line: serve, run, keys."""
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+
+import aiohttp
+import click
+
+from promptforge import __version__, logs
+from promptforge.client import RequestRefused
+from promptforge.errors import SettingsError
+from promptforge.settings import ENV_PREFIX, Settings
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".promptforge"),
+    show_default=True,
+    envvar=ENV_PREFIX + "DATA_DIR",
+    help="Where the engine keeps everything.",
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 64), default=os.cpu_count, show_default="cores", help="Worker processes."
+)
+
+
+@click.group()
+@click.version_option(__version__)
+def cli() -> None:
+    """Give it a file of prompts; get every answer back, in order, exactly once."""
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@data_dir_option
+@workers_option
+def serve(host: str, port: int, data_dir: Path, workers: int) -> None:
+    """Run every function on this machine. State survives kill -9 and a restart."""
+    from promptforge.local.engine import EngineLock, Ready
+    from promptforge.local.engine import serve as serve_engine
+
+    settings = Settings.from_env(os.environ, data_dir=data_dir)
+    logs.configure(settings.log_level)
+    lock = EngineLock(data_dir)
+    listening = _listen(host, port)
+    url = os.environ.get(ENV_PREFIX + "PUBLIC_URL") or _url(host, listening.getsockname()[1])
+    lock.announce(url)
+
+    def ready(engine: Ready) -> None:
+        click.echo(f"URL      {engine.url}\nAPI key  {engine.api_key}")
+        click.echo(f"Ready    {engine.workers} worker processes, data in {data_dir}; Ctrl-C stops")
+        sys.stdout.flush()
+
+    api_key = os.environ.get(ENV_PREFIX + "API_KEY") or None
+    asyncio.run(serve_engine(settings.model_copy(update={"public_url": url}), listening, workers, api_key, ready))
+
+
+@cli.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@click.option("--provider", required=True, help="openai or echo.")
+@click.option("--model", required=True, help="The model's name, as the provider writes it.")
+@click.option("--max-retries", type=click.IntRange(0, 10), default=3, show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Folder for the results.",
+)
+@click.option("--url", help="A running service; without it an engine is started for this run.")
+@click.option("--api-key", envvar=ENV_PREFIX + "API_KEY", help="Key of the service at --url.")
+@data_dir_option
+@workers_option
+def run(
+    file: Path,
+    provider: str,
+    model: str,
+    max_retries: int,
+    output: Path,
+    url: str | None,
+    api_key: str | None,
+    data_dir: Path,
+    workers: int,
+) -> None:
+    """Send FILE, wait for every answer, download the results. Exit code 0 only if no prompt failed."""
+    from promptforge.local.batch import Batch, run_batch
+
+    if url and not api_key:
+        raise click.UsageError(f"--url needs a key: set {ENV_PREFIX}API_KEY or give --api-key.")
+    batch = Batch(file, provider, model, max_retries, output)
+    sys.exit(0 if run_batch(batch, url, api_key, data_dir, workers) else 1)
+
+
+@cli.group()
+def keys() -> None:
+    """API keys of the engine in --data-dir."""
+
+
+@keys.command("create")
+@click.option("--client", required=True, help="Whose key it is; a job belongs to its key's client.")
+@data_dir_option
+def create(client: str, data_dir: Path) -> None:
+    """Make a key and print it, this once."""
+    from promptforge.service import access
+
+    click.echo(asyncio.run(access.create_key(_app(data_dir), client)))
+
+
+@keys.command("list")
+@click.option("--client", help="Only this client's.")
+@data_dir_option
+def list_(client: str | None, data_dir: Path) -> None:
+    """Show every key's id, client, age and state; never the key."""
+    from promptforge.domain.moment import rfc3339
+    from promptforge.service import access
+
+    for key in asyncio.run(access.list_keys(_app(data_dir), client)):
+        state = f"revoked {rfc3339(key.revoked_at)}" if key.revoked_at else "valid"
+        click.echo(f"{key.key_id}  {key.client}  {rfc3339(key.created_at)}  {state}")
+
+
+@keys.command("revoke")
+@click.option("--client", required=True, help="Whose keys.")
+@click.option("--id", "key_id", help="Only the key with this id.")
+@data_dir_option
+def revoke(client: str, key_id: str | None, data_dir: Path) -> None:
+    """Make a client's keys useless, from the next request on."""
+    from promptforge.service import access
+
+    revoked = asyncio.run(access.revoke_keys(_app(data_dir), client, key_id))
+    click.echo(f"{revoked} revoked")
+    sys.exit(0 if revoked else 1)
+
+
+def main() -> None:
+    """The `promptforge` command."""
+    try:
+        cli()
+    except (SettingsError, RequestRefused) as exc:
+        sys.exit(f"promptforge: {exc}")
+    except (aiohttp.ClientError, OSError) as exc:
+        sys.exit(f"promptforge: {type(exc).__name__}: {exc}")
+
+
+def _app(data_dir: Path):  # type: ignore[no-untyped-def]
+    from promptforge.app import build
+
+    return build(Settings.from_env(os.environ, data_dir=data_dir))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as exc:
+        raise SettingsError(f"Cannot listen on {host} port {port}: {exc.strerror}; name another --port.") from None
+
+
+def _url(host: str, port: int) -> str:
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{reachable}:{port}"

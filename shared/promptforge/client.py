@@ -1,0 +1,82 @@
+"""A client of the public API: one method a call, and `download` for the signed URLs."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+BLOCK_BYTES = 1024 * 1024
+
+
+class RequestRefused(Exception):
+    """The service answered with an error; the text is what it said."""
+
+
+class Client:
+    """Use as an async context. Every method raises RequestRefused, or aiohttp.ClientError when there is no answer."""
+
+    def __init__(self, url: str, api_key: str) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"X-API-Key": api_key}
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_read=60, sock_connect=10))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def init(self, provider: str, model: str, **options: Any) -> dict[str, Any]:
+        """Open a job: `job_id`, `upload_url`, `expires_at`."""
+        return await self._call("POST", "/v1/jobs/init", {"provider": provider, "model": model, **options})
+
+    async def upload(self, upload_url: str, path: Path) -> None:
+        """PUT a file to the URL of `init`."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
+        async with self._session.put(upload_url, data=_blocks(path), headers=headers) as response:
+            await _checked(response)
+
+    async def status(self, job_id: str) -> dict[str, Any]:
+        """How the job stands."""
+        return await self._call("GET", f"/v1/jobs/{job_id}/status")
+
+    async def results(self, job_id: str) -> dict[str, Any]:
+        """The job's files with their URLs."""
+        return await self._call("GET", f"/v1/jobs/{job_id}/results")
+
+    async def download(self, url: str, target: Path, on_bytes: Callable[[int], None] = lambda count: None) -> None:
+        """GET a signed URL into a file, which appears only when it is whole."""
+        partial = target.with_name(target.name + ".partial")
+        async with self._session.get(url) as response:
+            await _checked(response)
+            with partial.open("wb") as file:
+                async for block in response.content.iter_chunked(BLOCK_BYTES):
+                    on_bytes(file.write(block))
+        os.replace(partial, target)
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        async with self._session.request(method, self._url + path, json=body, headers=self._headers) as response:
+            await _checked(response)
+            answer: dict[str, Any] = await response.json()
+            return answer
+
+
+async def _blocks(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            yield block
+
+
+async def _checked(response: aiohttp.ClientResponse) -> None:
+    if response.status < 400:
+        return
+    try:
+        said = (await response.json(content_type=None))["detail"]
+    except (ValueError, KeyError, TypeError):
+        said = "no reason was given"
+    raise RequestRefused(f"HTTP {response.status}: {said}")

@@ -1,0 +1,64 @@
+"""A chunk: a run of whole lines of the input, worked on by one lease holder at a time."""
+
+from promptforge.domain.job import Frozen, Input
+
+MAX_CHUNK_BYTES = 4 * 1024 * 1024
+SPREAD = 16  # a small file is cut into about so many chunks, to reach several workers
+
+
+class Flushed(Frozen):
+    """A run of answered lines that is safe in an object of the work bucket."""
+
+    name: str
+    size: int
+
+
+class Part(Frozen):
+    """A chunk's finished lines of one kind, in input order, in an object of the results bucket."""
+
+    name: str
+    lines: int
+
+
+class Cut(Frozen):
+    """Where a chunk lies in the input: bytes [start, end), beginning with physical line `first_line`.
+
+    `line_count` counts its non-blank lines; `duplicates` maps a line whose prompt_id is taken to the line that took it.
+    """
+
+    number: int
+    start: int
+    end: int
+    first_line: int
+    line_count: int
+    duplicates: dict[int, int] = {}
+
+
+class Chunk(Cut):
+    """A chunk's document.
+
+    `open` ends with the settling. `due_at` is when the sweeper should announce the chunk again: for a chunk that is
+    held it is the end of the lease. `epoch` rises with every claim; `holder` names the claim and stays after the
+    settling, so that a holder whose answer was lost knows its own commit.
+    """
+
+    due_at: float
+    open: bool = True
+    epoch: int = 0
+    holder: str | None = None
+    flushed: list[Flushed] = []
+    completed: int = 0
+    failed: int = 0
+    tokens: int = 0
+    results: Part | None = None
+    errors: Part | None = None
+
+
+def cut_plan(generation: int, size: int, chunk_lines: int) -> Input:
+    """How to cut an input of `size` bytes: at most `chunk_lines` lines or a SPREAD-th of the file a chunk."""
+    return Input(
+        generation=generation,
+        size=size,
+        chunk_lines=chunk_lines,
+        chunk_bytes=min(max(size // SPREAD, 1), MAX_CHUNK_BYTES),
+    )

@@ -1,0 +1,103 @@
+"""A job: one uploaded file, one provider, one model; and the only ways its status may change."""
+
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Status(StrEnum):
+    """Where a job stands."""
+
+    AWAITING_UPLOAD = "AWAITING_UPLOAD"
+    QUEUED = "QUEUED"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def final(self) -> bool:
+        """A final status never changes."""
+        return not NEXT[self]
+
+
+NEXT: dict[Status, frozenset[Status]] = {
+    Status.AWAITING_UPLOAD: frozenset({Status.QUEUED, Status.FAILED, Status.CANCELLED}),
+    Status.QUEUED: frozenset({Status.PROCESSING, Status.FAILED, Status.CANCELLED}),
+    Status.PROCESSING: frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED}),
+    Status.COMPLETED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+
+class Frozen(BaseModel):
+    """A value that is replaced, never changed."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Problem(Frozen):
+    """Why a job failed or was stopped: a stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+class Input(Frozen):
+    """The pinned upload and how it is cut: every reader names this generation, every splitter cuts alike."""
+
+    generation: int
+    size: int
+    chunk_lines: int
+    chunk_bytes: int
+
+
+class Job(Frozen):
+    """A job's document. Times are seconds since 1970 UTC.
+
+    `open` says that the status is not final, `due_at` when the sweeper should look at the job: together they are
+    what the sweeper asks for. `stop` makes the workers call no more; the job ends FAILED with that problem.
+    """
+
+    job_id: str
+    client: str
+    provider: str
+    model: str
+    max_retries: int
+    created_at: float
+    upload_expires_at: float
+    request_digest: str
+    due_at: float
+    status: Status = Status.AWAITING_UPLOAD
+    open: bool = True
+    input: Input | None = None
+    chunk_count: int | None = None
+    announced: bool = False
+    prompt_count: int = 0
+    invalid_count: int = 0
+    completed_count: int = 0
+    failed_count: int = 0
+    tokens_used: int = 0
+    result_parts: int | None = None
+    started_processing_at: float | None = None
+    completed_at: float | None = None
+    stop: Problem | None = None
+    error: Problem | None = None
+
+    def to(self, status: Status, **changes: Any) -> Self:
+        """The job in its next status. Raises ValueError for a step that is not in NEXT."""
+        if status not in NEXT[self.status]:
+            raise ValueError(f"a job cannot go from {self.status} to {status}")
+        return self.model_copy(update={"status": status, "open": not status.final, **changes})
+
+
+INPUT_CHANGED = Problem(code="input_changed", message="The uploaded file is not there any more.")
+EMPTY_INPUT = Problem(code="empty_input", message="The file holds no line with a prompt.")
+UPLOAD_EXPIRED = Problem(code="upload_expired", message="No file was uploaded before the upload URL expired.")
+NO_VALID_PROMPTS = Problem(code="no_valid_prompts", message="No line of the file is valid; errors.jsonl says why.")
+ALL_FAILED = Problem(code="all_prompts_failed", message="No prompt was answered; errors.jsonl says why.")
+INCOMPLETE = Problem(
+    code="result_incomplete", message="The results did not add up to the input when they were counted again."
+)

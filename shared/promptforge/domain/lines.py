@@ -1,0 +1,64 @@
+"""Cuts a stream of bytes into physical lines, holding no more than one line's limit at a time."""
+
+from collections.abc import Iterable
+
+BOM = b"\xef\xbb\xbf"
+GZIP = b"\x1f\x8b"
+
+
+class LongLine(bytes):
+    """A line over the limit: only its length is known, its bytes are gone."""
+
+    size: int
+
+    def __new__(cls, size: int) -> "LongLine":
+        line = super().__new__(cls)
+        line.size = size
+        return line
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class LineSplitter:
+    """Feed it blocks, get lines without their b"\\n". Only b"\\n" ends a line (a JSON text may hold U+2028 and the like)."""
+
+    def __init__(self, max_line_bytes: int) -> None:
+        self._max = max_line_bytes
+        self._tail: list[bytes] = []
+        self._tail_bytes = 0
+
+    def feed(self, block: bytes) -> list[bytes]:
+        """The lines that this block completes."""
+        lines = block.split(b"\n")
+        if len(lines) == 1:
+            self._keep(block)
+            return []
+        lines[0] = self._completed(lines[0])
+        self._keep(lines.pop())
+        if len(block) > self._max:
+            lines = [LongLine(len(line)) if len(line) > self._max else line for line in lines]
+        return lines
+
+    def end(self) -> list[bytes]:
+        """The last line, if the stream did not end with b"\\n"."""
+        return [self._completed(b"")] if self._tail_bytes else []
+
+    def _keep(self, rest: bytes) -> None:
+        self._tail_bytes += len(rest)
+        if self._tail_bytes > self._max:
+            self._tail.clear()
+        elif rest:
+            self._tail.append(rest)
+
+    def _completed(self, rest: bytes) -> bytes:
+        self._keep(rest)
+        line = b"".join(self._tail) if self._tail_bytes <= self._max else LongLine(self._tail_bytes)
+        self._tail, self._tail_bytes = [], 0
+        return line
+
+
+def split_lines(blocks: Iterable[bytes], max_line_bytes: int) -> list[bytes]:
+    """All lines of a stream that is at hand."""
+    splitter = LineSplitter(max_line_bytes)
+    return [line for block in blocks for line in splitter.feed(block)] + splitter.end()

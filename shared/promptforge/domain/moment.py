@@ -1,0 +1,15 @@
+"""Times as the world writes them."""
+
+from datetime import UTC, datetime
+from typing import overload
+
+
+@overload
+def rfc3339(seconds: float) -> str: ...
+@overload
+def rfc3339(seconds: None) -> None: ...
+def rfc3339(seconds: float | None) -> str | None:
+    """Seconds since 1970 UTC as RFC 3339 with milliseconds and Z; None stays None."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,129 @@
+"""The formats of the lines that go in and come out."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from promptforge.domain.lines import LongLine
+
+MAX_PROMPT_ID_BYTES = 1024
+_SURELY_SHORT = MAX_PROMPT_ID_BYTES // 4  # a character is at most four bytes of UTF-8
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A good input line."""
+
+    prompt_id: str
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """An input line that costs only itself: a stable code, a sentence, and the prompt_id where it can be read."""
+
+    code: str
+    message: str
+    prompt_id: str | None = None
+
+
+def is_blank(line: bytes) -> bool:
+    """Blank lines are skipped and not counted, but they keep their line number."""
+    return not line.strip() and not isinstance(line, LongLine)
+
+
+def read_line(line: bytes) -> Prompt | BadLine:
+    """A non-blank input line (its b"\\r", if any, still on it), judged. Of a repeated key the last one counts."""
+    try:
+        data = orjson.loads(line)
+    except ValueError:
+        return _unreadable(line)
+    if type(data) is not dict:
+        return BadLine("not_an_object", 'The line is not a JSON object like {"prompt_id": "...", "prompt": "..."}.')
+    prompt_id, prompt = data.get("prompt_id"), data.get("prompt")
+    if type(prompt_id) is not str or not prompt_id or not _short(prompt_id):
+        return _bad_id(data)
+    if type(prompt) is not str or not prompt:
+        return _bad_prompt(data, prompt_id)
+    return Prompt(prompt_id, prompt)
+
+
+def duplicate(prompt_id: str, line: int, first_line: int) -> BadLine:
+    """The verdict on a line whose prompt_id an earlier line has taken."""
+    message = f"The prompt_id on line {line} was already used on line {first_line}; only that line is answered."
+    return BadLine("duplicate_prompt_id", message, prompt_id)
+
+
+def result_line(prompt_id: str, text: str, model: str, tokens: int) -> bytes:
+    """A line of results_part_NNN.jsonl."""
+    return orjson.dumps({"prompt_id": prompt_id, "result": text, "model": model, "tokens_used": tokens}) + b"\n"
+
+
+def error_line(prompt_id: str | None, code: str, message: str, attempts: int, line: int) -> bytes:
+    """A line of errors.jsonl. `attempts` counts the calls that were made for the prompt and not told to wait."""
+    fields = {"prompt_id": prompt_id, "error": code, "message": message, "attempts": attempts, "line": line}
+    return orjson.dumps(fields) + b"\n"
+
+
+def _short(prompt_id: str) -> bool:
+    return len(prompt_id) <= _SURELY_SHORT or len(prompt_id.encode()) <= MAX_PROMPT_ID_BYTES
+
+
+def _bad_id(data: dict[str, Any]) -> BadLine:
+    if "prompt_id" not in data:
+        return BadLine("missing_prompt_id", "The line has no field prompt_id.")
+    prompt_id = data["prompt_id"]
+    if type(prompt_id) is not str:
+        return BadLine("invalid_prompt_id", f"prompt_id must be a string, not {_kind(prompt_id)}.")
+    if not prompt_id:
+        return BadLine("invalid_prompt_id", "prompt_id is empty.")
+    return BadLine("invalid_prompt_id", f"prompt_id is longer than {MAX_PROMPT_ID_BYTES} bytes of UTF-8.")
+
+
+def _bad_prompt(data: dict[str, Any], prompt_id: str) -> BadLine:
+    if "prompt" not in data:
+        return BadLine("missing_prompt", "The line has no field prompt.", prompt_id)
+    if type(data["prompt"]) is not str:
+        return BadLine("invalid_prompt", f"prompt must be a string, not {_kind(data['prompt'])}.", prompt_id)
+    return BadLine("invalid_prompt", "prompt is empty.", prompt_id)
+
+
+def _kind(value: object) -> str:
+    names = {type(None): "null", bool: "a boolean", dict: "an object", list: "an array", str: "a string"}
+    return names.get(type(value), "a number")
+
+
+def _unreadable(line: bytes) -> BadLine:
+    if isinstance(line, LongLine):
+        return BadLine("line_too_long", f"The line has {len(line)} bytes, more than the limit.")
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return BadLine("invalid_utf8", "The line is not valid UTF-8.")
+    if text.startswith("\ufeff"):
+        return BadLine("invalid_json", "A byte order mark may stand only at the very start of the file.")
+    if _too_deep(text):
+        return BadLine("json_too_deep", "The line nests more than 1,024 levels of JSON.")
+    if _has_lone_surrogate(text):
+        return BadLine("invalid_utf8", "The line holds half of a surrogate pair, which UTF-8 cannot express.")
+    return BadLine("invalid_json", "The line is not valid JSON.")
+
+
+def _too_deep(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError as exc:
+        return "depth" in exc.msg
+    return False
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    try:
+        json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False

@@ -1,0 +1,164 @@
+"""The functions' edge: HTTP requests and CloudEvents in, use-case arguments out; errors in the form a caller can use."""
+
+import base64
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import orjson
+from cloudevents.http.event import CloudEvent
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from promptforge import logs
+from promptforge.app import current
+from promptforge.domain.messages import JobMessage, Message, job_of_upload
+from promptforge.errors import ApiError, Unavailable
+from promptforge.service.access import client_of
+
+MAX_BODY_BYTES = 16 * 1024
+PUBSUB = "google.cloud.pubsub.topic.v1.messagePublished"
+STORAGE = "google.cloud.storage.object.v1.finalized"
+TASK = "promptforge.task"  # put on our own tasks, so that they knock at the same door as messages
+
+Model = TypeVar("Model", bound=BaseModel)
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+Handler = Callable[[Request, str], Awaitable[Response]]
+
+
+class Redeliver(Exception):
+    """Raised out of a function in place of what went wrong: the framework logs its text and asks for a retry."""
+
+
+# HTTP
+
+
+def api(method: str) -> Callable[[Handler], Callable[[Request], Awaitable[Response]]]:
+    """Make an HTTP function of a handler (request, client): checks method and key, and answers problem+json
+    for whatever goes wrong. GET /healthz is answered by every such function, without a key."""
+
+    def decorate(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        @functools.wraps(handler)
+        async def endpoint(request: Request) -> Response:
+            if request.url.path == "/healthz":
+                return reply(200, {"status": "ok"})
+            try:
+                if request.method != method:
+                    raise ApiError(405, "method_not_allowed", f"Use {method} here.")
+                return await handler(request, await _client(request))
+            except ApiError as exc:
+                return problem(exc)
+            except Unavailable:
+                return problem(ApiError(503, "unavailable", "Try again in a moment.", retry_after=5))
+            except Exception as exc:
+                logs.error("request_failed", function=handler.__name__, error=type(exc).__name__, at=_place(exc))
+                return problem(ApiError(500, "internal_error", "Something went wrong on our side."))
+
+        return endpoint
+
+    return decorate
+
+
+def reply(status: int, body: BaseModel | dict[str, Any], media_type: str = "application/json") -> Response:
+    """A JSON answer that no cache keeps."""
+    content = body.model_dump(mode="json") if isinstance(body, BaseModel) else body
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(orjson.dumps(content), status, headers, media_type)
+
+
+def problem(error: ApiError) -> Response:
+    """An error as RFC 9457 problem details."""
+    body = {"type": "about:blank", "status": error.status, "code": error.code, "detail": error.detail}
+    response = reply(error.status, body, "application/problem+json")
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+async def parse(request: Request, model: type[Model]) -> Model:
+    """The request's body. Raises ApiError 413, 400 for what is not a JSON object, 422 naming the field."""
+    body = b""
+    async for block in request.stream():
+        body += block
+        if len(body) > MAX_BODY_BYTES:
+            raise ApiError(413, "body_too_large", f"The body may have at most {MAX_BODY_BYTES} bytes.")
+    try:
+        data = orjson.loads(body)
+    except ValueError:
+        raise ApiError(400, "malformed_json", "The body is not valid JSON.") from None
+    if not isinstance(data, dict):
+        raise ApiError(400, "malformed_json", "The body is not a JSON object.")
+    try:
+        return model.model_validate(data)
+    except ValidationError as exc:
+        fault = exc.errors(include_input=False, include_url=False, include_context=False)[0]
+        field = ".".join(map(str, fault["loc"]))[:100]
+        raise ApiError(422, "invalid_field", f"The field {field} is wrong: {fault['msg']}.") from None
+
+
+def job_in_path(request: Request) -> str:
+    """The job id of a path that ends in /jobs/JOB_ID/VERB; what stands in its place if there is none."""
+    return (["", *request.url.path.split("/")])[-2]
+
+
+async def _client(request: Request) -> str:
+    keys = request.headers.getlist("x-api-key")
+    return await client_of(current(), keys[0] if len(keys) == 1 else None)
+
+
+# Events
+
+
+def event(
+    decode: Callable[[CloudEvent], AnyMessage | None],
+) -> Callable[[Callable[[AnyMessage], Awaitable[None]]], Callable[[CloudEvent], Awaitable[None]]]:
+    """Make an event function of a handler. What cannot be decoded is logged and acknowledged, for it would never get
+    better; any fault of the handler asks for redelivery, without its text, which may hold a client's data."""
+
+    def decorate(handler: Callable[[AnyMessage], Awaitable[None]]) -> Callable[[CloudEvent], Awaitable[None]]:
+        @functools.wraps(handler)
+        async def endpoint(cloud_event: CloudEvent) -> None:
+            try:
+                message = decode(cloud_event)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                message = None
+            if message is None:
+                logs.warning("event_ignored", function=handler.__name__, type=str(cloud_event["type"])[:100])
+                return
+            try:
+                await handler(message)
+            except Exception as exc:
+                fault = type(exc).__name__
+                logs.error("event_failed", function=handler.__name__, error=fault, at=_place(exc), job_id=message.job_id)
+                raise Redeliver(fault) from None
+
+        return endpoint
+
+    return decorate
+
+
+def message(model: type[AnyMessage]) -> Callable[[CloudEvent], AnyMessage]:
+    """Decodes one of our messages, from a Pub/Sub envelope or bare in a task. Raises ValueError and the like."""
+
+    def decode(cloud_event: CloudEvent) -> AnyMessage:
+        if cloud_event["type"] == PUBSUB:
+            return model.model_validate_json(base64.b64decode(cloud_event.data["message"]["data"], validate=True))
+        return model.model_validate(cloud_event.data)
+
+    return decode
+
+
+def upload(cloud_event: CloudEvent) -> JobMessage | None:
+    """Decodes "this job's input is there" from a storage event, or from a task; None for a foreign object."""
+    if cloud_event["type"] == STORAGE:
+        return job_of_upload(cloud_event.data["name"])
+    return message(JobMessage)(cloud_event)
+
+
+def _place(exc: BaseException) -> str:
+    """Where an exception was raised; its text stays out of the log."""
+    trace = exc.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""

@@ -1,0 +1,1 @@
+"""One machine: the engine that stands in for the cloud around the functions."""

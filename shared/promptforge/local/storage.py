@@ -1,0 +1,86 @@
+"""The signed URLs' other end: PUT one upload, GET one result."""
+
+from collections.abc import AsyncIterator
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from promptforge.adapters.local.objects import FileObjects
+from promptforge.adapters.local.urls import PREFIX, BadSignature, Expired
+from promptforge.app import App
+from promptforge.edge import problem
+from promptforge.errors import ApiError, ObjectExists, ObjectMissing
+
+WRITTEN_ALREADY = ApiError(403, "already_uploaded", "This URL was used; it cannot replace what was uploaded.")
+
+
+class Storage:
+    """Serves the buckets of an App on this machine, to whoever bears a URL that was signed for the request."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        buckets = [bucket for bucket in (app.uploads, app.results) if isinstance(bucket, FileObjects)]
+        self._buckets = {bucket.bucket: bucket for bucket in buckets}
+
+    @property
+    def route(self) -> Route:
+        """The route of all signed URLs."""
+        return Route(PREFIX + "/{bucket}/{name:path}", self._serve, methods=["PUT", "GET"])
+
+    async def _serve(self, request: Request) -> Response:
+        try:
+            bucket, name = self._allowed(request)
+            return await (self._put if request.method == "PUT" else self._get)(bucket, name, request)
+        except ApiError as exc:
+            return problem(exc)
+
+    def _allowed(self, request: Request) -> tuple[FileObjects, str]:
+        bucket = self._buckets.get(request.path_params["bucket"])
+        name, method = request.path_params["name"], "GET" if request.method == "HEAD" else request.method
+        try:
+            if bucket is None:
+                raise BadSignature
+            bucket.signer.check(method, bucket.bucket, name, request.query_params, self._app.clock.now())
+        except BadSignature:
+            raise ApiError(403, "bad_signature", "The URL is not one that was signed for this request.") from None
+        except Expired:
+            raise ApiError(403, "url_expired", "The URL has expired; ask for a new one.") from None
+        return bucket, name
+
+    async def _put(self, bucket: FileObjects, name: str, request: Request) -> Response:
+        if await bucket.stat(name):
+            raise WRITTEN_ALREADY
+        limit = self._app.settings.max_upload_bytes
+        declared = request.headers.get("content-length", "0")
+        if declared.isdecimal() and int(declared) > limit:
+            raise _too_large(limit)
+        try:
+            await bucket.create(name, _limited(request, limit))
+        except ObjectExists:
+            raise WRITTEN_ALREADY from None
+        except ClientDisconnect:
+            raise ApiError(400, "upload_interrupted", "The upload ended early; send it again.") from None
+        return Response(status_code=200)
+
+    async def _get(self, bucket: FileObjects, name: str, request: Request) -> Response:
+        try:
+            path = await bucket.file_of(name)
+        except ObjectMissing:
+            raise ApiError(404, "object_not_found", "The object is gone.") from None
+        filename = request.query_params.get("filename")
+        headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+        return FileResponse(path, headers=headers, media_type="application/x-ndjson", filename=filename)
+
+
+async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for block in request.stream():
+        size += len(block)
+        if size > limit:
+            raise _too_large(limit)
+        yield block
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, "upload_too_large", f"A file may have at most {limit} bytes; split it into several jobs.")

@@ -1,0 +1,91 @@
+"""Who is calling: API keys made, listed, revoked and checked."""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+
+from promptforge.app import App
+from promptforge.domain.keys import hash_key, is_mistyped, make_key
+from promptforge.errors import ApiError, Conflict
+from promptforge.ports.documents import Create, Document, Update
+
+KEYS = "api_keys"
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What may be shown of a key. Times are seconds since 1970 UTC."""
+
+    key_id: str
+    client: str
+    created_at: float
+    revoked_at: float | None
+
+
+async def client_of(app: App, key: str | None) -> str:
+    """The client a key belongs to. Raises ApiError 401, in the same words for every kind of wrong key."""
+    refused = ApiError(401, "invalid_api_key", "Send a valid API key in the X-API-Key header.")
+    if not key or len(key) > 512 or is_mistyped(key):
+        raise refused
+    hashed = hash_key(app.pepper, key)
+    document = await app.documents.get(_path(hashed))
+    stored = document.data["hash"] if document else "0" * len(hashed)
+    if not hmac.compare_digest(stored, hashed) or document is None or document.data["revoked_at"] is not None:
+        raise refused
+    return str(document.data["client"])
+
+
+async def create_key(app: App, client: str) -> str:
+    """A new random key for a client. It is not stored and cannot be shown again."""
+    key = make_key(secrets.randbits(256))
+    await admit_key(app, client, key)
+    return key
+
+
+async def admit_key(app: App, client: str, key: str) -> bool:
+    """Let a key that was chosen elsewhere in. One that is known stays as it is; False if it is revoked."""
+    hashed = hash_key(app.pepper, key)
+    fields = {"hash": hashed, "client": client, "created_at": app.clock.now(), "revoked_at": None}
+    try:
+        await app.documents.commit([Create(_path(hashed), fields)])
+    except Conflict:
+        document = await app.documents.get(_path(hashed))
+        return document is not None and document.data["revoked_at"] is None
+    return True
+
+
+async def list_keys(app: App, client: str | None) -> list[KeyInfo]:
+    """The keys of one client, or of all."""
+    return [_info(document) for document in await _documents(app, client)]
+
+
+async def revoke_keys(app: App, client: str, key_id: str | None) -> int:
+    """Revoke one key of a client, or all; how many were revoked now."""
+    revoked = 0
+    for document in await _documents(app, client):
+        if document.data["revoked_at"] is None and key_id in (None, _info(document).key_id):
+            data = {**document.data, "revoked_at": app.clock.now()}
+            await app.documents.commit([Update(document.path, data, document.version)])
+            revoked += 1
+    return revoked
+
+
+async def _documents(app: App, client: str | None) -> list[Document]:
+    found: list[Document] = []
+    while True:
+        where = {"client": client} if client else {}
+        after = found[-1] if found else None
+        page = await app.documents.query(KEYS, where, limit=PAGE, after=after)
+        found += page
+        if len(page) < PAGE:
+            return found
+
+
+def _path(hashed: str) -> str:
+    return f"{KEYS}/{hashed[:16]}"
+
+
+def _info(document: Document) -> KeyInfo:
+    data = document.data
+    return KeyInfo(document.path.rpartition("/")[2], data["client"], data["created_at"], data["revoked_at"])

@@ -1,0 +1,120 @@
+"""The answered lines of one chunk while it is worked on: kept safe in segments, given back in input order.
+
+A segment holds one record a line: `LINE KIND TOKENS PUBLIC-JSON`, KIND being `+` for a result and `-` for an error.
+What is in memory is bounded: beyond HELD_BYTES, lines that are safe in a segment are dropped and read back at the end.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from promptforge.domain.chunk import Flushed
+from promptforge.domain.lines import LineSplitter
+from promptforge.ports.objects import Objects
+
+HELD_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Entry:
+    """An answered line. `public` is None when it must be read from [start, end) of `segment`."""
+
+    ok: bool
+    tokens: int
+    public: bytes | None
+    segment: str = ""
+    start: int = 0
+    end: int = 0
+
+
+class Answers:
+    """Every answered line of a chunk, by line number."""
+
+    def __init__(self, work: Objects, max_record_bytes: int) -> None:
+        self._work = work
+        self._max_record_bytes = max_record_bytes
+        self._entries: dict[int, Entry] = {}
+        self._unflushed: list[int] = []
+        self._held_bytes = 0
+        self.unflushed_bytes = 0
+
+    def __contains__(self, line: int) -> bool:
+        return line in self._entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def unflushed(self) -> int:
+        """How many answers would be lost with this process."""
+        return len(self._unflushed)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """`completed`, `failed` and `tokens`, counted from the answers themselves."""
+        completed = sum(entry.ok for entry in self._entries.values())
+        tokens = sum(entry.tokens for entry in self._entries.values())
+        return {"completed": completed, "failed": len(self._entries) - completed, "tokens": tokens}
+
+    def add(self, line: int, ok: bool, tokens: int, public: bytes) -> None:
+        """Keep the answer of a line; a line has one answer."""
+        if line in self._entries:
+            raise ValueError(f"line {line} is answered already")
+        self._entries[line] = Entry(ok, tokens, public)
+        self._unflushed.append(line)
+        self.unflushed_bytes += len(public)
+        self._held_bytes += len(public)
+
+    def segment(self) -> tuple[list[int], bytes]:
+        """The lines that are in no segment yet, and the segment they make."""
+        lines = list(self._unflushed)
+        return lines, b"".join(self._record(line) for line in lines)
+
+    def mark_flushed(self, segment: str, lines: list[int]) -> None:
+        """The segment made of these lines, the oldest unflushed ones, is safe."""
+        del self._unflushed[: len(lines)]
+        start = 0
+        for line in lines:
+            entry, record = self._entries[line], self._record(line)
+            public, end = len(entry.public or b""), start + len(record)
+            entry.segment, entry.start, entry.end = segment, end - public, end
+            self.unflushed_bytes -= public
+            start = end
+            self._let_go(entry)
+
+    async def recover(self, segments: list[Flushed]) -> None:
+        """Read what earlier holders of the chunk have flushed."""
+        for segment in segments:
+            start, splitter = 0, LineSplitter(self._max_record_bytes)
+            async for block in self._work.read(segment.name):
+                for record in splitter.feed(block):
+                    self._recall(segment.name, start, record)
+                    start += len(record) + 1
+
+    async def in_order(self, ok: bool) -> AsyncIterator[bytes]:
+        """The public lines of one kind, ascending by line number."""
+        for _, entry in sorted(self._entries.items()):
+            if entry.ok is not ok:
+                continue
+            if entry.public is not None:
+                yield entry.public
+                continue
+            async for block in self._work.read(entry.segment, start=entry.start, end=entry.end):
+                yield block
+
+    def _recall(self, segment: str, start: int, record: bytes) -> None:
+        line, kind, tokens, public = record.split(b" ", 3)
+        end = start + len(record) + 1
+        entry = Entry(kind == b"+", int(tokens), public + b"\n", segment, end - len(public) - 1, end)
+        self._held_bytes += len(public) + 1
+        self._let_go(entry)
+        self._entries.setdefault(int(line), entry)
+
+    def _record(self, line: int) -> bytes:
+        entry = self._entries[line]
+        kind = "+" if entry.ok else "-"
+        return f"{line} {kind} {entry.tokens} ".encode() + (entry.public or b"")
+
+    def _let_go(self, entry: Entry) -> None:
+        if self._held_bytes > HELD_BYTES and entry.public is not None:
+            self._held_bytes -= len(entry.public)
+            entry.public = None

@@ -1,0 +1,130 @@
+"""Asks the provider for the prompts of a held chunk. The only place where a call is retried."""
+
+import asyncio
+from collections.abc import Coroutine
+
+from promptforge import logs
+from promptforge.app import App
+from promptforge.domain.job import Job, Problem
+from promptforge.domain.prompt import Prompt, result_line
+from promptforge.domain.retry import FailureKind, backoff_seconds, may_retry
+from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.service.hold import Hold
+
+
+async def _first(
+    future: asyncio.Future[list[None]], event: Coroutine[None, None, object], timeout_seconds: float | None = None
+) -> None:
+    """Wait until the future is done, the event has come, or the time is up."""
+    waiter = asyncio.ensure_future(event)
+    try:
+        await asyncio.wait([future, waiter], timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiter.cancel()
+
+
+class Asker:
+    """Answers the prompts of one chunk, as many at once as the process has slots for."""
+
+    def __init__(self, app: App, job: Job, hold: Hold) -> None:
+        self._app = app
+        self._job = job
+        self._hold = hold
+        self._provider = app.provider(job.provider)
+        self._gate = app.gate(job.provider, job.model)
+        self._stop = job.stop
+
+    async def ask_all(self, prompts: dict[int, Prompt]) -> None:
+        """Return when every prompt is answered, or when the hold is ending and what was in flight has come back or
+        had its time. Raises LeaseLost."""
+        calls = asyncio.gather(*[self._answer(line, prompt) for line, prompt in prompts.items()])
+        try:
+            await _first(calls, self._hold.ending.wait())
+            if not calls.done() and not self._hold.lost:
+                await self._let_come_back(calls)
+        finally:
+            calls.cancel()
+            await asyncio.gather(calls, return_exceptions=True)
+        if not calls.cancelled():
+            calls.result()
+
+    async def _let_come_back(self, calls: asyncio.Future[list[None]]) -> None:
+        """Calls in flight are paid for: wait for them as long as the platform lets this process live."""
+        await _first(calls, self._app.stopping.wait(), timeout_seconds=self._app.settings.grace_seconds)
+        if self._app.stopping.is_set():
+            await asyncio.wait([calls], timeout=self._app.settings.drain_seconds)
+
+    async def _answer(self, line: int, prompt: Prompt) -> None:
+        failures = 0
+        while self._stop is None:
+            if not await self._open():
+                return
+            reply = await self._call(prompt)
+            match reply:
+                case None | Failure(kind=FailureKind.THROTTLED):
+                    continue
+                case Answer():
+                    self._keep(line, prompt, reply)
+                    break
+                case Failure():
+                    failures += 1
+                    if not await self._failed(line, prompt, reply, failures):
+                        break
+        if line not in self._hold.answers and self._stop is not None:
+            self._hold.fail(line, prompt.prompt_id, self._stop.code, self._stop.message, failures)
+        await self._hold.flush_if_full()
+
+    async def _open(self) -> bool:
+        """Wait for the gate. False when no call may be made any more; a long wait is not sat out here."""
+        loop = asyncio.get_running_loop()
+        while (wait := self._gate.opens_at - loop.time()) > 0:
+            if wait > self._app.settings.patience_seconds:
+                self._hold.end(resume_at=self._app.clock.now() + wait)
+            if await self._ending_within(wait):
+                return False
+        return not self._hold.ending.is_set()
+
+    async def _ending_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._hold.ending.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _call(self, prompt: Prompt) -> Answer | Failure | None:
+        """One call to the provider; None if the wait for a slot brought news that forbid it."""
+        loop = asyncio.get_running_loop()
+        async with self._app.slots:
+            if self._stop is not None or self._gate.opens_at > loop.time() or not await self._hold.may_call():
+                return None
+            began_at = loop.time()
+            question = Question(self._job.model, prompt.prompt)
+            reply = await self._provider.ask(question, self._app.settings.call_timeout_seconds)
+        if isinstance(reply, Answer):
+            self._gate.answered()
+        elif reply.kind is FailureKind.THROTTLED:
+            self._gate.throttled(began_at, loop.time(), reply.wait_seconds)
+            logs.info("throttled", job_id=self._job.job_id, provider=self._job.provider)
+        return reply
+
+    def _keep(self, line: int, prompt: Prompt, answer: Answer) -> None:
+        tokens = answer.input_tokens + answer.output_tokens
+        public = result_line(prompt.prompt_id, answer.text, answer.model, tokens)
+        self._hold.answers.add(line, True, tokens, public)
+
+    async def _failed(self, line: int, prompt: Prompt, failure: Failure, failures: int) -> bool:
+        """Whether the prompt is to be asked again, after its pause; if not, it is answered with the failure."""
+        if may_retry(failure.kind, failures, self._job.max_retries):
+            return not await self._ending_within(backoff_seconds(failures, self._app.rng))
+        self._hold.fail(line, prompt.prompt_id, failure.code, failure.message, failures)
+        if failure.kind is FailureKind.ACCOUNT and self._stop is None:
+            await self._stop_job(Problem(code="provider_account", message=failure.message))
+        return False
+
+    async def _stop_job(self, problem: Problem) -> None:
+        """No call of this job can succeed: let every worker know, and answer the rest without calling."""
+        self._stop = problem
+        await self._app.ledger.change_job(
+            self._job.job_id, lambda job: None if job.stop or not job.open else job.model_copy(update={"stop": problem})
+        )
+        logs.error("job_stopped", job_id=self._job.job_id, provider=self._job.provider, code=problem.code)

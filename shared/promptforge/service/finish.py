@@ -1,0 +1,185 @@
+"""Ends a job whose chunks are all settled: joins their parts in order, counts the lines again, sets the final status."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from promptforge import logs
+from promptforge.app import App
+from promptforge.domain.chunk import Chunk, Part
+from promptforge.domain.job import ALL_FAILED, INCOMPLETE, NO_VALID_PROMPTS, Job, Problem, Status
+from promptforge.domain.messages import JobMessage
+from promptforge.ports.objects import MAX_COMPOSE
+
+ERRORS_FILE = "errors.jsonl"
+COMPOSES_AT_ONCE = 8
+
+
+def result_files(parts: int) -> list[str]:
+    """The names of a finished job's files."""
+    return [_part_file(number) for number in range(parts)] + [ERRORS_FILE]
+
+
+async def ask(app: App, job_id: str, name: str = "finish") -> None:
+    """Is any chunk open? If none is, have the job finished. Whoever settles last asks last, so someone always does."""
+    job = await app.ledger.job(job_id)
+    if job is None or job.status is not Status.PROCESSING or await app.ledger.has_open_chunk(job_id):
+        return
+    await app.tasks.enqueue("finalizer", JobMessage(job_id=job_id).encode(), name=f"{name}-{job_id}")
+
+
+async def finish(app: App, job_id: str) -> None:
+    """Publish the job's results and set its final status. Run twice, also at once, it publishes the same bytes."""
+    job = await app.ledger.job(job_id)
+    if job is None:
+        return
+    if job.status is Status.PROCESSING and not await app.ledger.has_open_chunk(job_id):
+        tally = await _tally(app, job)
+        counted = await _publish(app, job, tally)
+        await _end(app, job, tally, counted)
+    ended = await app.ledger.job(job_id)
+    if ended and not ended.open and ended.result_parts is not None:
+        await _clean_up(app, ended)
+
+
+async def give_up(app: App, job_id: str, problem: Problem) -> None:
+    """End a job FAILED without results; every prompt that is not answered counts as failed."""
+    sums = await app.ledger.progress(job_id)
+
+    def decide(job: Job) -> Job | None:
+        if not job.open:
+            return None
+        completed = sums["completed"] if job.status is Status.PROCESSING else 0
+        counts = {"completed_count": completed, "failed_count": job.prompt_count - completed}
+        return job.to(Status.FAILED, **counts, error=problem, completed_at=app.clock.now())
+
+    await app.ledger.change_job(job_id, decide)
+    logs.error("job_given_up", job_id=job_id, code=problem.code)
+
+
+@dataclass
+class _Tally:
+    """What the settled chunks say of themselves, in input order."""
+
+    completed: int = 0
+    failed: int = 0
+    tokens: int = 0
+    lines: int = 0
+    results: list[list[Part]] = field(default_factory=list)  # one list a file
+    errors: list[Part] = field(default_factory=list)
+
+    def add(self, chunk: Chunk, part_lines: int) -> None:
+        self.completed += chunk.completed
+        self.failed += chunk.failed
+        self.tokens += chunk.tokens
+        self.lines += chunk.line_count
+        if chunk.errors:
+            self.errors.append(chunk.errors)
+        if chunk.results:
+            if not self.results or sum(part.lines for part in self.results[-1]) + chunk.results.lines > part_lines:
+                self.results.append([])
+            self.results[-1].append(chunk.results)
+
+
+async def _tally(app: App, job: Job) -> _Tally:
+    tally = _Tally()
+    async for chunk in app.ledger.chunks(job.job_id):
+        tally.add(chunk, app.settings.part_lines)
+    return tally
+
+
+async def _publish(app: App, job: Job, tally: _Tally) -> bool:
+    """Join the parts into the files the client sees, and count every line of them. False if the count is off."""
+    slots = asyncio.Semaphore(COMPOSES_AT_ONCE)
+
+    async def publish(filename: str, parts: Sequence[Part]) -> bool:
+        async with slots:
+            await _join(app, f"{job.job_id}/{filename}", [part.name for part in parts])
+            return await _count_lines(app, f"{job.job_id}/{filename}") == sum(part.lines for part in parts)
+
+    files = [publish(_part_file(number), parts) for number, parts in enumerate(tally.results)]
+    right = await asyncio.gather(*files, publish(ERRORS_FILE, tally.errors))
+    published = sum(part.lines for parts in [*tally.results, tally.errors] for part in parts)
+    return all(right) and published == tally.completed + tally.failed == tally.lines == job.prompt_count
+
+
+async def _join(app: App, target: str, names: Sequence[str]) -> None:
+    """Compose any number of objects, MAX_COMPOSE at a time, through named steps that a second run finds again."""
+    if not names:
+        await app.results.create(target, b"")
+        return
+    level = 0
+    while len(names) > MAX_COMPOSE:
+        steps = []
+        for first in range(0, len(names), MAX_COMPOSE):
+            step = _step(target, level, first)
+            await app.results.compose(step, names[first : first + MAX_COMPOSE])
+            steps.append(step)
+        names, level = steps, level + 1
+    await app.results.compose(target, names)
+
+
+async def _count_lines(app: App, name: str) -> int:
+    return sum([block.count(b"\n") async for block in app.results.read(name)])
+
+
+async def _end(app: App, job: Job, tally: _Tally, counted: bool) -> None:
+    def decide(job: Job) -> Job | None:
+        if job.status is not Status.PROCESSING:
+            return None
+        problem = _problem(job, tally, counted)
+        return job.to(
+            Status.FAILED if problem else Status.COMPLETED,
+            completed_count=tally.completed,
+            failed_count=job.prompt_count - tally.completed,
+            tokens_used=tally.tokens,
+            result_parts=len(tally.results),
+            completed_at=app.clock.now(),
+            error=problem,
+        )
+
+    ended = await app.ledger.change_job(job.job_id, decide)
+    if ended:
+        counts = {"completed": ended.completed_count, "failed": ended.failed_count}
+        logs.info("job_ended", job_id=job.job_id, status=ended.status.value, **counts)
+
+
+def _problem(job: Job, tally: _Tally, counted: bool) -> Problem | None:
+    if not counted:
+        return INCOMPLETE
+    if job.stop:
+        return job.stop
+    if tally.completed:
+        return None
+    return NO_VALID_PROMPTS if job.invalid_count == job.prompt_count else ALL_FAILED
+
+
+async def _clean_up(app: App, job: Job) -> None:
+    """Remove what only the work needed: segments, the chunks' parts and the steps of the joining."""
+    tally = await _tally(app, job)
+    async for chunk in app.ledger.chunks(job.job_id):
+        for segment in chunk.flushed:
+            await app.work.delete(segment.name)
+    files = {_part_file(number): parts for number, parts in enumerate(tally.results)}
+    for filename, parts in {**files, ERRORS_FILE: tally.errors}.items():
+        async for name in _scratch(f"{job.job_id}/{filename}", parts):
+            await app.results.delete(name)
+
+
+async def _scratch(target: str, parts: Sequence[Part]) -> AsyncIterator[str]:
+    for part in parts:
+        yield part.name
+    count, level = len(parts), 0
+    while count > MAX_COMPOSE:
+        for first in range(0, count, MAX_COMPOSE):
+            yield _step(target, level, first)
+        count, level = -(-count // MAX_COMPOSE), level + 1
+
+
+def _step(target: str, level: int, first: int) -> str:
+    job_id, _, filename = target.partition("/")
+    return f"{job_id}/parts/{filename}.{level}.{first:08d}"
+
+
+def _part_file(number: int) -> str:
+    return f"results_part_{number:03d}.jsonl"

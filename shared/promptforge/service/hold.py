@@ -1,0 +1,171 @@
+"""A held chunk: the lease kept alive, answers flushed, and the two ways to let go: settle it or give it back."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from promptforge import logs
+from promptforge.app import App
+from promptforge.domain.chunk import Chunk, Flushed, Part
+from promptforge.domain.job import Job
+from promptforge.domain.messages import ChunkMessage
+from promptforge.domain.prompt import error_line
+from promptforge.errors import LeaseLost, PromptForgeError, Unavailable
+from promptforge.service.answers import Answers
+from promptforge.service.ledger import Claim
+
+
+class Hold:
+    """Use as an async context: inside, a background beat renews the lease and flushes what waits too long.
+
+    `lost` tells that another has the chunk. `ending` is set when no further call may begin: the process stops, the time is used up, the provider asks for a
+    long wait (`resume_at`, a time of day) or the lease is lost. A lost lease is raised as LeaseLost by whichever
+    write finds it, and at the end of the context.
+    """
+
+    def __init__(self, app: App, job: Job, claim: Claim) -> None:
+        self._app = app
+        self._job = job
+        self._claim = claim
+        self._writing = asyncio.Lock()
+        self._segments = 0
+        self.lost = False
+        self._background: list[asyncio.Task[None]] = []
+        self._renewed_at = app.clock.now()
+        self.answers = Answers(app.work, max_record_bytes=8 * app.settings.max_answer_bytes)
+        self.ending = asyncio.Event()
+        self.resume_at = 0.0
+
+    @property
+    def chunk(self) -> Chunk:
+        """The chunk as this holder last wrote it."""
+        return self._claim.chunk
+
+    async def __aenter__(self) -> Self:
+        self._background = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        if exc is not None and not isinstance(exc, LeaseLost):
+            await self._let_go_quietly()
+
+    def end(self, resume_at: float = 0.0) -> None:
+        """Begin no further call; the chunk is not to be worked on before `resume_at`."""
+        self.resume_at = max(self.resume_at, resume_at)
+        self.ending.set()
+
+    def fail(self, line: int, prompt_id: str | None, code: str, message: str, attempts: int) -> None:
+        """Answer a line with an error."""
+        self.answers.add(line, False, 0, error_line(prompt_id, code, message, attempts, line))
+
+    async def may_call(self) -> bool:
+        """Whether a call may begin now. A process that slept past its lease renews it before it pays."""
+        if self._app.clock.now() >= self.chunk.due_at and not self.ending.is_set():
+            try:
+                await self._renew()
+            except Unavailable:
+                self.end()
+        return not self.ending.is_set()
+
+    async def flush_if_full(self) -> None:
+        """Flush when enough answers are at risk. If that cannot be done now, the beat tries again."""
+        answers, settings = self.answers, self._app.settings
+        if answers.unflushed < settings.flush_answers and answers.unflushed_bytes < settings.flush_bytes:
+            return
+        try:
+            await self.flush()
+        except Unavailable:
+            logs.warning("flush_failed", job_id=self._job.job_id, chunk=self.chunk.number)
+
+    async def flush(self) -> None:
+        """Make every answer so far safe. A segment counts only once the chunk names it, which an old epoch cannot do."""
+        async with self._writing:
+            lines, segment = self.answers.segment()
+            if not lines:
+                return
+            name = f"{self._job.job_id}/{self.chunk.number:08d}/{self.chunk.epoch:06d}-{self._segments:06d}"
+            self._segments += 1
+            info = await self._app.work.create(name, segment)
+            flushed = [*self.chunk.flushed, Flushed(name=name, size=info.size)]
+            await self._amend(flushed=flushed, **self.answers.counts, due_at=self._lease_end())
+            self.answers.mark_flushed(name, lines)
+
+    async def settle(self) -> None:
+        """Write the chunk's ordered parts and close it. The parts of an older epoch are never named, so never seen."""
+        async with self._writing:
+            counts = self.answers.counts
+            results = await self._part("results", counts["completed"])
+            errors = await self._part("errors", counts["failed"])
+            await self._amend(open=False, results=results, errors=errors, **counts)
+        logs.info("chunk_settled", job_id=self._job.job_id, chunk=self.chunk.number, **counts)
+
+    async def give_back(self) -> None:
+        """Flush, end the lease and have the chunk worked on again: at once, or by a task when that was asked for."""
+        await self.flush()
+        chunk, now = self.chunk, self._app.clock.now()
+        resume_at = max(self.resume_at, now)
+        async with self._writing:
+            await self._amend(holder=None, due_at=resume_at + self._app.settings.lease_seconds)
+        message = ChunkMessage(job_id=self._job.job_id, chunk=chunk.number).encode()
+        name = f"resume-{self._job.job_id}-{chunk.number}-{chunk.epoch}"
+        await self._app.tasks.enqueue("worker", message, name=name, not_before=resume_at)
+        logs.info("chunk_given_back", job_id=self._job.job_id, chunk=chunk.number, seconds=resume_at - now)
+
+    async def _part(self, kind: str, lines: int) -> Part | None:
+        if lines == 0:
+            return None
+        name = f"{self._job.job_id}/parts/{self.chunk.number:08d}-{self.chunk.epoch:06d}.{kind}"
+        await self._app.results.create(name, self.answers.in_order(kind == "results"))
+        return Part(name=name, lines=lines)
+
+    async def _amend(self, **changes: object) -> None:
+        try:
+            self._claim = await self._app.ledger.amend(self._claim, **changes)
+        except LeaseLost:
+            self.lost = True
+            self.ending.set()
+            raise
+        self._renewed_at = self._app.clock.now()
+
+    def _lease_end(self) -> float:
+        return self._app.clock.now() + self._app.settings.lease_seconds
+
+    async def _renew(self) -> None:
+        async with self._writing:
+            await self._amend(due_at=self._lease_end(), **self.answers.counts)
+
+    async def _beat(self) -> None:
+        """Renew on time whether or not answers come, and let no answer stay at risk for long."""
+        settings = self._app.settings
+        while not self.lost:
+            await asyncio.sleep(min(settings.flush_seconds, settings.beat_seconds))
+            try:
+                await self.flush()
+                if self._app.clock.now() - self._renewed_at >= settings.beat_seconds:
+                    await self._renew()
+            except LeaseLost:
+                return
+            except PromptForgeError as exc:
+                logs.warning("beat_failed", job_id=self._job.job_id, error=type(exc).__name__)
+
+    async def _watch(self) -> None:
+        """End when the process is told to stop, or when this invocation has run long enough."""
+        try:
+            await asyncio.wait_for(self._app.stopping.wait(), self._app.settings.soft_deadline_seconds)
+        except TimeoutError:
+            logs.info("soft_deadline", job_id=self._job.job_id, chunk=self.chunk.number)
+        self.ending.set()
+
+    async def _let_go_quietly(self) -> None:
+        """After a fault of our own: end the lease if that can be done, so that the retry need not wait for it."""
+        try:
+            await self.flush()
+            async with self._writing:
+                await self._amend(holder=None, due_at=self._app.clock.now())
+        except PromptForgeError as exc:
+            logs.warning("release_failed", job_id=self._job.job_id, error=type(exc).__name__)

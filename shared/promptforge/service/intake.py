@@ -1,0 +1,87 @@
+"""Opens a job: judges the order, keeps it, and hands out the upload URL."""
+
+import hashlib
+import hmac
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from promptforge import logs
+from promptforge.app import App
+from promptforge.domain.job import Job, Status
+from promptforge.domain.moment import rfc3339
+from promptforge.domain.messages import JobMessage, upload_object
+from promptforge.errors import ApiError
+from promptforge.settings import PROVIDER_KEYS
+
+UPLOAD_GRACE_SECONDS = 60.0  # an upload that began in time may end this much late before the job is given up
+AWAIT_SECONDS = 300.0  # how often the sweeper looks for an upload whose event was lost
+
+
+class Order(BaseModel):
+    """The body of POST /v1/jobs/init."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    provider: str = Field(max_length=50)
+    model: str = Field(min_length=1, max_length=200)
+    max_retries: int = Field(3, ge=0, le=10)
+
+
+class Ticket(BaseModel):
+    """The answer to POST /v1/jobs/init: what the client needs to upload."""
+
+    job_id: str
+    upload_url: str
+    expires_at: str
+
+
+async def open_job(app: App, client: str, order: Order, idempotency_key: str | None) -> Ticket:
+    """Create the job, or find the one that the same client made with the same Idempotency-Key.
+
+    Raises ApiError 422 for a provider that is unknown or has no key here, or for an Idempotency-Key used with
+    another order; 409 for one whose job has its upload already.
+    """
+    _check_provider(app, order.provider)
+    job = await app.ledger.create_job(_new_job(app, client, order, idempotency_key))
+    if job.request_digest != _digest(order):
+        raise ApiError(422, "idempotency_key_reused", "This Idempotency-Key was used with another request body.")
+    if job.status is not Status.AWAITING_UPLOAD:
+        raise ApiError(409, "already_uploaded", f"The job of this Idempotency-Key is {job.status} already.")
+    message, too_late = JobMessage(job_id=job.job_id), job.upload_expires_at + UPLOAD_GRACE_SECONDS
+    await app.tasks.enqueue("sweeper", message.encode(), name=f"expire-{job.job_id}", not_before=too_late)
+    url = await app.uploads.upload_url(upload_object(job.job_id), job.upload_expires_at)
+    logs.info("job_opened", job_id=job.job_id, provider=job.provider)
+    return Ticket(job_id=job.job_id, upload_url=url, expires_at=rfc3339(job.upload_expires_at))
+
+
+def _check_provider(app: App, provider: str) -> None:
+    if provider not in PROVIDER_KEYS:
+        known = ", ".join(sorted(PROVIDER_KEYS))
+        raise ApiError(422, "unsupported_provider", f"provider must be one of: {known}.")
+    if variable := app.settings.missing_key(provider):
+        detail = f"The provider {provider} has no key here: the operator must set {variable}."
+        raise ApiError(422, "provider_not_configured", detail)
+
+
+def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -> Job:
+    now = app.clock.now()
+    expires_at = float(int(now + app.settings.upload_url_seconds))
+    return Job(
+        job_id=f"job_{_idempotent_id(app, client, idempotency_key) if idempotency_key else app.new_id()}",
+        client=client,
+        created_at=now,
+        upload_expires_at=expires_at,
+        due_at=now + AWAIT_SECONDS,
+        request_digest=_digest(order),
+        **order.model_dump(),
+    )
+
+
+def _idempotent_id(app: App, client: str, idempotency_key: str) -> str:
+    """The same for the same client and key, and not to be guessed without the pepper."""
+    text = f"job:{client}:{idempotency_key}"
+    return hmac.new(app.pepper, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _digest(order: Order) -> str:
+    return hashlib.sha256(order.model_dump_json().encode()).hexdigest()

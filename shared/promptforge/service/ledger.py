@@ -1,0 +1,211 @@
+"""The only one that knows where documents lie, and the only place where a job or a chunk changes.
+
+Every change is: read, decide, commit if nothing moved; on a conflict read and decide again. A decision recognises
+its own earlier commit, so a commit whose answer was lost does no harm.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+from promptforge.domain.chunk import Chunk, Cut
+from promptforge.domain.job import Job
+from promptforge.errors import Conflict, LeaseLost
+from promptforge.ports.clock import Clock
+from promptforge.ports.documents import Create, Document, Documents, Update
+
+MAX_TRIES = 40
+PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A chunk that is held, at the version its holder last wrote."""
+
+    job_id: str
+    chunk: Chunk
+    version: str
+
+
+class Ledger:
+    """Jobs and chunks, read and changed."""
+
+    def __init__(self, documents: Documents, clock: Clock, rng: random.Random) -> None:
+        self._documents = documents
+        self._clock = clock
+        self._rng = rng
+
+    # Jobs
+
+    async def create_job(self, job: Job) -> Job:
+        """Store a new job, or answer the one that is already there under its id."""
+        try:
+            await self._documents.commit([Create(_job_path(job.job_id), job.model_dump(mode="json"))])
+        except Conflict:
+            there = await self.job(job.job_id)
+            if there is None:
+                raise
+            return there
+        return job
+
+    async def job(self, job_id: str) -> Job | None:
+        """The job, or None."""
+        document = await self._documents.get(_job_path(job_id))
+        return _job(document) if document else None
+
+    async def change_job(self, job_id: str, decide: Callable[[Job], Job | None]) -> Job | None:
+        """Put the job that `decide` makes of it in its place; None from it leaves the job alone. Answers the job
+        as it then stands, or None if there is none. `decide` may run several times."""
+        for attempt in range(MAX_TRIES):
+            document = await self._documents.get(_job_path(job_id))
+            if document is None:
+                return None
+            decided = decide(_job(document))
+            if decided is None:
+                return _job(document)
+            try:
+                data = decided.model_dump(mode="json")
+                await self._documents.commit([Update(document.path, data, document.version)])
+            except Conflict:
+                await self._pause(attempt)
+            else:
+                return decided
+        raise Conflict(job_id)
+
+    async def open_jobs(self, due_before: float) -> AsyncIterator[Job]:
+        """Jobs not in a final status that are due, soonest first."""
+        async for document in self._pages("jobs", {"open": True}, "due_at"):
+            job = _job(document)
+            if job.due_at > due_before:
+                return
+            yield job
+
+    # Chunks
+
+    async def create_chunks(self, job_id: str, cuts: Sequence[Cut], due_at: float) -> None:
+        """Store the chunks that are not there yet. Two splitters may do so at once: they cut alike."""
+        for attempt in range(MAX_TRIES):
+            missing = [cut for cut in cuts if attempt == 0 or not await self._has_chunk(job_id, cut.number)]
+            if not missing:
+                return
+            chunks = [Chunk(**cut.model_dump(), due_at=due_at) for cut in missing]
+            try:
+                await self._documents.commit(
+                    [Create(_chunk_path(job_id, chunk.number), chunk.model_dump(mode="json")) for chunk in chunks]
+                )
+            except Conflict:
+                await self._pause(attempt)
+            else:
+                return
+        raise Conflict(job_id)
+
+    async def claim(self, job_id: str, number: int, holder: str, lease_seconds: float) -> Claim | Chunk | None:
+        """Take the chunk under the next epoch. Answers the Claim, or the chunk as it stands if it is settled or
+        another's lease runs, or None if there is no such chunk."""
+        for attempt in range(MAX_TRIES):
+            document = await self._documents.get(_chunk_path(job_id, number))
+            if document is None:
+                return None
+            chunk, now = Chunk.model_validate(document.data), self._clock.now()
+            if chunk.open and chunk.holder == holder:
+                return Claim(job_id, chunk, document.version)
+            if not chunk.open or (chunk.holder and chunk.due_at > now):
+                return chunk
+            taken = chunk.model_copy(
+                update={"epoch": chunk.epoch + 1, "holder": holder, "due_at": now + lease_seconds}
+            )
+            try:
+                version = await self._write_chunk(job_id, taken, document.version)
+            except Conflict:
+                await self._pause(attempt)
+            else:
+                return Claim(job_id, taken, version)
+        raise Conflict(job_id)
+
+    async def amend(self, claim: Claim, **changes: object) -> Claim:
+        """Write a held chunk. Raises LeaseLost, and writes nothing, if another has claimed it."""
+        changed, version = claim.chunk.model_copy(update=changes), claim.version
+        for attempt in range(MAX_TRIES):
+            try:
+                return Claim(claim.job_id, changed, await self._write_chunk(claim.job_id, changed, version))
+            except Conflict:
+                document = await self._documents.get(_chunk_path(claim.job_id, changed.number))
+                if document is None or document.data["epoch"] != changed.epoch:
+                    raise LeaseLost(claim.job_id) from None
+                version = document.version
+                await self._pause(attempt)
+        raise Conflict(claim.job_id)
+
+    async def has_open_chunk(self, job_id: str) -> bool:
+        """Whether any chunk of the job is not settled."""
+        return bool(await self._documents.query(_chunks(job_id), {"open": True}, limit=1))
+
+    async def open_chunks(self, job_id: str, due_before: float) -> AsyncIterator[Chunk]:
+        """Unsettled chunks that are due, soonest first."""
+        async for document in self._pages(_chunks(job_id), {"open": True}, "due_at"):
+            chunk = Chunk.model_validate(document.data)
+            if chunk.due_at > due_before:
+                return
+            yield chunk
+
+    async def touch_chunk(self, job_id: str, chunk: Chunk, due_at: float) -> bool:
+        """Move the time at which the sweeper looks at a chunk, ending a lease that is past; False if it moved on."""
+        document = await self._documents.get(_chunk_path(job_id, chunk.number))
+        if document is None or Chunk.model_validate(document.data) != chunk:
+            return False
+        try:
+            touched = chunk.model_copy(update={"holder": None, "due_at": due_at})
+            await self._write_chunk(job_id, touched, document.version)
+        except Conflict:
+            return False
+        return True
+
+    async def chunks(self, job_id: str) -> AsyncIterator[Chunk]:
+        """All chunks in input order."""
+        async for document in self._pages(_chunks(job_id), {}, "number"):
+            yield Chunk.model_validate(document.data)
+
+    async def progress(self, job_id: str) -> dict[str, int]:
+        """`completed`, `failed` and `tokens`, summed over the chunks."""
+        return await self._documents.sum(_chunks(job_id), ["completed", "failed", "tokens"])
+
+    # Inside
+
+    async def _pages(
+        self, collection: str, where: dict[str, str | int | float | bool | None], order_by: str
+    ) -> AsyncIterator[Document]:
+        last: Document | None = None
+        while True:
+            page = await self._documents.query(collection, where, order_by=order_by, limit=PAGE, after=last)
+            for document in page:
+                yield document
+            if len(page) < PAGE:
+                return
+            last = page[-1]
+
+    async def _has_chunk(self, job_id: str, number: int) -> bool:
+        return await self._documents.get(_chunk_path(job_id, number)) is not None
+
+    async def _write_chunk(self, job_id: str, chunk: Chunk, version: str) -> str:
+        update = Update(_chunk_path(job_id, chunk.number), chunk.model_dump(mode="json"), version)
+        return (await self._documents.commit([update]))[0]
+
+    async def _pause(self, attempt: int) -> None:
+        await asyncio.sleep(self._rng.uniform(0, 0.01 * 2 ** min(attempt, 6)))
+
+
+def _job(document: Document) -> Job:
+    return Job.model_validate(document.data)
+
+
+def _job_path(job_id: str) -> str:
+    return f"jobs/{job_id}"
+
+
+def _chunks(job_id: str) -> str:
+    return f"jobs/{job_id}/chunks"
+
+
+def _chunk_path(job_id: str, number: int) -> str:
+    return f"{_chunks(job_id)}/{number:08d}"

@@ -1,0 +1,186 @@
+"""Reads an upload once, line by line, and cuts it into chunks; nothing is announced before the whole file is known.
+
+The cut depends on the pinned input alone, so that a splitter that runs again, or twice at once, makes the same chunks.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from promptforge import logs
+from promptforge.app import App
+from promptforge.domain.chunk import Cut, cut_plan
+from promptforge.domain.job import EMPTY_INPUT, INPUT_CHANGED, Input, Job, Problem, Status
+from promptforge.domain.lines import BOM, GZIP, LineSplitter
+from promptforge.domain.messages import ChunkMessage, upload_object
+from promptforge.domain.prompt import Prompt, is_blank, read_line
+from promptforge.domain.uniqueness import SeenIds
+from promptforge.errors import ObjectMissing
+from promptforge.service import finish
+
+STALE_SECONDS = 600.0  # a split that says nothing for so long is begun again by the sweeper
+CHECK_SECONDS = 60.0  # how often the sweeper looks at a job that is being worked on
+UNHEARD_SECONDS = 3600.0  # a chunk that was announced and not claimed for so long is announced again
+CHUNKS_A_COMMIT = 100
+MESSAGES_A_PUBLISH = 500
+
+
+async def split(app: App, job_id: str) -> None:
+    """Cut the job's upload and announce its chunks. Does nothing for a job that is unknown, ended or past this."""
+    job = await _begin(app, job_id)
+    if job is None or job.input is None or not job.open:
+        return
+    if job.status is Status.QUEUED:
+        job = await _cut(app, job, job.input)
+    if job.status is Status.PROCESSING and not job.announced:
+        await _announce(app, job)
+    await finish.ask(app, job_id)
+
+
+async def _begin(app: App, job_id: str) -> Job | None:
+    upload = await app.uploads.stat(upload_object(job_id))
+
+    def decide(job: Job) -> Job | None:
+        if job.status is not Status.AWAITING_UPLOAD or upload is None:
+            return None
+        plan = cut_plan(upload.generation, upload.size, app.settings.chunk_lines)
+        return job.to(Status.QUEUED, input=plan, due_at=app.clock.now() + STALE_SECONDS)
+
+    return await app.ledger.change_job(job_id, decide)
+
+
+async def _cut(app: App, job: Job, pinned: Input) -> Job:
+    cutter = Cutter(pinned, app.settings.max_lines)
+    pending: list[Cut] = []
+
+    async def store() -> None:
+        await app.ledger.create_chunks(job.job_id, pending, app.clock.now() + UNHEARD_SECONDS)
+        pending.clear()
+
+    try:
+        async for cut in _cuts(app, job, pinned, cutter):
+            pending.append(cut)
+            if len(pending) >= CHUNKS_A_COMMIT:
+                await store()
+        await store()
+    except ObjectMissing:
+        cutter.problem = INPUT_CHANGED
+    if cutter.problem is None and cutter.lines == 0:
+        cutter.problem = EMPTY_INPUT
+    return await _end(app, job, cutter)
+
+
+async def _cuts(app: App, job: Job, pinned: Input, cutter: "Cutter") -> AsyncIterator[Cut]:
+    lines = LineSplitter(app.settings.max_line_bytes)
+    head: bytes | None = b""
+    async for block in app.uploads.read(upload_object(job.job_id), generation=pinned.generation):
+        if head is not None:
+            head += block
+            if len(head) < min(len(BOM), pinned.size):
+                continue
+            block, head = cutter.open(head), None
+        for cut in cutter.feed(lines.feed(block)):
+            yield cut
+        if cutter.problem:
+            return
+    for cut in cutter.feed(lines.end(), last=True):
+        yield cut
+
+
+async def _end(app: App, job: Job, cutter: "Cutter") -> Job:
+    now = app.clock.now()
+
+    def decide(job: Job) -> Job | None:
+        if job.status is not Status.QUEUED:
+            return None
+        counts = {"prompt_count": cutter.lines, "invalid_count": cutter.invalid}
+        if cutter.problem:
+            lost = {**counts, "failed_count": cutter.lines}
+            return job.to(Status.FAILED, **lost, error=cutter.problem, completed_at=now)
+        due_at = now + CHECK_SECONDS
+        counts["chunk_count"] = cutter.number
+        return job.to(Status.PROCESSING, **counts, started_processing_at=now, due_at=due_at)
+
+    ended = await app.ledger.change_job(job.job_id, decide)
+    logs.info("job_split", job_id=job.job_id, lines=cutter.lines, invalid=cutter.invalid, chunks=cutter.number)
+    return ended or job
+
+
+async def _announce(app: App, job: Job) -> None:
+    for first in range(0, job.chunk_count or 0, MESSAGES_A_PUBLISH):
+        numbers = range(first, min(first + MESSAGES_A_PUBLISH, job.chunk_count or 0))
+        messages = [ChunkMessage(job_id=job.job_id, chunk=number).encode() for number in numbers]
+        await app.topics.publish("chunks", messages)
+    await app.ledger.change_job(job.job_id, lambda job: job.model_copy(update={"announced": True}))
+
+
+@dataclass
+class Cutter:
+    """Walks the lines, judging each, and closes a chunk when it is full."""
+
+    pinned: Input
+    max_lines: int
+    lines: int = 0
+    invalid: int = 0
+    number: int = 0
+    problem: Problem | None = None
+    _line: int = 0  # physical lines seen
+    _offset: int = 0
+    _start: int = 0
+    _first_line: int = 1
+    _count: int = 0
+    _duplicates: dict[int, int] = field(default_factory=dict)
+    _seen: SeenIds = field(default_factory=SeenIds)
+
+    def open(self, head: bytes) -> bytes:
+        """Look at the first block: skip a byte order mark, refuse a compressed file."""
+        if head.startswith(GZIP):
+            message = "The file is compressed with gzip; upload the plain JSONL text."
+            self.problem = Problem(code="unsupported_encoding", message=message)
+        if head.startswith(BOM):
+            self._start = self._offset = len(BOM)
+            return head[len(BOM) :]
+        return head
+
+    def feed(self, lines: list[bytes], last: bool = False) -> list[Cut]:
+        """Take the next lines; the chunks they complete."""
+        cuts: list[Cut] = []
+        for line in lines:
+            if self.problem:
+                break
+            self._take(line)
+            full = self._count >= self.pinned.chunk_lines or self._offset - self._start >= self.pinned.chunk_bytes
+            if full and self._count:
+                cuts.append(self._close())
+        if last and self._count and not self.problem:
+            cuts.append(self._close())
+        return cuts
+
+    def _take(self, line: bytes) -> None:
+        self._line += 1
+        self._offset += len(line) + 1
+        if is_blank(line):
+            return
+        self.lines += 1
+        self._count += 1
+        judged = read_line(line)
+        if not isinstance(judged, Prompt):
+            self.invalid += 1
+        elif (first := self._seen.first_line(judged.prompt_id, self._line)) != self._line:
+            self.invalid += 1
+            self._duplicates[self._line] = first
+        if self.lines > self.max_lines:
+            message = f"The file has more than {self.max_lines} prompts; split it into several jobs."
+            self.problem = Problem(code="limit_exceeded", message=message)
+
+    def _close(self) -> Cut:
+        cut = Cut(
+            number=self.number,
+            start=self._start,
+            end=min(self._offset, self.pinned.size),
+            first_line=self._first_line,
+            line_count=self._count,
+            duplicates=self._duplicates,
+        )
+        self.number += 1
+        self._start, self._first_line, self._count, self._duplicates = self._offset, self._line + 1, 0, {}
+        return cut

@@ -1,0 +1,80 @@
+"""Finds what was forgotten: uploads that never came, events and messages that were lost, leases that ran out."""
+
+from promptforge import logs
+from promptforge.app import App
+from promptforge.domain.job import UPLOAD_EXPIRED, Job, Status
+from promptforge.domain.messages import ChunkMessage, JobMessage, upload_object
+from promptforge.service import finish
+from promptforge.service.intake import AWAIT_SECONDS, UPLOAD_GRACE_SECONDS
+from promptforge.service.split import CHECK_SECONDS, STALE_SECONDS, UNHEARD_SECONDS
+
+
+async def sweep(app: App, job_id: str | None = None) -> None:
+    """Look at one job, or at every open job that is due, and put it back on its way or end it."""
+    if job_id is None:
+        async for job in app.ledger.open_jobs(due_before=app.clock.now()):
+            await _sweep_job(app, job)
+    elif job := await app.ledger.job(job_id):
+        await _sweep_job(app, job)
+
+
+async def _sweep_job(app: App, job: Job) -> None:
+    match job.status:
+        case Status.AWAITING_UPLOAD:
+            await _awaiting_upload(app, job)
+        case Status.QUEUED:
+            await _split_again(app, job)
+        case Status.PROCESSING:
+            await _processing(app, job)
+
+
+async def abandon_leases(app: App, instance: str | None) -> None:
+    """End the leases of a process that is known to be dead (None: of all), so that nobody waits for their end."""
+    now = app.clock.now()
+    async for job in app.ledger.open_jobs(due_before=float("inf")):
+        async for chunk in app.ledger.open_chunks(job.job_id, due_before=float("inf")):
+            if chunk.holder and (instance is None or chunk.holder.startswith(f"{instance}.")):
+                await app.ledger.touch_chunk(job.job_id, chunk, due_at=now)
+
+
+async def _awaiting_upload(app: App, job: Job) -> None:
+    if await app.uploads.stat(upload_object(job.job_id)):
+        await _split_again(app, job)
+    elif app.clock.now() >= job.upload_expires_at + UPLOAD_GRACE_SECONDS:
+        await finish.give_up(app, job.job_id, UPLOAD_EXPIRED)
+    else:
+        await _look_again_in(app, job, AWAIT_SECONDS)
+
+
+async def _split_again(app: App, job: Job) -> None:
+    message = JobMessage(job_id=job.job_id)
+    await app.tasks.enqueue("splitter", message.encode(), name=f"{_again('split', job)}-{job.job_id}")
+    await _look_again_in(app, job, STALE_SECONDS)
+    logs.warning("split_repeated", job_id=job.job_id)
+
+
+async def _processing(app: App, job: Job) -> None:
+    if not job.announced:
+        await _split_again(app, job)
+        return
+    now, announced = app.clock.now(), 0
+    async for chunk in app.ledger.open_chunks(job.job_id, due_before=now):
+        if await app.ledger.touch_chunk(job.job_id, chunk, due_at=now + UNHEARD_SECONDS):
+            await app.topics.publish("chunks", [ChunkMessage(job_id=job.job_id, chunk=chunk.number).encode()])
+            announced += 1
+    if announced:
+        logs.warning("chunks_announced_again", job_id=job.job_id, chunks=announced)
+    await finish.ask(app, job.job_id, name=_again("finish", job))
+    await _look_again_in(app, job, CHECK_SECONDS)
+
+
+async def _look_again_in(app: App, job: Job, seconds: float) -> None:
+    due_at = app.clock.now() + seconds
+    await app.ledger.change_job(
+        job.job_id, lambda job: job.model_copy(update={"due_at": due_at}) if job.open else None
+    )
+
+
+def _again(step: str, job: Job) -> str:
+    """A task name that is free again each time the job is due."""
+    return f"{step}-again-{job.due_at:.0f}"

@@ -1,0 +1,87 @@
+"""Every setting, its default and its bounds, read once from the environment as PROMPTFORGE_<NAME>."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from promptforge.errors import SettingsError
+
+ENV_PREFIX = "PROMPTFORGE_"
+
+PROVIDER_KEYS: dict[str, str | None] = {"echo": None, "openai": "OPENAI_API_KEY"}
+"""The providers there are, and the variable that holds the key of each."""
+
+PROVIDER_URLS: dict[str, tuple[str, str]] = {"openai": ("OPENAI_BASE_URL", "https://api.openai.com/v1")}
+"""The variable that may hold another address for a provider, and the address it has otherwise."""
+
+
+class Settings(BaseModel):
+    """Spans in seconds, sizes in bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: Path = Path(".promptforge")
+    public_url: str = "http://127.0.0.1:8080"
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    max_upload_bytes: int = Field(5 * 1024**3, ge=1)
+    max_lines: int = Field(10_000_000, ge=1)
+    max_line_bytes: int = Field(1024**2, ge=64)
+    max_answer_bytes: int = Field(8 * 1024**2, ge=1024)
+    upload_url_seconds: float = Field(15 * 60, gt=0)
+    download_url_seconds: float = Field(60 * 60, gt=0)
+
+    chunk_lines: int = Field(200, ge=1, le=2000)
+    part_lines: int = Field(10_000, ge=1, le=10_000)
+
+    lease_seconds: float = Field(60, gt=0)
+    beat_seconds: float = Field(10, gt=0)
+    soft_deadline_seconds: float = Field(480, gt=0)
+    grace_seconds: float = Field(45, ge=0)
+    drain_seconds: float = Field(7, ge=0, le=8)
+    call_timeout_seconds: float = Field(120, gt=0)
+    max_in_flight: int = Field(64, ge=1)
+    flush_answers: int = Field(50, ge=1)
+    flush_bytes: int = Field(4 * 1024**2, ge=1)
+    flush_seconds: float = Field(2, gt=0)
+    patience_seconds: float = Field(5, ge=0)
+
+    echo_latency_seconds: float = Field(0, ge=0)
+    echo_failure_rate: float = Field(0, ge=0, le=1)
+    echo_throttle_rate: float = Field(0, ge=0, lt=1)
+
+    provider_keys: dict[str, str] = Field(default={}, repr=False)
+    provider_urls: dict[str, str] = {}
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], **given: object) -> Self:
+        """Read the environment; `given` values win over it. Raises SettingsError naming the variable at fault."""
+        values: dict[str, object] = {
+            name: environ[variable]
+            for name in cls.model_fields
+            if name not in ("provider_keys", "provider_urls") and (variable := ENV_PREFIX + name.upper()) in environ
+        }
+        values["provider_keys"] = {
+            name: environ[variable] for name, variable in PROVIDER_KEYS.items() if variable and environ.get(variable)
+        }
+        values["provider_urls"] = {
+            name: (environ.get(variable) or default).rstrip("/")
+            for name, (variable, default) in PROVIDER_URLS.items()
+        }
+        try:
+            return cls.model_validate(values | given)
+        except ValidationError as exc:
+            raise SettingsError(_sentence(exc)) from None
+
+    def missing_key(self, provider: str) -> str | None:
+        """The variable that must be set before a provider can be used, or None."""
+        variable = PROVIDER_KEYS[provider]
+        return None if variable is None or provider in self.provider_keys else variable
+
+
+def _sentence(exc: ValidationError) -> str:
+    fault = exc.errors(include_input=False, include_url=False)[0]
+    name = ENV_PREFIX + str(fault["loc"][0]).upper()
+    return f"The setting {name} is wrong: {fault['msg'][0].lower()}{fault['msg'][1:]}."
