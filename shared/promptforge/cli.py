@@ -5,14 +5,18 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 import click
 
 from promptforge import __version__, logs
 from promptforge.client import RequestRefused
-from promptforge.errors import SettingsError
+from promptforge.errors import PromptForgeError, SettingsError
 from promptforge.settings import ENV_PREFIX, Settings
+
+if TYPE_CHECKING:
+    from promptforge.service.app import App
 
 data_dir_option = click.option(
     "--data-dir",
@@ -23,7 +27,11 @@ data_dir_option = click.option(
     help="Where the engine keeps everything.",
 )
 workers_option = click.option(
-    "--workers", type=click.IntRange(1, 64), default=os.cpu_count, show_default="cores", help="Worker processes."
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=os.cpu_count,
+    show_default="cores",
+    help="Worker processes.",
 )
 
 
@@ -87,7 +95,7 @@ def run(
     workers: int,
 ) -> None:
     """Send FILE, wait for every answer, download the results. Exit code 0 only if no prompt failed."""
-    from promptforge.local.batch import Batch, run_batch
+    from promptforge.run import Batch, run_batch
 
     if url and not api_key:
         raise click.UsageError(f"--url needs a key: set {ENV_PREFIX}API_KEY or give --api-key.")
@@ -140,13 +148,13 @@ def main() -> None:
     """The `promptforge` command."""
     try:
         cli()
-    except (SettingsError, RequestRefused) as exc:
+    except (PromptForgeError, RequestRefused) as exc:
         sys.exit(f"promptforge: {exc}")
     except (aiohttp.ClientError, OSError) as exc:
         sys.exit(f"promptforge: {type(exc).__name__}: {exc}")
 
 
-def _app(data_dir: Path):  # type: ignore[no-untyped-def]
+def _app(data_dir: Path) -> "App":
     from promptforge.app import build
 
     return build(Settings.from_env(os.environ, data_dir=data_dir))
@@ -161,5 +169,5 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _url(host: str, port: int) -> str:
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{reachable}:{port}"

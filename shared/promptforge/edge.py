@@ -1,4 +1,4 @@
-"""The functions' edge: HTTP requests and CloudEvents in, use-case arguments out; errors in the form a caller can use."""
+"""The functions' edge: HTTP requests and CloudEvents in, use-case arguments out; errors in a form callers can use."""
 
 import base64
 import functools
@@ -130,7 +130,13 @@ def event(
                 await handler(message)
             except Exception as exc:
                 fault = type(exc).__name__
-                logs.error("event_failed", function=handler.__name__, error=fault, at=_place(exc), job_id=message.job_id)
+                logs.error(
+                    "event_failed",
+                    function=handler.__name__,
+                    error=fault,
+                    at=_place(exc),
+                    job_id=message.job_id,
+                )
                 raise Redeliver(fault) from None
 
         return endpoint

@@ -48,5 +48,3 @@ class LeaseLost(PromptForgeError):
 
 class Unavailable(PromptForgeError):
     """A dependency did not answer; whether it acted is unknown, so the step is repeated."""
-
-

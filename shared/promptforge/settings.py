@@ -67,8 +67,7 @@ class Settings(BaseModel):
             name: environ[variable] for name, variable in PROVIDER_KEYS.items() if variable and environ.get(variable)
         }
         values["provider_urls"] = {
-            name: (environ.get(variable) or default).rstrip("/")
-            for name, (variable, default) in PROVIDER_URLS.items()
+            name: (environ.get(variable) or default).rstrip("/") for name, (variable, default) in PROVIDER_URLS.items()
         }
         try:
             return cls.model_validate(values | given)

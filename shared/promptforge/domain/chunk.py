@@ -1,5 +1,7 @@
 """A chunk: a run of whole lines of the input, worked on by one lease holder at a time."""
 
+from pydantic import Field
+
 from promptforge.domain.job import Frozen, Input
 
 MAX_CHUNK_BYTES = 4 * 1024 * 1024
@@ -31,7 +33,7 @@ class Cut(Frozen):
     end: int
     first_line: int
     line_count: int
-    duplicates: dict[int, int] = {}
+    duplicates: dict[int, int] = Field(default_factory=dict)
 
 
 class Chunk(Cut):
@@ -46,7 +48,7 @@ class Chunk(Cut):
     open: bool = True
     epoch: int = 0
     holder: str | None = None
-    flushed: list[Flushed] = []
+    flushed: list[Flushed] = Field(default_factory=list)
     completed: int = 0
     failed: int = 0
     tokens: int = 0

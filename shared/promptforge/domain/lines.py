@@ -1,7 +1,5 @@
 """Cuts a stream of bytes into physical lines, holding no more than one line's limit at a time."""
 
-from collections.abc import Iterable
-
 BOM = b"\xef\xbb\xbf"
 GZIP = b"\x1f\x8b"
 
@@ -21,7 +19,7 @@ class LongLine(bytes):
 
 
 class LineSplitter:
-    """Feed it blocks, get lines without their b"\\n". Only b"\\n" ends a line (a JSON text may hold U+2028 and the like)."""
+    """Feed it blocks, get lines without their b"\n". Nothing else ends a line: JSON text may hold U+2028."""
 
     def __init__(self, max_line_bytes: int) -> None:
         self._max = max_line_bytes
@@ -56,9 +54,3 @@ class LineSplitter:
         line = b"".join(self._tail) if self._tail_bytes <= self._max else LongLine(self._tail_bytes)
         self._tail, self._tail_bytes = [], 0
         return line
-
-
-def split_lines(blocks: Iterable[bytes], max_line_bytes: int) -> list[bytes]:
-    """All lines of a stream that is at hand."""
-    splitter = LineSplitter(max_line_bytes)
-    return [line for block in blocks for line in splitter.feed(block)] + splitter.end()

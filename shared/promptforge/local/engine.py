@@ -1,4 +1,4 @@
-"""The engine of one machine: serves the HTTP functions, brings events to the worker processes, survives being killed."""
+"""The engine of one machine: serves the HTTP functions, brings events to the worker processes, survives kill -9."""
 
 import asyncio
 import fcntl
@@ -10,28 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from promptforge import logs
 from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.deliveries import SqliteDeliveries
-from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.secret import derive, load_secret
-from promptforge.app import App, build, install
+from promptforge.app import build, install
 from promptforge.domain.keys import make_key
 from promptforge.domain.messages import SweepMessage
-from promptforge.edge import problem
-from promptforge.errors import ApiError, PromptForgeError, SettingsError
+from promptforge.errors import PromptForgeError, SettingsError
+from promptforge.local.api import api_app
 from promptforge.local.dispatcher import Dispatcher
-from promptforge.local.functions import HTTP_FUNCTIONS, load_function
-from promptforge.local.storage import Storage
+from promptforge.local.recovery import recover
 from promptforge.local.worker_process import DRAIN_SECONDS, QuietServer
 from promptforge.local.workers import Workers
 from promptforge.service.access import admit_key, create_key
+from promptforge.service.app import App
 from promptforge.service.sweep import abandon_leases
 from promptforge.settings import ENV_PREFIX, Settings
 
@@ -69,68 +63,48 @@ class EngineLock:
 
 
 async def serve(
-    settings: Settings, listening: socket.socket, workers: int, api_key: str | None, on_ready: Callable[[Ready], None]
+    settings: Settings,
+    listening: socket.socket,
+    workers: int,
+    api_key: str | None,
+    on_ready: Callable[[Ready], None],
 ) -> None:
-    """Run the engine until SIGTERM or SIGINT, then drain. `listening` is its bound socket, `settings.public_url` leads there.
-    Without `api_key` it uses one that it derives from the data folder, the same at every start."""
+    """Run the engine until SIGTERM or SIGINT, then drain. `listening` is its bound socket, to which
+    `settings.public_url` leads. Without `api_key` it uses one that it derives from the data folder, the same at every start."""
+    app = _installed_app(settings)
+    database = Database(settings.data_dir / "state.db")
+    deliveries = SqliteDeliveries(database, app.clock)
+    await recover(app, deliveries)
+    key = await _admit(app, api_key)
+    pool = Workers(workers, _environ(settings), lambda instance: abandon_leases(app, instance))
+    dispatcher = Dispatcher(deliveries, pool.send, workers)
+    server = QuietServer(
+        uvicorn.Config(
+            api_app(app, dispatcher.wake), log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS
+        )
+    )
+    tasks = [asyncio.create_task(server.serve(sockets=[listening])), asyncio.create_task(app.stopping.wait())]
+    try:
+        await pool.start()
+        tasks += [asyncio.create_task(dispatcher.run()), asyncio.create_task(_sweep_regularly(app))]
+        on_ready(Ready(settings.public_url, key, workers))
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        # Claim nothing more, let the workers give back what they hold, and only then stop hearing their answers.
+        app.stopping.set()
+        dispatcher.stop()
+        server.should_exit = True
+        await pool.stop()
+        await asyncio.gather(*tasks)
+        await app.close()
+
+
+def _installed_app(settings: Settings) -> App:
     app = build(settings)
     install(app)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, app.stopping.set)
-    database = Database(settings.data_dir / "state.db")
-    deliveries = SqliteDeliveries(database, app.clock)
-    await _recover(app, deliveries)
-    key = await _admit(app, api_key)
-    pool = Workers(workers, _environ(settings), lambda instance: abandon_leases(app, instance))
-    dispatcher = Dispatcher(deliveries, pool.send, workers)
-    config = uvicorn.Config(
-        _api(app, dispatcher.wake), log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS
-    )
-    server = QuietServer(config)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    delivering = asyncio.create_task(dispatcher.run())
-    sweeping = asyncio.create_task(_sweep_regularly(app))
-    try:
-        await pool.start()
-        on_ready(Ready(settings.public_url, key, workers))
-        await asyncio.wait([serving, delivering, sweeping, asyncio.create_task(app.stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        # Claim nothing more, let the workers give back what they hold, and only then stop hearing their answers.
-        sweeping.cancel()
-        dispatcher.stop()
-        server.should_exit = True
-        await pool.stop()
-        await asyncio.gather(serving, delivering, sweeping, return_exceptions=True)
-        await app.close()
-
-
-async def _recover(app: App, deliveries: SqliteDeliveries) -> None:
-    """Go on where the last engine was: nothing that it was doing is being done now. Its workers end when it does, but
-    they may be finishing what was in flight; wait for them, and if they hang let their leases run out instead."""
-    if await _workers_are_gone(app.settings.data_dir):
-        await abandon_leases(app, None)
-        for bucket in (app.uploads, app.work, app.results):
-            if isinstance(bucket, FileObjects):
-                await bucket.sweep()
-    await deliveries.recall()
-
-
-async def _workers_are_gone(data_dir: Path) -> bool:
-    descriptor = os.open(data_dir / "workers.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        async with asyncio.timeout(DRAIN_SECONDS + 2):
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    await asyncio.sleep(0.05)
-                else:
-                    return True
-    except TimeoutError:
-        logs.warning("workers_of_last_engine_hang")
-        return False
-    finally:
-        os.close(descriptor)
+    return app
 
 
 async def _admit(app: App, api_key: str | None) -> str:
@@ -150,39 +124,10 @@ def _environ(settings: Settings) -> dict[str, str]:
 
 async def _sweep_regularly(app: App) -> None:
     """What Cloud Scheduler does."""
-    while True:
-        body, minute = SweepMessage().encode(), int(app.clock.now() / SWEEP_SECONDS)
+    while not app.stopping.is_set():
+        name = f"sweep-{int(app.clock.now() / SWEEP_SECONDS)}"
         try:
-            await app.tasks.enqueue("sweeper", body, name=f"sweep-{minute}")
+            await app.tasks.enqueue("sweeper", SweepMessage().encode(), name=name)
         except PromptForgeError as exc:
             logs.error("sweep_failed", error=type(exc).__name__)
-        await asyncio.sleep(SWEEP_SECONDS)
-
-
-def _api(app: App, wake: Callable[[], None]) -> ASGIApp:
-    routes = [Route(path, _Function(load_function(name))) for path, name in HTTP_FUNCTIONS.items()]
-    api = Starlette(routes=[*routes, Storage(app).route], exception_handlers={404: _not_found, 405: _not_found})
-
-    async def waking(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await api(scope, receive, send)
-        finally:
-            wake()
-
-    return waking
-
-
-class _Function:
-    """A function's app as a route's endpoint: Starlette calls a class instance as ASGI, for every method."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
-
-
-async def _not_found(request: Request, exc: Exception) -> Response:
-    return problem(ApiError(404, "not_found", "There is nothing at this path."))
-
-
+        await asyncio.wait([asyncio.create_task(app.stopping.wait())], timeout=SWEEP_SECONDS)

@@ -8,9 +8,9 @@ from starlette.routing import Route
 
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import PREFIX, BadSignature, Expired
-from promptforge.app import App
 from promptforge.edge import problem
 from promptforge.errors import ApiError, ObjectExists, ObjectMissing
+from promptforge.service.app import App
 
 WRITTEN_ALREADY = ApiError(403, "already_uploaded", "This URL was used; it cannot replace what was uploaded.")
 

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from promptforge import logs
+from promptforge.errors import PromptForgeError
 from promptforge.local.worker_process import DRAIN_SECONDS, TOKEN_VARIABLE
 
 START_SECONDS = 60.0
 RESTART_PAUSE_SECONDS = 1.0
 
 
-class WorkerFailed(Exception):
-    """A worker process ended before it was ready."""
+class WorkerFailed(PromptForgeError):
+    """A worker process ended before it was ready; what it said went to standard error."""
 
 
 @dataclass
@@ -111,7 +112,7 @@ class Workers:
         ended.cancel()
         if not answered.done():
             answered.cancel()
-            raise WorkerFailed
+            raise WorkerFailed("A worker process ended before it was ready; the lines above say why.")
         seat.ready.set()
 
     async def _ping(self, seat: _Seat) -> None:

@@ -78,7 +78,7 @@ class Documents(Protocol):
     ) -> list[Document]:
         """Documents of a collection whose top-level fields equal `where`, ascending by `order_by`, then by path.
 
-        Documents without the `order_by` field are left out. `after` goes on behind the last document of the page before.
+        Documents without the `order_by` field are left out. `after` is the last document of the page before.
         """
         ...
 

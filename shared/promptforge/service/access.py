@@ -4,10 +4,10 @@ import hmac
 import secrets
 from dataclasses import dataclass
 
-from promptforge.app import App
 from promptforge.domain.keys import hash_key, is_mistyped, make_key
 from promptforge.errors import ApiError, Conflict
 from promptforge.ports.documents import Create, Document, Update
+from promptforge.service.app import App
 
 KEYS = "api_keys"
 PAGE = 1000

@@ -1,24 +1,23 @@
 """Asks the provider for the prompts of a held chunk. The only place where a call is retried."""
 
 import asyncio
-from collections.abc import Coroutine
+from typing import Any
 
 from promptforge import logs
-from promptforge.app import App
 from promptforge.domain.job import Job, Problem
 from promptforge.domain.prompt import Prompt, result_line
 from promptforge.domain.retry import FailureKind, backoff_seconds, may_retry
 from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.service.app import App
 from promptforge.service.hold import Hold
 
 
-async def _first(
-    future: asyncio.Future[list[None]], event: Coroutine[None, None, object], timeout_seconds: float | None = None
-) -> None:
-    """Wait until the future is done, the event has come, or the time is up."""
-    waiter = asyncio.ensure_future(event)
+async def _first(calls: asyncio.Future[list[None]], event: asyncio.Event, timeout_seconds: float | None = None) -> None:
+    """Wait until the calls are done, the event has come, or the time is up."""
+    waiter = asyncio.create_task(event.wait())
+    waited: list[asyncio.Future[Any]] = [calls, waiter]
     try:
-        await asyncio.wait([future, waiter], timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waited, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiter.cancel()
 
@@ -39,7 +38,7 @@ class Asker:
         had its time. Raises LeaseLost."""
         calls = asyncio.gather(*[self._answer(line, prompt) for line, prompt in prompts.items()])
         try:
-            await _first(calls, self._hold.ending.wait())
+            await _first(calls, self._hold.ending)
             if not calls.done() and not self._hold.lost:
                 await self._let_come_back(calls)
         finally:
@@ -50,7 +49,7 @@ class Asker:
 
     async def _let_come_back(self, calls: asyncio.Future[list[None]]) -> None:
         """Calls in flight are paid for: wait for them as long as the platform lets this process live."""
-        await _first(calls, self._app.stopping.wait(), timeout_seconds=self._app.settings.grace_seconds)
+        await _first(calls, self._app.stopping, timeout_seconds=self._app.settings.grace_seconds)
         if self._app.stopping.is_set():
             await asyncio.wait([calls], timeout=self._app.settings.drain_seconds)
 
@@ -125,6 +124,7 @@ class Asker:
         """No call of this job can succeed: let every worker know, and answer the rest without calling."""
         self._stop = problem
         await self._app.ledger.change_job(
-            self._job.job_id, lambda job: None if job.stop or not job.open else job.model_copy(update={"stop": problem})
+            self._job.job_id,
+            lambda job: None if job.stop or not job.open else job.model_copy(update={"stop": problem}),
         )
         logs.error("job_stopped", job_id=self._job.job_id, provider=self._job.provider, code=problem.code)

@@ -1,15 +1,15 @@
-"""Ends a job whose chunks are all settled: joins their parts in order, counts the lines again, sets the final status."""
+"""Ends a job whose chunks are all settled: joins their parts in order, counts every line, sets the final status."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from promptforge import logs
-from promptforge.app import App
 from promptforge.domain.chunk import Chunk, Part
 from promptforge.domain.job import ALL_FAILED, INCOMPLETE, NO_VALID_PROMPTS, Job, Problem, Status
 from promptforge.domain.messages import JobMessage
 from promptforge.ports.objects import MAX_COMPOSE
+from promptforge.service.app import App
 
 ERRORS_FILE = "errors.jsonl"
 COMPOSES_AT_ONCE = 8

@@ -5,22 +5,22 @@ from types import TracebackType
 from typing import Self
 
 from promptforge import logs
-from promptforge.app import App
 from promptforge.domain.chunk import Chunk, Flushed, Part
 from promptforge.domain.job import Job
 from promptforge.domain.messages import ChunkMessage
 from promptforge.domain.prompt import error_line
 from promptforge.errors import LeaseLost, PromptForgeError, Unavailable
 from promptforge.service.answers import Answers
+from promptforge.service.app import App
 from promptforge.service.ledger import Claim
 
 
 class Hold:
     """Use as an async context: inside, a background beat renews the lease and flushes what waits too long.
 
-    `lost` tells that another has the chunk. `ending` is set when no further call may begin: the process stops, the time is used up, the provider asks for a
-    long wait (`resume_at`, a time of day) or the lease is lost. A lost lease is raised as LeaseLost by whichever
-    write finds it, and at the end of the context.
+    `ending` is set when no further call may begin: the process stops, the time is used up, the provider asks for a
+    long wait (`resume_at`, a time of day) or the lease is lost. `lost` tells that another has the chunk; whichever
+    write finds that raises LeaseLost.
     """
 
     def __init__(self, app: App, job: Job, claim: Claim) -> None:
@@ -83,7 +83,7 @@ class Hold:
             logs.warning("flush_failed", job_id=self._job.job_id, chunk=self.chunk.number)
 
     async def flush(self) -> None:
-        """Make every answer so far safe. A segment counts only once the chunk names it, which an old epoch cannot do."""
+        """Make every answer so far safe. A segment counts once the chunk names it, which an old epoch cannot do."""
         async with self._writing:
             lines, segment = self.answers.segment()
             if not lines:
@@ -96,7 +96,7 @@ class Hold:
             self.answers.mark_flushed(name, lines)
 
     async def settle(self) -> None:
-        """Write the chunk's ordered parts and close it. The parts of an older epoch are never named, so never seen."""
+        """Write the chunk's ordered parts and close it. Parts of an older epoch are never named, so never seen."""
         async with self._writing:
             counts = self.answers.counts
             results = await self._part("results", counts["completed"])
@@ -105,7 +105,7 @@ class Hold:
         logs.info("chunk_settled", job_id=self._job.job_id, chunk=self.chunk.number, **counts)
 
     async def give_back(self) -> None:
-        """Flush, end the lease and have the chunk worked on again: at once, or by a task when that was asked for."""
+        """Flush, end the lease, and have a task knock again: now, or when the provider will hear us again."""
         await self.flush()
         chunk, now = self.chunk, self._app.clock.now()
         resume_at = max(self.resume_at, now)

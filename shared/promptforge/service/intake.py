@@ -6,11 +6,11 @@ import hmac
 from pydantic import BaseModel, ConfigDict, Field
 
 from promptforge import logs
-from promptforge.app import App
 from promptforge.domain.job import Job, Status
-from promptforge.domain.moment import rfc3339
 from promptforge.domain.messages import JobMessage, upload_object
+from promptforge.domain.moment import rfc3339
 from promptforge.errors import ApiError
+from promptforge.service.app import App
 from promptforge.settings import PROVIDER_KEYS
 
 UPLOAD_GRACE_SECONDS = 60.0  # an upload that began in time may end this much late before the job is given up

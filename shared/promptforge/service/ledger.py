@@ -112,9 +112,7 @@ class Ledger:
                 return Claim(job_id, chunk, document.version)
             if not chunk.open or (chunk.holder and chunk.due_at > now):
                 return chunk
-            taken = chunk.model_copy(
-                update={"epoch": chunk.epoch + 1, "holder": holder, "due_at": now + lease_seconds}
-            )
+            taken = chunk.model_copy(update={"epoch": chunk.epoch + 1, "holder": holder, "due_at": now + lease_seconds})
             try:
                 version = await self._write_chunk(job_id, taken, document.version)
             except Conflict:

@@ -4,12 +4,12 @@ import asyncio
 
 from pydantic import BaseModel
 
-from promptforge.app import App
 from promptforge.domain.job import Job, Problem, Status
 from promptforge.domain.messages import is_job_id
 from promptforge.domain.moment import rfc3339
 from promptforge.errors import ApiError
 from promptforge.service import finish
+from promptforge.service.app import App
 
 
 class StatusReply(BaseModel):
@@ -51,7 +51,11 @@ async def status(app: App, client: str, job_id: str) -> StatusReply:
     job = await _owned(app, client, job_id)
     if job.open and job.chunk_count is not None:  # its counts are still in its chunks
         sums = await app.ledger.progress(job.job_id)
-        now = {"completed_count": sums["completed"], "failed_count": sums["failed"], "tokens_used": sums["tokens"]}
+        now = {
+            "completed_count": sums["completed"],
+            "failed_count": sums["failed"],
+            "tokens_used": sums["tokens"],
+        }
         job = job.model_copy(update=now)
     times = {name: rfc3339(getattr(job, name)) for name in ("created_at", "started_processing_at", "completed_at")}
     return StatusReply.model_validate(job.model_dump() | times)

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from promptforge import logs
-from promptforge.app import App
 from promptforge.domain.chunk import Cut, cut_plan
 from promptforge.domain.job import EMPTY_INPUT, INPUT_CHANGED, Input, Job, Problem, Status
 from promptforge.domain.lines import BOM, GZIP, LineSplitter
@@ -16,6 +15,7 @@ from promptforge.domain.prompt import Prompt, is_blank, read_line
 from promptforge.domain.uniqueness import SeenIds
 from promptforge.errors import ObjectMissing
 from promptforge.service import finish
+from promptforge.service.app import App
 
 STALE_SECONDS = 600.0  # a split that says nothing for so long is begun again by the sweeper
 CHECK_SECONDS = 60.0  # how often the sweeper looks at a job that is being worked on

@@ -1,10 +1,10 @@
 """Finds what was forgotten: uploads that never came, events and messages that were lost, leases that ran out."""
 
 from promptforge import logs
-from promptforge.app import App
 from promptforge.domain.job import UPLOAD_EXPIRED, Job, Status
 from promptforge.domain.messages import ChunkMessage, JobMessage, upload_object
 from promptforge.service import finish
+from promptforge.service.app import App
 from promptforge.service.intake import AWAIT_SECONDS, UPLOAD_GRACE_SECONDS
 from promptforge.service.split import CHECK_SECONDS, STALE_SECONDS, UNHEARD_SECONDS
 
@@ -14,8 +14,8 @@ async def sweep(app: App, job_id: str | None = None) -> None:
     if job_id is None:
         async for job in app.ledger.open_jobs(due_before=app.clock.now()):
             await _sweep_job(app, job)
-    elif job := await app.ledger.job(job_id):
-        await _sweep_job(app, job)
+    elif named := await app.ledger.job(job_id):
+        await _sweep_job(app, named)
 
 
 async def _sweep_job(app: App, job: Job) -> None:
@@ -70,9 +70,7 @@ async def _processing(app: App, job: Job) -> None:
 
 async def _look_again_in(app: App, job: Job, seconds: float) -> None:
     due_at = app.clock.now() + seconds
-    await app.ledger.change_job(
-        job.job_id, lambda job: job.model_copy(update={"due_at": due_at}) if job.open else None
-    )
+    await app.ledger.change_job(job.job_id, lambda job: job.model_copy(update={"due_at": due_at}) if job.open else None)
 
 
 def _again(step: str, job: Job) -> str:

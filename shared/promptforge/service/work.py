@@ -1,7 +1,6 @@
 """Works on one chunk: claims it, asks the provider for what is not answered yet, keeps the answers safe, settles it."""
 
 from promptforge import logs
-from promptforge.app import App
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.job import INPUT_CHANGED, Input, Job
 from promptforge.domain.lines import LineSplitter
@@ -9,10 +8,10 @@ from promptforge.domain.messages import ChunkMessage, upload_object
 from promptforge.domain.prompt import BadLine, Prompt, duplicate, is_blank, read_line
 from promptforge.errors import LeaseLost, ObjectMissing
 from promptforge.service import finish
+from promptforge.service.app import App
 from promptforge.service.ask import Asker
 from promptforge.service.hold import Hold
 from promptforge.service.ledger import Claim
-
 
 
 async def work(app: App, message: ChunkMessage) -> None:

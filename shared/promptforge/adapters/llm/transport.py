@@ -1,4 +1,4 @@
-"""One HTTP call to a provider: kept-alive connections, a total deadline, no redirects, a cap on the answer, no retry."""
+"""One HTTP call to a provider: kept-alive connection, total deadline, no redirects, a cap on the answer, no retry."""
 
 import asyncio
 import socket

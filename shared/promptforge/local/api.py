@@ -1,0 +1,43 @@
+"""The engine's one port: the HTTP functions under their documented paths, and the signed URLs."""
+
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from promptforge.edge import problem
+from promptforge.errors import ApiError
+from promptforge.local.functions import HTTP_FUNCTIONS, load_function
+from promptforge.local.storage import Storage
+from promptforge.service.app import App
+
+
+def api_app(app: App, wake: Callable[[], None]) -> ASGIApp:
+    """Everything a client can reach. `wake` is called after each request, which may have left something to deliver."""
+    routes = [Route(path, _Function(load_function(name))) for path, name in HTTP_FUNCTIONS.items()]
+    api = Starlette(routes=[*routes, Storage(app).route], exception_handlers={404: _not_found, 405: _not_found})
+
+    async def waking(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await api(scope, receive, send)
+        finally:
+            wake()
+
+    return waking
+
+
+class _Function:
+    """A function's app as a route's endpoint: Starlette calls a class instance as ASGI, for every method."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+async def _not_found(request: Request, exc: Exception) -> Response:
+    return problem(ApiError(404, "not_found", "There is nothing at this path."))

@@ -1,0 +1,66 @@
+"""What a use case works with: the ports, the settings, and what one process shares among its calls."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from promptforge.ports.clock import Clock
+from promptforge.ports.documents import Documents
+from promptforge.ports.objects import Objects
+from promptforge.ports.provider import Provider
+from promptforge.ports.tasks import Tasks
+from promptforge.ports.topics import Topics
+from promptforge.service.gate import Gate
+from promptforge.service.ledger import Ledger
+from promptforge.settings import Settings
+
+
+@dataclass
+class App:
+    """One per process, handed on by argument.
+
+    `pepper` keys the hashes of API keys. `make_provider` makes a provider by name. `instance` names the process in the
+    leases it takes. `slots` bounds the provider calls in flight. `stopping` is set when the process is told to end:
+    workers then let come back what is in flight and give their chunks back.
+    """
+
+    settings: Settings
+    pepper: bytes
+    clock: Clock
+    rng: random.Random
+    documents: Documents
+    uploads: Objects
+    work: Objects
+    results: Objects
+    topics: Topics
+    tasks: Tasks
+    make_provider: Callable[[str], Provider]
+    instance: str = field(default_factory=lambda: secrets.token_hex(8))
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.documents, self.clock, self.rng)
+        self.slots = asyncio.Semaphore(self.settings.max_in_flight)
+        self._providers: dict[str, Provider] = {}
+        self._gates: dict[tuple[str, str], Gate] = {}
+
+    def new_id(self) -> str:
+        """128 random bits in hex."""
+        return f"{self.rng.getrandbits(128):032x}"
+
+    def provider(self, name: str) -> Provider:
+        """The process's provider of that name, made at the first call for it."""
+        if name not in self._providers:
+            self._providers[name] = self.make_provider(name)
+        return self._providers[name]
+
+    def gate(self, provider: str, model: str) -> Gate:
+        """What this process has learned of a model's throttling."""
+        return self._gates.setdefault((provider, model), Gate(self.rng))
+
+    async def close(self) -> None:
+        """Close the providers' connections."""
+        for provider in self._providers.values():
+            await provider.close()
