@@ -69,8 +69,8 @@ async def serve(
     api_key: str | None,
     on_ready: Callable[[Ready], None],
 ) -> None:
-    """Run the engine until SIGTERM or SIGINT, then drain. `listening` is its bound socket, to which
-    `settings.public_url` leads. Without `api_key` it uses one that it derives from the data folder, the same at every start."""
+    """Run the engine until SIGTERM or SIGINT, then drain. `listening` is bound to where `settings.public_url` leads.
+    Without `api_key` it uses one that it derives from the data folder, the same at every start."""
     app = _installed_app(settings)
     database = Database(settings.data_dir / "state.db")
     deliveries = SqliteDeliveries(database, app.clock)

@@ -69,6 +69,8 @@ async def main(socket_fd: int, instance: str) -> None:
     app = current()
     app.instance = instance
     hold_worker_lock(app.settings.data_dir)
+    for provider in app.settings.provider_keys:
+        app.provider(provider)  # imported now, not while the first prompt waits
     functions = Router([Mount(f"/{name}", load_function(name)) for name in EVENT_FUNCTIONS])
     guarded = only_engine(functions, os.environ[TOKEN_VARIABLE])
     config = uvicorn.Config(guarded, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)

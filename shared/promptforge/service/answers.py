@@ -12,6 +12,7 @@ from promptforge.domain.lines import LineSplitter
 from promptforge.ports.objects import Objects
 
 HELD_BYTES = 16 * 1024 * 1024
+BLOCK_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -91,15 +92,23 @@ class Answers:
                     start += len(record) + 1
 
     async def in_order(self, ok: bool) -> AsyncIterator[bytes]:
-        """The public lines of one kind, ascending by line number."""
-        for _, entry in sorted(self._entries.items()):
+        """The public lines of one kind, ascending by line number, in blocks of many."""
+        block: list[bytes] = []
+        size = 0
+        for line in sorted(self._entries):
+            entry = self._entries[line]
             if entry.ok is not ok:
                 continue
-            if entry.public is not None:
-                yield entry.public
-                continue
-            async for block in self._work.read(entry.segment, start=entry.start, end=entry.end):
-                yield block
+            public = entry.public if entry.public is not None else await self._read_back(entry)
+            block.append(public)
+            size += len(public)
+            if size >= BLOCK_BYTES:
+                yield b"".join(block)
+                block, size = [], 0
+        yield b"".join(block)
+
+    async def _read_back(self, entry: Entry) -> bytes:
+        return b"".join([block async for block in self._work.read(entry.segment, start=entry.start, end=entry.end)])
 
     def _recall(self, segment: str, start: int, record: bytes) -> None:
         line, kind, tokens, public = record.split(b" ", 3)

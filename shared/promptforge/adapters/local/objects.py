@@ -130,16 +130,17 @@ class FileObjects:
 
 async def _write_file(path: Path, data: bytes | AsyncIterable[bytes]) -> tuple[int, str]:
     checksum, size = google_crc32c.Checksum(), 0
-    with path.open("xb") as file:
-        if isinstance(data, bytes):
-            checksum.update(data)
-            size = file.write(data)
-        else:
-            async for block in data:
-                checksum.update(block)
-                size += await asyncio.to_thread(file.write, block)
+    with path.open("xb", buffering=BLOCK_BYTES) as file:
+        async for block in _once(data) if isinstance(data, bytes) else data:
+            checksum.update(block)
+            # A small block only fills the buffer; a thread would cost more than it saves.
+            size += await asyncio.to_thread(file.write, block) if len(block) >= BLOCK_BYTES else file.write(block)
         await asyncio.to_thread(_sync, file)
     return size, base64.b64encode(checksum.digest()).decode()
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 def _sync(file: BinaryIO) -> None:
