@@ -6,39 +6,42 @@ from functools import cache
 from importlib import import_module
 
 from promptforge import logs
+from promptforge.ports.clock import Clock
 from promptforge.ports.provider import Provider
 from promptforge.service.app import App
 from promptforge.settings import Settings
 
 
-def build(settings: Settings) -> App:
-    """An App on this machine's parts, in `settings.data_dir`. A provider's code is imported when it is first used."""
-    from promptforge.adapters.local import clock, database, deliveries, documents, objects, secret, urls
+def build(settings: Settings, clock: Clock | None = None, rng: random.Random | None = None) -> App:
+    """An App on this machine's parts, in `settings.data_dir`. A provider's code is imported when it is first used.
+    `clock` and `rng` stand in for the machine's own where time or chance must be ruled."""
+    from promptforge.adapters.local.clock import SystemClock
+    from promptforge.adapters.local import database, deliveries, documents, objects, secret, urls
 
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = secret.load_secret(settings.data_dir)
     state = database.Database(settings.data_dir / "state.db")
     signer = urls.UrlSigner(secret.derive(key, "signed-urls"), settings.public_url)
-    now, rng = clock.SystemClock(), random.SystemRandom()
+    time, chance = clock or SystemClock(), rng or random.SystemRandom()
 
     def bucket(name: str, notify: bool = False) -> objects.FileObjects:
         return objects.FileObjects(name, settings.data_dir / "objects" / name, state, signer, notify)
 
     def provider(name: str) -> Provider:
-        made: Provider = import_module(f"promptforge.adapters.llm.{name}").build(settings, rng)
+        made: Provider = import_module(f"promptforge.adapters.llm.{name}").build(settings, chance)
         return made
 
     return App(
         settings=settings,
         pepper=secret.derive(key, "api-keys"),
-        clock=now,
-        rng=rng,
+        clock=time,
+        rng=chance,
         documents=documents.SqliteDocuments(state),
         uploads=bucket("uploads", notify=True),
         work=bucket("work"),
         results=bucket("results"),
         topics=deliveries.SqliteTopics(state),
-        tasks=deliveries.SqliteTasks(state, now),
+        tasks=deliveries.SqliteTasks(state, time),
         make_provider=provider,
     )
 

@@ -45,7 +45,7 @@ def api(method: str) -> Callable[[Handler], Callable[[Request], Awaitable[Respon
                 return reply(200, {"status": "ok"})
             try:
                 if request.method != method:
-                    raise ApiError(405, "method_not_allowed", f"Use {method} here.")
+                    return _wrong_method(method)
                 return await handler(request, await _client(request))
             except ApiError as exc:
                 return problem(exc)
@@ -76,6 +76,12 @@ def problem(error: ApiError) -> Response:
     return response
 
 
+def _wrong_method(method: str) -> Response:
+    response = problem(ApiError(405, "method_not_allowed", f"Use {method} here."))
+    response.headers["Allow"] = method
+    return response
+
+
 async def parse(request: Request, model: type[Model]) -> Model:
     """The request's body. Raises ApiError 413, 400 for what is not a JSON object, 422 naming the field."""
     body = b""
@@ -94,7 +100,7 @@ async def parse(request: Request, model: type[Model]) -> Model:
     except ValidationError as exc:
         fault = exc.errors(include_input=False, include_url=False, include_context=False)[0]
         field = ".".join(map(str, fault["loc"]))[:100]
-        raise ApiError(422, "invalid_field", f"The field {field} is wrong: {fault['msg']}.") from None
+        raise ApiError(422, "invalid_field", f"{field}: {fault['msg']}.") from None
 
 
 def job_in_path(request: Request) -> str:

@@ -80,7 +80,11 @@ async def serve(
     dispatcher = Dispatcher(deliveries, pool.send, workers)
     server = QuietServer(
         uvicorn.Config(
-            api_app(app, dispatcher.wake), log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS
+            api_app(app, dispatcher.wake),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
         )
     )
     tasks = [asyncio.create_task(server.serve(sockets=[listening])), asyncio.create_task(app.stopping.wait())]

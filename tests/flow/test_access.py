@@ -1,0 +1,132 @@
+"""Who may see and do what: keys, foreign jobs, and the errors of the API."""
+
+from pathlib import Path
+
+import pytest
+from tests.support.machine import machine, prompts
+
+from promptforge.service.access import admit_key, create_key, list_keys, revoke_keys
+
+CALLS = [("GET", "/v1/jobs/{}/status"), ("GET", "/v1/jobs/{}/results"), ("POST", "/v1/jobs/init")]
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+async def test_every_call_needs_a_good_key_and_all_bad_keys_get_the_same_answer(
+    tmp_path: Path, method: str, path: str
+) -> None:
+    async with machine(tmp_path) as one:
+        mistyped = one.key[:-1] + ("0" if one.key[-1] != "0" else "1")
+        bad = (b"", b"nope", mistyped.encode(), b"pf_" + b"0" * 38, b"x" * 100_000, "ключ".encode())
+        good = one.key.encode()
+        headers: list[list[tuple[bytes, bytes]]] = [
+            [],
+            *[[(b"X-API-Key", key)] for key in bad],
+            [(b"X-API-Key", good), (b"X-API-Key", good)],
+            [(b"Authorization", b"Bearer " + good)],
+        ]
+        replies = [await one.http.request(method, path.format("job_x"), headers=sent) for sent in headers]
+        in_query = await one.http.request(method, path.format("job_x"), params={"X-API-Key": one.key})
+
+    assert {reply.status_code for reply in [*replies, in_query]} == {401}
+    assert len({reply.content for reply in [*replies, in_query]}) == 1
+    assert replies[0].headers["content-type"] == "application/problem+json"
+    assert replies[0].json()["code"] == "invalid_api_key"
+
+
+async def test_a_strangers_job_and_an_unknown_job_are_answered_alike(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        job_id = await one.run(prompts(2))
+        stranger = {"X-API-Key": await create_key(one.app, "stranger")}
+        unknown = ("job_" + "0" * 32, "job_" + "A" * 32, "x" * 5000, job_id + "%20", job_id.upper())
+
+        for verb in ("status", "results"):
+            assert (await one.http.get(f"/v1/jobs/{job_id}/{verb}", headers=one.headers)).status_code == 200
+            foreign = await one.http.get(f"/v1/jobs/{job_id}/{verb}", headers=stranger)
+            assert (foreign.status_code, foreign.json()["code"]) == (404, "job_not_found")
+            for name in unknown:
+                reply = await one.http.get(f"/v1/jobs/{name}/{verb}", headers=one.headers)
+                assert (reply.status_code, reply.content) == (404, foreign.content)
+
+
+async def test_a_revoked_key_is_refused_from_the_next_request_on(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        second = await create_key(one.app, "tests")
+        job_id = (await one.init())["job_id"]
+        first_id = (await list_keys(one.app, "tests"))[0].key_id
+
+        assert await revoke_keys(one.app, "tests", "no such id") == 0
+        assert await revoke_keys(one.app, "tests", first_id) == 1
+        path = f"/v1/jobs/{job_id}/status"
+        codes = [(await one.http.get(path, headers={"X-API-Key": key})).status_code for key in (one.key, second)]
+        assert sorted(codes) == [200, 401]
+        assert await revoke_keys(one.app, "tests", None) == 1
+        assert (await one.http.get(path, headers={"X-API-Key": second})).status_code == 401
+        assert not await admit_key(one.app, "tests", second)
+
+
+async def test_no_key_is_stored(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        stored = await one.database.read(lambda c: c.execute("select data from documents").fetchall())
+
+    assert stored
+    assert all(one.key not in row[0] and one.key[3:20] not in row[0] for row in stored)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "named"),
+    [
+        (b"", 400, "malformed_json", ""),
+        (b"{", 400, "malformed_json", ""),
+        (b"[]", 400, "malformed_json", ""),
+        (b"[" * 5000, 400, "malformed_json", ""),
+        (b'{"provider": "echo"}', 422, "invalid_field", "model"),
+        (b'{"provider": "echo", "model": ""}', 422, "invalid_field", "model"),
+        (b'{"provider": "echo", "model": 5}', 422, "invalid_field", "model"),
+        (b'{"provider": "echo", "model": "m", "max_retries": 11}', 422, "invalid_field", "max_retries"),
+        (b'{"provider": "echo", "model": "m", "max_retries": -1}', 422, "invalid_field", "max_retries"),
+        (b'{"provider": "echo", "model": "m", "max_retries": "3"}', 422, "invalid_field", "max_retries"),
+        (b'{"provider": "echo", "model": "m", "speed": 1}', 422, "invalid_field", "speed"),
+        (b'{"provider": "nobody", "model": "m"}', 422, "unsupported_provider", "echo"),
+        (b'{"provider": "openai", "model": "m"}', 422, "provider_not_configured", "OPENAI_API_KEY"),
+        (b'{"provider": "echo", "model": "' + b"m" * 20_000 + b'"}', 413, "body_too_large", "16384"),
+    ],
+)
+async def test_a_bad_order_is_refused_naming_what_is_wrong(
+    tmp_path: Path, body: bytes, status: int, code: str, named: str
+) -> None:
+    async with machine(tmp_path) as one:
+        reply = await one.http.post("/v1/jobs/init", content=body, headers=one.headers)
+
+    assert (reply.status_code, reply.json()["code"], reply.json()["status"]) == (status, code, status)
+    assert named in reply.json()["detail"]
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+async def test_wrong_methods_and_paths_are_problems_too_and_health_needs_no_key(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        wrong = await one.http.get("/v1/jobs/init", headers=one.headers)
+        nowhere = await one.http.get("/v1/nothing", headers=one.headers)
+        health = await one.http.get("/healthz")
+
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
+    assert (health.status_code, health.json()) == (200, {"status": "ok"})
+
+
+async def test_the_same_idempotency_key_gives_the_same_job(tmp_path: Path) -> None:
+    order = {"provider": "echo", "model": "m"}
+    async with machine(tmp_path) as one:
+        stranger = {"X-API-Key": await create_key(one.app, "stranger"), "Idempotency-Key": "k-1"}
+        mine = {**one.headers, "Idempotency-Key": "k-1"}
+        first = (await one.http.post("/v1/jobs/init", json=order, headers=mine)).json()
+        again = (await one.http.post("/v1/jobs/init", json=order, headers=mine)).json()
+        other = await one.http.post("/v1/jobs/init", json={**order, "model": "n"}, headers=mine)
+        theirs = (await one.http.post("/v1/jobs/init", json=order, headers=stranger)).json()
+        await one.put(again["upload_url"], prompts(1))
+        await one.until_ended(first["job_id"])
+        late = await one.http.post("/v1/jobs/init", json=order, headers=mine)
+
+    assert first == again
+    assert theirs["job_id"] != first["job_id"]
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert (late.status_code, late.json()["code"]) == (409, "already_uploaded")

@@ -1,0 +1,158 @@
+"""The whole product in one process: the real functions and adapters, with deliveries brought by the real dispatcher."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from promptforge.adapters.local.database import Database
+from promptforge.adapters.local.deliveries import SqliteDeliveries
+from promptforge.app import build, install
+from promptforge.domain.job import Job
+from promptforge.local.api import api_app
+from promptforge.local.dispatcher import Dispatcher
+from promptforge.local.functions import load_function
+from promptforge.service.access import create_key
+from promptforge.service.app import App
+from promptforge.settings import Settings
+
+URL = "http://machine"
+Line = dict[str, Any]
+
+
+class HandClock:
+    """A clock that goes on only by hand."""
+
+    def __init__(self) -> None:
+        self.time = 1_800_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+
+@dataclass
+class Machine:
+    """One machine without processes. `copies` is how often each delivery is brought, all at once."""
+
+    app: App
+    database: Database
+    http: httpx.AsyncClient
+    key: str
+    copies: int = 1
+    sent: list[str] = field(default_factory=list)
+    _ids: Any = field(default_factory=itertools.count)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What authenticates the machine's own client."""
+        return {"X-API-Key": self.key}
+
+    async def init(self, **order: Any) -> dict[str, Any]:
+        """Open a job: echo, unless said otherwise."""
+        body = {"provider": "echo", "model": "echo-1", **order}
+        reply = await self.http.post("/v1/jobs/init", json=body, headers=self.headers)
+        assert reply.status_code == 202, reply.text
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+    async def put(self, url: str, content: bytes) -> httpx.Response:
+        """Upload."""
+        return await self.http.put(url, content=content, headers={"Content-Type": "application/octet-stream"})
+
+    async def submit(self, content: bytes, **order: Any) -> str:
+        """Open a job and upload its file."""
+        ticket = await self.init(**order)
+        reply = await self.put(ticket["upload_url"], content)
+        assert reply.status_code == 200, reply.text
+        job_id: str = ticket["job_id"]
+        return job_id
+
+    async def run(self, content: bytes, **order: Any) -> str:
+        """Open a job, upload its file and bring deliveries until it has ended."""
+        job_id = await self.submit(content, **order)
+        await self.until_ended(job_id)
+        return job_id
+
+    async def until_ended(self, job_id: str) -> Job:
+        """Bring deliveries until the job has a final status."""
+        dispatcher = Dispatcher(SqliteDeliveries(self.database, self.app.clock), self.send, workers=2)
+        running = asyncio.create_task(dispatcher.run())
+        try:
+            async with asyncio.timeout(60):
+                while (job := await self.job(job_id)).open:
+                    await asyncio.sleep(0.005)
+        finally:
+            dispatcher.stop()
+            await running
+        return job
+
+    async def send(self, function: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float) -> bool:
+        """POST an event to a function, `copies` times at once under different ids; whether all were taken."""
+        self.sent.append(function)
+        transport = httpx.ASGITransport(load_function(function))
+        async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
+            posts = [
+                client.post("/", content=body, headers={**headers, "ce-id": f"{headers['ce-id']}-{copy}"})
+                for copy in range(self.copies)
+            ]
+            return all(reply.status_code == 200 for reply in await asyncio.gather(*posts))
+
+    async def job(self, job_id: str) -> Job:
+        """The job's document."""
+        job = await self.app.ledger.job(job_id)
+        assert job is not None
+        return job
+
+    async def status(self, job_id: str) -> dict[str, Any]:
+        """What the API says of the job."""
+        reply = await self.http.get(f"/v1/jobs/{job_id}/status", headers=self.headers)
+        assert reply.status_code == 200, reply.text
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+    async def files(self, job_id: str) -> dict[str, bytes]:
+        """The job's files, downloaded through their signed URLs."""
+        reply = await self.http.get(f"/v1/jobs/{job_id}/results", headers=self.headers)
+        assert reply.status_code == 200, reply.text
+        return {file["filename"]: (await self.http.get(file["url"])).content for file in reply.json()["files"]}
+
+    async def results(self, job_id: str) -> list[Line]:
+        """Every result line, in the order of the files."""
+        files = await self.files(job_id)
+        return [line for name in sorted(files) if name.startswith("results_part") for line in lines_of(files[name])]
+
+    async def errors(self, job_id: str) -> list[Line]:
+        """Every error line."""
+        return lines_of((await self.files(job_id))["errors.jsonl"])
+
+
+@asynccontextmanager
+async def machine(folder: Path, clock: HandClock | None = None, **settings: Any) -> AsyncIterator[Machine]:
+    """A machine in a folder, with settings of its own and a client called `tests`."""
+    app = build(Settings(data_dir=folder, public_url=URL, **settings), clock, random.Random(7))
+    install(app)
+    database = Database(folder / "state.db")
+    transport = httpx.ASGITransport(api_app(app, lambda: None))
+    async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
+        yield Machine(app, database, http, await create_key(app, "tests"))
+    await app.close()
+    database.close()
+
+
+def lines_of(content: bytes) -> list[Line]:
+    """A JSONL text, parsed; every line must end."""
+    assert not content or content.endswith(b"\n")
+    return [orjson.loads(line) for line in content.split(b"\n") if line]
+
+
+def prompts(count: int, first: int = 0) -> bytes:
+    """A good input file."""
+    rows = [{"prompt_id": f"id-{number}", "prompt": f"prompt {number}"} for number in range(first, first + count)]
+    return b"".join(orjson.dumps(row) + b"\n" for row in rows)

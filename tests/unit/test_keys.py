@@ -1,0 +1,87 @@
+import hashlib
+import hmac
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from promptforge.domain.keys import ALPHABET, hash_key, is_mistyped, make_key
+
+KEY_BITS = 190
+random_bits = st.integers(0, 2**KEY_BITS - 1)
+KEY = make_key(2**KEY_BITS // 3)
+
+
+@given(random_bits)
+def test_a_key_has_the_form_that_scanners_look_for(bits: int) -> None:
+    assert re.fullmatch(r"pf_[0-9A-Za-z]{32}[0-9A-Za-z]{6}", make_key(bits))
+
+
+@given(random_bits)
+def test_a_key_passes_its_own_check(bits: int) -> None:
+    assert not is_mistyped(make_key(bits))
+
+
+@given(random_bits)
+def test_a_key_holds_all_its_random_bits(bits: int) -> None:
+    body = make_key(bits)[3:35]
+
+    assert sum(ALPHABET.index(digit) * 62**place for place, digit in enumerate(body)) == bits
+
+
+def test_the_alphabet_is_base62() -> None:
+    assert len(set(ALPHABET)) == len(ALPHABET) == 62
+    assert ALPHABET.isalnum()
+    assert ALPHABET.isascii()
+
+
+def test_every_single_wrong_character_is_found() -> None:
+    typos = [
+        KEY[:at] + wrong + KEY[at + 1 :]
+        for at in range(3, len(KEY))
+        for wrong in ALPHABET + "-_ \u00e9"
+        if wrong != KEY[at]
+    ]
+
+    assert len(typos) > 2000
+    assert all(is_mistyped(typo) for typo in typos)
+
+
+@settings(max_examples=50, deadline=None)
+@given(random_bits)
+def test_every_swap_of_neighbours_is_found(bits: int) -> None:
+    key = make_key(bits)
+    swaps = [key[:at] + key[at + 1] + key[at] + key[at + 2 :] for at in range(3, len(key) - 1)]
+
+    assert all(is_mistyped(swap) for swap in swaps if swap != key)
+
+
+@pytest.mark.parametrize("at", range(3, len(KEY)))
+def test_a_lost_or_doubled_character_is_found(at: int) -> None:
+    assert is_mistyped(KEY[:at] + KEY[at + 1 :])
+    assert is_mistyped(KEY[:at] + KEY[at] + KEY[at:])
+
+
+@pytest.mark.parametrize("key", [KEY + "\n", KEY + " ", "pf_", "pf_" + "\u0661" * 38, "pf_\x00", KEY + KEY])
+def test_what_only_begins_like_a_key_is_mistyped(key: str) -> None:
+    assert is_mistyped(key)
+
+
+@pytest.mark.parametrize("key", ["", "my own key", "PF_" + KEY[3:], " " + KEY, "sk-123", "\x00"])
+def test_a_foreign_form_is_left_to_the_look_up(key: str) -> None:
+    assert not is_mistyped(key)
+
+
+@given(st.text())
+def test_any_text_is_judged(key: str) -> None:
+    assert is_mistyped(key) in (True, False)
+
+
+def test_a_stored_hash_depends_on_the_pepper_and_on_the_key() -> None:
+    other = make_key(2**KEY_BITS // 5)
+
+    hashes = {hash_key(pepper, key) for pepper in (b"one", b"two") for key in (KEY, other)}
+
+    assert len(hashes) == 4
+    assert hash_key(b"one", KEY) == hmac.new(b"one", b"api-key:" + KEY.encode(), hashlib.sha256).hexdigest()

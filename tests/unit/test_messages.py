@@ -1,0 +1,121 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from promptforge.domain.messages import (
+    ChunkMessage,
+    JobMessage,
+    SweepMessage,
+    is_job_id,
+    job_of_upload,
+    upload_object,
+)
+
+JOB_ID = "job_" + "0123456789abcdef" * 2
+
+NOT_JOB_IDS = [
+    "",
+    "job_",
+    "job_x",
+    JOB_ID[:-1],
+    JOB_ID + "0",
+    JOB_ID.upper(),
+    JOB_ID.replace("a", "A"),
+    JOB_ID + "\n",
+    " " + JOB_ID,
+    JOB_ID + "/",
+    "../" + JOB_ID,
+    JOB_ID.replace("0", "\u0660"),
+    JOB_ID[4:],
+]
+FOREIGN_UPLOADS = [
+    "",
+    "/",
+    "input.jsonl",
+    JOB_ID,
+    f"{JOB_ID}/",
+    f"{JOB_ID}/other.jsonl",
+    f"{JOB_ID}/input.jsonl/evil",
+    f"{JOB_ID}/input.jsonl/",
+    f"{JOB_ID}//input.jsonl",
+    f"{JOB_ID}/INPUT.JSONL",
+    f"{JOB_ID}/input.jsonl\n",
+    f"/{JOB_ID}/input.jsonl",
+    f"../{JOB_ID}/input.jsonl",
+    f"{JOB_ID}/../input.jsonl",
+    f"uploads/{JOB_ID}/input.jsonl",
+    "job_x/input.jsonl",
+    "job_x/input.jsonl/evil",
+    f"{JOB_ID}0/input.jsonl",
+    f"{JOB_ID}\n/input.jsonl",
+    f"{JOB_ID.upper()}/input.jsonl",
+]
+
+
+@given(st.integers(0, 10**9))
+def test_a_chunk_message_comes_back_from_its_bytes(chunk: int) -> None:
+    message = ChunkMessage(job_id=JOB_ID, chunk=chunk)
+
+    assert ChunkMessage.model_validate_json(message.encode()) == message
+
+
+@pytest.mark.parametrize("message", [JobMessage(job_id=JOB_ID), SweepMessage(job_id=JOB_ID), SweepMessage()])
+def test_the_other_messages_come_back_from_their_bytes(message: JobMessage | SweepMessage) -> None:
+    assert type(message).model_validate_json(message.encode()) == message
+
+
+def test_a_message_names_its_version_and_carries_ids_only() -> None:
+    assert json.loads(ChunkMessage(job_id=JOB_ID, chunk=3).encode()) == {"v": 1, "job_id": JOB_ID, "chunk": 3}
+
+
+def test_unknown_fields_of_a_newer_sender_are_ignored() -> None:
+    text = json.dumps({"v": 1, "job_id": JOB_ID, "chunk": 3, "trace": {"x": 1}})
+
+    assert ChunkMessage.model_validate_json(text) == ChunkMessage(job_id=JOB_ID, chunk=3)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"job_id": JOB_ID},
+        {"job_id": None, "chunk": 0},
+        {"job_id": JOB_ID, "chunk": -1},
+        {"job_id": JOB_ID, "chunk": None},
+        {"job_id": JOB_ID, "chunk": "first"},
+        {"v": 2, "job_id": JOB_ID, "chunk": 0},
+        *({"job_id": job_id, "chunk": 0} for job_id in NOT_JOB_IDS),
+    ],
+)
+def test_a_message_that_is_not_one_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        ChunkMessage.model_validate_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize("text", [b"", b"null", b"[]", b"{", b"\xff", b'"x"'])
+def test_bytes_that_are_no_message_are_refused(text: bytes) -> None:
+    with pytest.raises(ValidationError):
+        JobMessage.model_validate_json(text)
+
+
+@pytest.mark.parametrize("text", NOT_JOB_IDS)
+def test_only_the_exact_form_is_a_job_id(text: str) -> None:
+    assert is_job_id(JOB_ID)
+    assert not is_job_id(text)
+
+
+def test_the_name_of_an_upload_leads_back_to_its_job() -> None:
+    assert job_of_upload(upload_object(JOB_ID)) == JobMessage(job_id=JOB_ID)
+
+
+@pytest.mark.parametrize("name", FOREIGN_UPLOADS)
+def test_a_foreign_object_is_no_upload(name: str) -> None:
+    assert job_of_upload(name) is None
+
+
+@given(st.text())
+def test_any_other_name_is_no_upload(name: str) -> None:
+    assert job_of_upload(name) is None

@@ -1,0 +1,40 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptforge.domain.prompt import error_line, result_line
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(texts, texts)
+def test_any_answer_is_one_line_that_reads_back(prompt_id: str, text: str) -> None:
+    line = result_line(prompt_id, text, "model-1", 12)
+
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert json.loads(line) == {"prompt_id": prompt_id, "result": text, "model": "model-1", "tokens_used": 12}
+
+
+@pytest.mark.parametrize("text", ["\n" * 100_000, "\r\n", "a\x00b", "\x1b[2J", '"}\n{"prompt_id": "forged"}'])
+def test_text_that_looks_like_more_lines_stays_one(text: str) -> None:
+    line = result_line("p1", text, "m", 0)
+
+    assert line.count(b"\n") == 1
+    assert json.loads(line)["result"] == text
+
+
+@given(st.none() | texts, texts)
+def test_any_error_is_one_line_that_reads_back(prompt_id: str | None, message: str) -> None:
+    line = error_line(prompt_id, "some_code", message, 3, 17)
+
+    assert line.count(b"\n") == 1
+    assert json.loads(line) == {
+        "prompt_id": prompt_id,
+        "error": "some_code",
+        "message": message,
+        "attempts": 3,
+        "line": 17,
+    }

@@ -1,0 +1,148 @@
+import random
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from promptforge.domain.retry import (
+    BACKOFF_CAP_SECONDS,
+    MAX_WAIT_SECONDS,
+    MIN_WAIT_SECONDS,
+    FailureKind,
+    backoff_seconds,
+    may_retry,
+    parse_retry_after,
+    throttle_seconds,
+)
+
+NOW = 1_700_000_000.0
+RETRIED = {FailureKind.NOT_SENT, FailureKind.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7.0), ("0", 0.0), ("0.25", 0.25), (" 7 ", 7.0), ("86400", 86400.0), ("120", 120.0)],
+)
+def test_seconds_are_read(value: str, seconds: float) -> None:
+    assert parse_retry_after(value, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        " ",
+        "-1",
+        "-0.5",
+        "NaN",
+        "nan",
+        "inf",
+        "-inf",
+        "Infinity",
+        "1e9",
+        "1e999",
+        "86401",
+        "9" * 5000,
+        "soon",
+        "7 seconds",
+        "7s",
+        "1,5",
+        "0x10",
+        "Wed, 31 Feb 2024 00:00:00 GMT",
+        "Wed, 01 Jan 99999 00:00:00 GMT",
+        "Mon, 01 Jan 2024 25:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 +9999",
+    ],
+)
+def test_what_makes_no_sense_is_no_wait(value: str | None) -> None:
+    assert parse_retry_after(value, NOW) is None
+
+
+def test_a_date_to_come_is_read() -> None:
+    assert parse_retry_after(formatdate(NOW + 90, usegmt=True), NOW) == 90.0
+
+
+def test_a_date_in_the_older_form_is_read() -> None:
+    assert parse_retry_after("Tuesday, 14-Nov-23 22:14:20 GMT", NOW) == 60.0
+
+
+@pytest.mark.parametrize("seconds_ahead", [-1, -3600, -(10**9), 86_402, 10**9])
+def test_a_date_in_the_past_or_far_ahead_is_no_wait(seconds_ahead: int) -> None:
+    assert parse_retry_after(formatdate(NOW + seconds_ahead, usegmt=True), NOW) is None
+
+
+DATE_WORDS = [
+    "Mon,",
+    "Tuesday,",
+    "01",
+    "31",
+    "Jan",
+    "Feb",
+    "1994",
+    "0000",
+    "99999",
+    "GMT",
+    "-0000",
+    "+9999",
+    "24:60:60",
+    "8:4",
+]
+
+
+@settings(max_examples=500)
+@given(st.text() | st.lists(st.sampled_from(DATE_WORDS), max_size=7).map(" ".join), st.floats(0, 4e9))
+def test_any_header_is_a_bounded_wait_or_none(value: str, now: float) -> None:
+    seconds = parse_retry_after(value, now)
+
+    assert seconds is None or 0 <= seconds <= 86_400
+
+
+@given(st.floats(allow_nan=False), st.integers(0, 100), st.integers())
+def test_a_wait_that_was_asked_for_is_kept_within_bounds(asked: float, in_a_row: int, seed: int) -> None:
+    waited = throttle_seconds(asked, in_a_row, random.Random(seed))
+
+    assert MIN_WAIT_SECONDS <= waited <= MAX_WAIT_SECONDS
+    if MIN_WAIT_SECONDS <= asked <= MAX_WAIT_SECONDS:
+        assert waited == asked
+
+
+@given(st.integers(1, 10**6), st.integers())
+def test_a_wait_that_was_not_asked_for_grows_up_to_a_minute(in_a_row: int, seed: int) -> None:
+    waited = throttle_seconds(None, in_a_row, random.Random(seed))
+
+    assert min(60.0, 2.0 ** min(in_a_row, 16)) / 2 <= waited <= min(60.0, 2.0 ** min(in_a_row, 16))
+
+
+@given(st.integers(1, 10**6), st.integers())
+def test_the_backoff_stays_under_its_doubling_ceiling(failures: int, seed: int) -> None:
+    waited = backoff_seconds(failures, random.Random(seed))
+
+    assert 0 <= waited <= min(BACKOFF_CAP_SECONDS, 0.5 * 2 ** min(failures, 16))
+
+
+def test_the_backoff_spreads_over_its_whole_span() -> None:
+    rng = random.Random(1)
+    waits = [backoff_seconds(3, rng) for _ in range(1000)]
+
+    assert min(waits) < 0.4
+    assert max(waits) > 3.6
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+@pytest.mark.parametrize("max_retries", [0, 1, 3])
+@pytest.mark.parametrize("failures", [1, 2, 3, 4, 100])
+def test_only_what_may_help_is_called_again(kind: FailureKind, max_retries: int, failures: int) -> None:
+    allowed = kind is FailureKind.THROTTLED or (kind in RETRIED and failures <= max_retries)
+
+    assert may_retry(kind, failures, max_retries) is allowed
+
+
+@pytest.mark.parametrize("kind", RETRIED)
+def test_a_prompt_is_called_once_and_then_max_retries_times(kind: FailureKind) -> None:
+    calls = 1
+    while may_retry(kind, calls, max_retries=3):
+        calls += 1
+
+    assert calls == 4

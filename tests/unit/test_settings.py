@@ -1,0 +1,139 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from promptforge.errors import SettingsError
+from promptforge.settings import PROVIDER_KEYS, Settings
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    settings = Settings.from_env({})
+
+    assert settings.data_dir == Path(".promptforge")
+    assert (settings.max_lines, settings.upload_url_seconds, settings.lease_seconds) == (10_000_000, 900, 60)
+    assert settings.provider_keys == {}
+
+
+def test_a_variable_sets_its_setting() -> None:
+    environ = {"PROMPTFORGE_MAX_LINES": "7", "PROMPTFORGE_DATA_DIR": "/data", "PROMPTFORGE_FLUSH_SECONDS": "0.5"}
+
+    settings = Settings.from_env(environ)
+
+    assert (settings.max_lines, settings.data_dir, settings.flush_seconds) == (7, Path("/data"), 0.5)
+
+
+def test_what_is_given_wins_over_the_environment() -> None:
+    settings = Settings.from_env({"PROMPTFORGE_MAX_LINES": "7"}, max_lines=9)
+
+    assert settings.max_lines == 9
+
+
+def test_what_is_given_wins_even_over_a_wrong_variable() -> None:
+    assert Settings.from_env({"PROMPTFORGE_MAX_LINES": "many"}, max_lines=9).max_lines == 9
+
+
+def test_foreign_variables_are_left_alone() -> None:
+    assert Settings.from_env({"PATH": "/bin", "MAX_LINES": "7", "PROMPTFORGE_API_KEY": "k"}) == Settings.from_env({})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_lines", "many"),
+        ("max_lines", ""),
+        ("max_lines", "0"),
+        ("max_lines", "1.5"),
+        ("max_upload_bytes", "0"),
+        ("max_line_bytes", "63"),
+        ("max_answer_bytes", "1023"),
+        ("upload_url_seconds", "0"),
+        ("download_url_seconds", "-1"),
+        ("chunk_lines", "0"),
+        ("chunk_lines", "2001"),
+        ("part_lines", "10001"),
+        ("lease_seconds", "0"),
+        ("lease_seconds", "nan"),
+        ("drain_seconds", "8.1"),
+        ("grace_seconds", "-1"),
+        ("max_in_flight", "0"),
+        ("echo_failure_rate", "1.1"),
+        ("echo_failure_rate", "-0.1"),
+        ("echo_throttle_rate", "1"),
+        ("log_level", "info"),
+        ("log_level", "LOUD"),
+        ("log_level", "INFO\n"),
+    ],
+)
+def test_a_wrong_variable_is_named_and_its_value_is_not_repeated(name: str, value: str) -> None:
+    variable = f"PROMPTFORGE_{name.upper()}"
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({variable: value})
+
+    message = str(caught.value)
+    assert message.startswith(f"The setting {variable} is wrong: ")
+    assert "many" not in message
+    assert "LOUD" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("chunk_lines", 1),
+        ("chunk_lines", 2000),
+        ("part_lines", 10_000),
+        ("max_line_bytes", 64),
+        ("max_answer_bytes", 1024),
+        ("drain_seconds", 8),
+        ("grace_seconds", 0),
+        ("echo_failure_rate", 1),
+        ("echo_throttle_rate", 0.99),
+    ],
+)
+def test_a_value_on_its_bound_is_good(name: str, value: float) -> None:
+    assert getattr(Settings.from_env({f"PROMPTFORGE_{name.upper()}": str(value)}), name) == value
+
+
+def test_an_unknown_setting_cannot_be_given() -> None:
+    with pytest.raises(SettingsError, match="PROMPTFORGE_MAX_LINE is wrong"):
+        Settings.from_env({}, max_line=9)
+
+
+def test_provider_keys_and_addresses_come_by_their_own_variables() -> None:
+    environ = {"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1/"}
+
+    settings = Settings.from_env(environ)
+
+    assert settings.provider_keys["openai"] == "sk-1"
+    assert settings.provider_urls["openai"] == "http://127.0.0.1:9/v1"
+
+
+def test_an_empty_key_is_no_key_and_an_empty_address_is_the_usual_one() -> None:
+    settings = Settings.from_env({"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""})
+
+    assert settings.missing_key("openai") == "OPENAI_API_KEY"
+    assert settings.provider_urls == Settings.from_env({}).provider_urls
+
+
+@pytest.mark.parametrize("provider", [name for name, variable in PROVIDER_KEYS.items() if variable])
+def test_a_missing_key_is_told_by_its_variable(provider: str) -> None:
+    variable = PROVIDER_KEYS[provider] or ""
+
+    assert Settings.from_env({}).missing_key(provider) == variable
+    assert Settings.from_env({variable: "sk-1"}).missing_key(provider) is None
+
+
+def test_echo_needs_no_key() -> None:
+    assert Settings.from_env({}).missing_key("echo") is None
+
+
+def test_a_key_is_not_shown_with_the_settings() -> None:
+    assert "sk-secret" not in repr(Settings.from_env({"OPENAI_API_KEY": "sk-secret"}))
+
+
+def test_settings_do_not_change() -> None:
+    settings = Settings.from_env({})
+
+    with pytest.raises(ValidationError):
+        settings.max_lines = 1  # type: ignore[misc]
