@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.machine import HandClock, Machine, machine, prompts
@@ -75,7 +76,7 @@ async def test_what_a_fenced_holder_flushes_and_settles_is_never_seen(tmp_path: 
 async def test_flushed_answers_are_not_paid_for_again(tmp_path: Path) -> None:
     clock = HandClock()
     async with openai_server() as provider:
-        keys = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
+        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
         async with machine(tmp_path, clock, chunk_lines=5, **keys) as one:
             job_id = await one.submit(prompts(5) + b" " * 1000, provider="openai")
             await split(one.app, job_id)
@@ -138,7 +139,7 @@ async def test_a_heartbeat_keeps_the_lease_while_no_answer_comes(tmp_path: Path)
         await release.wait()
 
     async with openai_server(act) as provider:
-        keys = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
+        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
         async with machine(tmp_path, lease_seconds=0.6, beat_seconds=0.1, **keys) as one:
             job_id = await _split_job(one, provider="openai")
             working = asyncio.create_task(work(one.app, ChunkMessage(job_id=job_id, chunk=0)))
@@ -167,7 +168,11 @@ async def test_a_process_told_to_stop_lets_calls_come_back_and_gives_its_chunk_t
         await asyncio.sleep(0.2)
 
     async with openai_server(act) as provider:
-        keys = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}, "max_in_flight": 3}
+        keys: dict[str, Any] = {
+            "provider_keys": {"openai": "k"},
+            "provider_urls": {"openai": provider.url},
+            "max_in_flight": 3,
+        }
         async with machine(tmp_path, **keys) as one:
             job_id = await one.submit(prompts(10) + b" " * 10_000, provider="openai")
             await split(one.app, job_id)

@@ -33,7 +33,7 @@ def expected(data: bytes, max_line_bytes: int) -> list[Seen]:
     return [("long", len(line), b"") if len(line) > max_line_bytes else ("line", len(line), line) for line in lines]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=300)
 @given(streams, st.lists(st.integers(0, 200), max_size=12), st.integers(1, 16))
 def test_any_cut_into_blocks_gives_the_same_lines(data: bytes, places: list[int], max_line_bytes: int) -> None:
     lines = split(cut(data, places), max_line_bytes)

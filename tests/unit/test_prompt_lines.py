@@ -176,13 +176,13 @@ def judged_well(line: bytes) -> bool:
     return SNAKE_CASE.fullmatch(judged.code) is not None and judged.message.endswith(".")
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=500)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_judged_and_never_raise(line: bytes) -> None:
     assert judged_well(line)
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=500)
 @given(st.integers(0, len(GOOD)), st.integers(0, 5), st.binary(max_size=6))
 def test_any_damage_to_a_good_line_is_judged(at: int, removed: int, put: bytes) -> None:
     assert judged_well(GOOD[:at] + put + GOOD[at + removed :])
@@ -195,7 +195,7 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=200)
 @given(json_values)
 def test_any_json_value_is_judged(value: object) -> None:
     # The standard library writes what JSON forbids too: NaN, Infinity and lone surrogates.

@@ -91,7 +91,7 @@ DATE_WORDS = [
 ]
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(st.text() | st.lists(st.sampled_from(DATE_WORDS), max_size=7).map(" ".join), st.floats(0, 4e9))
 def test_any_header_is_a_bounded_wait_or_none(value: str, now: float) -> None:
     seconds = parse_retry_after(value, now)

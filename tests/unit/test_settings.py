@@ -136,4 +136,4 @@ def test_settings_do_not_change() -> None:
     settings = Settings.from_env({})
 
     with pytest.raises(ValidationError):
-        settings.max_lines = 1  # type: ignore[misc]
+        settings.max_lines = 1

@@ -19,7 +19,7 @@ def modelled(prompt_ids: list[str]) -> list[int]:
     return [first.setdefault(prompt_id, line) for line, prompt_id in enumerate(prompt_ids, start=1)]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.sampled_from("abcdefghij") | st.text(max_size=3), max_size=60), st.integers(1, 8))
 def test_every_line_is_told_who_was_first(prompt_ids: list[str], spill_at: int) -> None:
     assert first_lines(prompt_ids, spill_at) == modelled(prompt_ids)
@@ -50,7 +50,7 @@ def test_ids_that_differ_a_little_are_different() -> None:
 
 
 def test_many_ids_take_little_memory_each() -> None:
-    seen, many = SeenIds(spill_at=5000), 100_000
+    seen, many = SeenIds(spill_at=2000), 40_000
 
     tracemalloc.start()
     for line in range(1, many + 1):

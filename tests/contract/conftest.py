@@ -1,0 +1,104 @@
+"""What the suites run on. An adapter is one more parameter here; whatever is opened is closed."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from promptforge.adapters.local.database import Database
+from promptforge.adapters.local.deliveries import SqliteDeliveries, SqliteTasks, SqliteTopics
+from promptforge.adapters.local.documents import SqliteDocuments
+from promptforge.adapters.local.objects import FileObjects
+from promptforge.adapters.local.urls import UrlSigner
+from promptforge.ports.documents import Documents
+from promptforge.ports.objects import Objects
+from tests.contract.hand_clock import HandClock
+from tests.contract.provider_bench import BENCHES, OpenAIBench, ProviderBench
+from tests.contract.provider_server import ProviderServer
+from tests.contract.stores import OpenDatabase, OpenDocuments, OpenObjects, OpenPost, Post
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def open_database(tmp_path: Path) -> Iterator[OpenDatabase]:
+    opened: list[Database] = []
+
+    def open_again() -> Database:
+        opened.append(Database(tmp_path / "state.db"))
+        return opened[-1]
+
+    yield open_again
+    for database in opened:
+        database.close()
+
+
+@pytest.fixture(params=["sqlite"])
+def open_documents(request: pytest.FixtureRequest, open_database: OpenDatabase) -> OpenDocuments:
+    """Each call opens the same store anew, as another process does."""
+    makers: dict[str, OpenDocuments] = {"sqlite": lambda: SqliteDocuments(open_database())}
+    return makers[request.param]
+
+
+@pytest.fixture
+def documents(open_documents: OpenDocuments) -> Documents:
+    return open_documents()
+
+
+@pytest.fixture(params=["files"])
+def open_objects(request: pytest.FixtureRequest, open_database: OpenDatabase, tmp_path: Path) -> OpenObjects:
+    """Each call opens the bucket of that name anew."""
+
+    def files(bucket: str) -> Objects:
+        signer = UrlSigner(b"key", "http://127.0.0.1:8080")
+        return FileObjects(bucket, tmp_path / "objects" / bucket, open_database(), signer)
+
+    makers: dict[str, OpenObjects] = {"files": files}
+    return makers[request.param]
+
+
+@pytest.fixture
+def objects(open_objects: OpenObjects) -> Objects:
+    return open_objects("bucket")
+
+
+@pytest.fixture(params=["sqlite"])
+def open_post(request: pytest.FixtureRequest, open_database: OpenDatabase, clock: HandClock) -> OpenPost:
+    """Each call opens the same topics and queues anew."""
+
+    def sqlite() -> Post:
+        database = open_database()
+        return Post(SqliteTopics(database), SqliteTasks(database, clock), SqliteDeliveries(database, clock))
+
+    makers: dict[str, OpenPost] = {"sqlite": sqlite}
+    return makers[request.param]
+
+
+@pytest.fixture
+def post(open_post: OpenPost) -> Post:
+    return open_post()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ProviderServer]:
+    server = ProviderServer()
+    await server.start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture(params=sorted(BENCHES))
+async def bench(request: pytest.FixtureRequest, server: ProviderServer) -> AsyncIterator[ProviderBench]:
+    bench: ProviderBench = BENCHES[request.param](server)
+    yield bench
+    await bench.close()
+
+
+@pytest.fixture
+async def openai(server: ProviderServer) -> AsyncIterator[OpenAIBench]:
+    bench = OpenAIBench(server)
+    yield bench
+    await bench.close()

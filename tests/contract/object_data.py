@@ -1,0 +1,41 @@
+"""Data to write into objects, and ways to read it back."""
+
+import base64
+from collections.abc import AsyncIterator
+
+import google_crc32c
+
+from promptforge.ports.objects import Objects
+
+LARGE = bytes(range(256)) * 10_000  # several blocks, and a shifted range is seen
+
+
+class Broken(Exception):
+    """The source of the data has failed."""
+
+
+async def blocks(*parts: bytes) -> AsyncIterator[bytes]:
+    """The parts one by one."""
+    for part in parts:
+        yield part
+
+
+async def broken(*parts: bytes) -> AsyncIterator[bytes]:
+    """The parts one by one, and then a failure."""
+    for part in parts:
+        yield part
+    raise Broken
+
+
+async def content(
+    objects: Objects, name: str, *, generation: int | None = None, start: int = 0, end: int | None = None
+) -> bytes:
+    """What a read gives in all."""
+    found = [block async for block in objects.read(name, generation=generation, start=start, end=end)]
+    assert all(found), "a block is never empty"
+    return b"".join(found)
+
+
+def checksum(data: bytes) -> str:
+    """The CRC-32C of data as Cloud Storage writes it."""
+    return base64.b64encode(int(google_crc32c.value(data)).to_bytes(4, "big")).decode()

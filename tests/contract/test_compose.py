@@ -1,0 +1,96 @@
+import asyncio
+
+import pytest
+
+from promptforge.errors import ObjectExists, ObjectMissing
+from promptforge.ports.objects import MAX_COMPOSE, Objects
+from tests.contract.object_data import LARGE, checksum, content
+
+
+async def parts(objects: Objects, count: int) -> list[str]:
+    names = [f"job/parts/{number:03d}" for number in range(count)]
+    for number, name in enumerate(names):
+        await objects.create(name, b"%d\n" % number)
+    return names
+
+
+@pytest.mark.parametrize("count", [1, 2, MAX_COMPOSE])
+async def test_sources_are_joined_in_their_order(objects: Objects, count: int) -> None:
+    names = await parts(objects, count)
+
+    info = await objects.compose("job/whole", names[::-1])
+
+    expected = b"".join(b"%d\n" % number for number in reversed(range(count)))
+    assert (info.name, info.size, info.crc32c) == ("job/whole", len(expected), checksum(expected))
+    assert await objects.stat("job/whole") == info
+    assert await content(objects, "job/whole") == expected
+
+
+async def test_the_sources_stay(objects: Objects) -> None:
+    names = await parts(objects, 3)
+
+    await objects.compose("job/whole", names)
+
+    assert [await content(objects, name) for name in names] == [b"0\n", b"1\n", b"2\n"]
+
+
+@pytest.mark.parametrize("count", [0, MAX_COMPOSE + 1])
+async def test_a_wrong_number_of_sources_is_refused(objects: Objects, count: int) -> None:
+    with pytest.raises(ValueError, match=str(MAX_COMPOSE)):
+        await objects.compose("job/whole", ["job/part"] * count)
+
+    assert await objects.stat("job/whole") is None
+
+
+async def test_a_missing_source_leaves_nothing(objects: Objects) -> None:
+    names = await parts(objects, 2)
+
+    with pytest.raises(ObjectMissing):
+        await objects.compose("job/whole", [*names, "job/parts/missing"])
+
+    assert await objects.stat("job/whole") is None
+
+
+async def test_a_repeated_compose_is_the_first_one(objects: Objects) -> None:
+    names = await parts(objects, 3)
+
+    first = await objects.compose("job/whole", names)
+
+    assert await objects.compose("job/whole", names) == first
+
+
+async def test_two_composers_at_once_make_one_object(objects: Objects) -> None:
+    names = await parts(objects, 3)
+
+    infos = await asyncio.gather(*(objects.compose("job/whole", names) for _ in range(5)))
+
+    assert len(set(infos)) == 1
+
+
+async def test_a_compose_over_other_content_is_refused(objects: Objects) -> None:
+    names = await parts(objects, 3)
+    await objects.create("job/whole", b"something else")
+
+    with pytest.raises(ObjectExists):
+        await objects.compose("job/whole", names)
+
+    assert await content(objects, "job/whole") == b"something else"
+
+
+async def test_one_source_may_come_several_times_and_be_large_or_empty(objects: Objects) -> None:
+    await objects.create("job/large", LARGE)
+    await objects.create("job/empty", b"")
+
+    await objects.compose("job/whole", ["job/empty", "job/large", "job/empty", "job/large"])
+
+    assert await content(objects, "job/whole") == LARGE + LARGE
+
+
+async def test_what_was_composed_may_be_a_source(objects: Objects) -> None:
+    names = await parts(objects, 4)
+    await objects.compose("job/left", names[:2])
+    await objects.compose("job/right", names[2:])
+
+    await objects.compose("job/whole", ["job/left", "job/right"])
+
+    assert await content(objects, "job/whole") == b"0\n1\n2\n3\n"

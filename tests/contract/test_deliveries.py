@@ -1,0 +1,197 @@
+import asyncio
+
+import pytest
+
+from promptforge.adapters.local.deliveries import (
+    MAX_ATTEMPTS,
+    MAX_BACKOFF_SECONDS,
+    MIN_BACKOFF_SECONDS,
+    Delivery,
+)
+from tests.contract.hand_clock import HandClock
+from tests.contract.stores import OpenPost, Post
+
+SOURCE = "topic:chunks"
+ACK_SECONDS = 60.0
+LONG = 1000.0  # longer than any pause between two tries
+
+
+async def claim(post: Post, limit: int = 100, source: str = SOURCE) -> list[Delivery]:
+    return await post.deliveries.claim(source, limit, ACK_SECONDS)
+
+
+async def bodies(post: Post, limit: int = 100, source: str = SOURCE) -> list[bytes]:
+    return [delivery.body for delivery in await claim(post, limit, source)]
+
+
+async def test_nothing_published_is_nothing_to_claim(post: Post) -> None:
+    assert await claim(post) == []
+    assert await post.deliveries.due([SOURCE, "queue:worker"]) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"\x00\xff\n", b"m" * 1_000_000])
+async def test_a_message_arrives_as_it_was_published(post: Post, body: bytes) -> None:
+    await post.topics.publish("chunks", [body])
+
+    (delivery,) = await claim(post)
+    assert (delivery.source, delivery.body, delivery.attempts) == (SOURCE, body, 1)
+
+
+async def test_messages_arrive_oldest_first(post: Post) -> None:
+    await post.topics.publish("chunks", [b"1", b"2"])
+    await post.topics.publish("chunks", [b"3"])
+
+    assert await bodies(post, limit=2) == [b"1", b"2"]
+    assert await bodies(post, limit=2) == [b"3"]
+
+
+async def test_equal_messages_are_two_messages(post: Post) -> None:
+    await post.topics.publish("chunks", [b"same", b"same"])
+
+    assert await bodies(post) == [b"same", b"same"]
+
+
+async def test_publishing_nothing_owes_nothing(post: Post) -> None:
+    await post.topics.publish("chunks", [])
+
+    assert await post.deliveries.outstanding() == 0
+
+
+async def test_topics_and_queues_are_apart_even_with_one_name(post: Post) -> None:
+    await post.topics.publish("worker", [b"message"])
+    await post.tasks.enqueue("worker", b"task", name="t")
+
+    assert await bodies(post, source="queue:worker") == [b"task"]
+    assert await bodies(post, source="topic:worker") == [b"message"]
+
+
+async def test_due_names_the_sources_that_have_something(post: Post, clock: HandClock) -> None:
+    await post.topics.publish("chunks", [b"1", b"2"])
+    await post.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
+    sources = [SOURCE, "queue:worker", "topic:other"]
+
+    assert await post.deliveries.due(sources) == [SOURCE]
+    clock.move(10)
+    assert set(await post.deliveries.due(sources)) == {SOURCE, "queue:worker"}
+    assert await post.deliveries.due(["topic:other"]) == []
+
+
+async def test_a_claimed_message_is_not_claimed_again_in_its_time(post: Post, clock: HandClock) -> None:
+    await post.topics.publish("chunks", [b"1"])
+    await claim(post)
+
+    clock.move(ACK_SECONDS - 1)
+
+    assert await claim(post) == []
+    assert await post.deliveries.due([SOURCE]) == []
+    assert await post.deliveries.outstanding() == 1
+
+
+async def test_a_message_that_is_not_ended_comes_again(post: Post, clock: HandClock) -> None:
+    await post.topics.publish("chunks", [b"1"])
+    (first,) = await claim(post)
+
+    clock.move(ACK_SECONDS)
+
+    (second,) = await claim(post)
+    assert (second.id, second.body, second.attempts) == (first.id, b"1", 2)
+
+
+async def test_a_done_message_never_comes_again(post: Post, clock: HandClock) -> None:
+    await post.topics.publish("chunks", [b"1", b"2"])
+    first, _ = await claim(post)
+
+    await post.deliveries.ack(first)
+    await post.deliveries.ack(first)
+    clock.move(LONG)
+
+    assert await bodies(post) == [b"2"]
+
+
+async def test_a_message_that_is_put_back_comes_after_a_pause(post: Post, clock: HandClock) -> None:
+    await post.topics.publish("chunks", [b"1"])
+    (delivery,) = await claim(post)
+
+    assert await post.deliveries.nack(delivery) is False
+
+    assert await claim(post) == []
+    clock.move(MIN_BACKOFF_SECONDS + 0.001)
+    assert await bodies(post) == [b"1"]
+
+
+async def test_the_pause_grows_and_the_last_try_ends_it(post: Post, clock: HandClock) -> None:
+    await post.topics.publish("chunks", [b"poison"])
+
+    for attempt in range(1, MAX_ATTEMPTS):
+        (delivery,) = await claim(post)
+        assert delivery.attempts == attempt
+        assert await post.deliveries.nack(delivery) is False
+        pause = min(MIN_BACKOFF_SECONDS * 2 ** (attempt - 1), MAX_BACKOFF_SECONDS)
+        clock.move(pause - 0.01)
+        assert await claim(post) == []
+        clock.move(0.02)
+
+    (last,) = await claim(post)
+    assert last.attempts == MAX_ATTEMPTS
+    assert await post.deliveries.nack(last) is True
+    clock.move(LONG)
+    assert await claim(post) == []
+    assert await post.deliveries.due([SOURCE]) == []
+    assert await post.deliveries.outstanding() == 0
+
+
+async def test_a_dead_message_does_not_stop_the_others(post: Post, clock: HandClock) -> None:
+    await post.topics.publish("chunks", [b"poison"])
+    for _ in range(MAX_ATTEMPTS):
+        (delivery,) = await claim(post)
+        await post.deliveries.nack(delivery)
+        clock.move(LONG)
+
+    await post.topics.publish("chunks", [b"good"])
+
+    assert await bodies(post) == [b"good"]
+
+
+async def test_a_recall_makes_claimed_messages_due_at_once(post: Post) -> None:
+    await post.topics.publish("chunks", [b"1", b"2", b"3"])
+    done, put_back, _ = await claim(post)
+    await post.deliveries.ack(done)
+    await post.deliveries.nack(put_back)
+
+    await post.deliveries.recall()
+
+    assert await bodies(post) == [b"2", b"3"]
+
+
+async def test_a_recall_hurries_no_task_that_was_never_claimed(post: Post, clock: HandClock) -> None:
+    await post.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
+
+    await post.deliveries.recall()
+
+    assert await bodies(post, source="queue:worker") == []
+
+
+async def test_two_consumers_share_and_never_double(open_post: OpenPost) -> None:
+    posts = [open_post(), open_post()]
+    published = [b"%d" % number for number in range(60)]
+    await posts[0].topics.publish("chunks", published)
+
+    claimed = await asyncio.gather(*(bodies(posts[number % 2], limit=7) for number in range(10)))
+
+    assert sorted(body for batch in claimed for body in batch) == sorted(published)
+
+
+async def test_everything_owed_outlives_its_process(open_post: OpenPost, clock: HandClock) -> None:
+    first = open_post()
+    await first.topics.publish("chunks", [b"claimed", b"waiting"])
+    await first.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
+    await claim(first, limit=1)
+
+    second = open_post()
+
+    assert await second.deliveries.outstanding() == 3
+    assert await bodies(second) == [b"waiting"]
+    await second.deliveries.recall()
+    assert (await bodies(second))[0] == b"claimed"
+    clock.move(10)
+    assert await bodies(second, source="queue:worker") == [b"later"]

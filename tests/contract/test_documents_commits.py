@@ -1,0 +1,256 @@
+import asyncio
+
+import pytest
+
+from promptforge.errors import Conflict
+from promptforge.ports.documents import MAX_COMMIT_BYTES, Create, Data, Delete, Document, Documents, Update, Version
+from tests.contract.stores import OpenDocuments
+
+
+async def made(documents: Documents, path: str, data: Data) -> Version:
+    (version,) = await documents.commit([Create(path, data)])
+    return version
+
+
+async def data_of(documents: Documents, path: str) -> Data:
+    document = await documents.get(path)
+    assert document is not None
+    return document.data
+
+
+async def test_what_was_never_written_is_none(documents: Documents) -> None:
+    assert await documents.get("jobs/1") is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"text": "\u00fc \u4e2d \U0001f600 \u2028 \x00 \" \\ '", "empty": ""},
+        {"none": None, "yes": True, "no": False, "int": -7, "big": 2**53, "float": 0.1, "time": 1_700_000_000.123456},
+        {"list": [1, "a", None, [2], {"b": []}], "map": {"a": {"b": {"c": 1}}, "7": "digits"}},
+    ],
+)
+async def test_a_document_comes_back_as_it_was_written(documents: Documents, data: Data) -> None:
+    version = await made(documents, "jobs/1", data)
+
+    assert await documents.get("jobs/1") == Document("jobs/1", data, version)
+
+
+async def test_a_document_is_created_once(documents: Documents) -> None:
+    await made(documents, "jobs/1", {"n": 1})
+
+    with pytest.raises(Conflict):
+        await documents.commit([Create("jobs/1", {"n": 2})])
+
+    assert await data_of(documents, "jobs/1") == {"n": 1}
+
+
+async def test_an_update_replaces_the_whole_document_and_its_version(documents: Documents) -> None:
+    first = await made(documents, "jobs/1", {"old": 1, "both": 1})
+
+    (second,) = await documents.commit([Update("jobs/1", {"both": 2}, first)])
+
+    assert second != first
+    assert await documents.get("jobs/1") == Document("jobs/1", {"both": 2}, second)
+
+
+async def test_an_update_with_equal_data_has_a_new_version_too(documents: Documents) -> None:
+    first = await made(documents, "jobs/1", {"n": 1})
+
+    (second,) = await documents.commit([Update("jobs/1", {"n": 1}, first)])
+
+    with pytest.raises(Conflict):
+        await documents.commit([Update("jobs/1", {"n": 2}, first)])
+    await documents.commit([Update("jobs/1", {"n": 3}, second)])
+
+
+async def test_an_update_of_what_is_not_there_conflicts(documents: Documents) -> None:
+    version = await made(documents, "jobs/1", {})
+
+    with pytest.raises(Conflict):
+        await documents.commit([Update("jobs/2", {}, version)])
+
+    assert await documents.get("jobs/2") is None
+
+
+async def test_an_update_with_another_documents_version_conflicts(documents: Documents) -> None:
+    await made(documents, "jobs/1", {"n": 1})
+    other = await made(documents, "jobs/2", {"n": 2})
+
+    with pytest.raises(Conflict):
+        await documents.commit([Update("jobs/1", {"n": 3}, other)])
+
+
+async def test_a_delete_takes_the_document_away_and_answers_an_empty_version(documents: Documents) -> None:
+    version = await made(documents, "jobs/1", {})
+
+    assert await documents.commit([Delete("jobs/1", version)]) == [""]
+
+    assert await documents.get("jobs/1") is None
+
+
+async def test_a_delete_with_an_old_version_conflicts(documents: Documents) -> None:
+    first = await made(documents, "jobs/1", {"n": 1})
+    await documents.commit([Update("jobs/1", {"n": 2}, first)])
+
+    with pytest.raises(Conflict):
+        await documents.commit([Delete("jobs/1", first)])
+
+    assert await data_of(documents, "jobs/1") == {"n": 2}
+
+
+async def test_a_second_delete_conflicts(documents: Documents) -> None:
+    version = await made(documents, "jobs/1", {})
+    await documents.commit([Delete("jobs/1", version)])
+
+    with pytest.raises(Conflict):
+        await documents.commit([Delete("jobs/1", version)])
+
+
+async def test_a_document_that_is_made_again_has_a_version_of_its_own(documents: Documents) -> None:
+    first = await made(documents, "jobs/1", {"n": 1})
+    await documents.commit([Delete("jobs/1", first)])
+
+    second = await made(documents, "jobs/1", {"n": 1})
+
+    assert second != first
+    with pytest.raises(Conflict):
+        await documents.commit([Update("jobs/1", {"n": 2}, first)])
+
+
+async def test_a_commit_answers_one_version_a_write_in_their_order(documents: Documents) -> None:
+    old = await made(documents, "jobs/old", {})
+    gone = await made(documents, "jobs/gone", {})
+
+    versions = await documents.commit([Create("jobs/new", {}), Delete("jobs/gone", gone), Update("jobs/old", {}, old)])
+
+    new, changed = await documents.get("jobs/new"), await documents.get("jobs/old")
+    assert new is not None
+    assert changed is not None
+    assert versions == [new.version, "", changed.version]
+
+
+async def test_one_conflict_refuses_the_whole_commit(documents: Documents) -> None:
+    kept = await made(documents, "jobs/kept", {"n": 1})
+    doomed = await made(documents, "jobs/doomed", {"n": 1})
+    stale = await made(documents, "jobs/moved", {"n": 1})
+    await documents.commit([Update("jobs/moved", {"n": 2}, stale)])
+
+    with pytest.raises(Conflict):
+        await documents.commit(
+            [
+                Create("jobs/new", {}),
+                Update("jobs/kept", {"n": 9}, kept),
+                Delete("jobs/doomed", doomed),
+                Update("jobs/moved", {"n": 9}, stale),
+            ]
+        )
+
+    assert await documents.get("jobs/new") is None
+    assert await documents.get("jobs/kept") == Document("jobs/kept", {"n": 1}, kept)
+    assert await documents.get("jobs/doomed") == Document("jobs/doomed", {"n": 1}, doomed)
+    assert await data_of(documents, "jobs/moved") == {"n": 2}
+
+
+async def test_a_commit_of_nothing_does_nothing(documents: Documents) -> None:
+    assert await documents.commit([]) == []
+
+
+async def test_a_path_is_written_once_a_commit(documents: Documents) -> None:
+    with pytest.raises(ValueError, match="path"):
+        await documents.commit([Create("jobs/1", {"n": 1}), Create("jobs/1", {"n": 2})])
+
+    assert await documents.get("jobs/1") is None
+
+
+async def test_a_commit_over_the_limit_is_refused_whole(documents: Documents) -> None:
+    half = "x" * (MAX_COMMIT_BYTES // 2)
+
+    with pytest.raises(ValueError, match=str(MAX_COMMIT_BYTES)):
+        await documents.commit([Create("jobs/1", {"t": half}), Create("jobs/2", {"t": half})])
+
+    assert await documents.get("jobs/1") is None
+
+
+async def test_a_commit_under_the_limit_is_taken(documents: Documents) -> None:
+    text = "x" * (900 * 1024)
+
+    await documents.commit([Create(f"jobs/{number}", {"t": text}) for number in range(4)])
+
+    assert await data_of(documents, "jobs/3") == {"t": text}
+
+
+async def test_a_hundred_documents_fit_one_commit(documents: Documents) -> None:
+    versions = await documents.commit([Create(f"jobs/{number}", {"n": number}) for number in range(100)])
+
+    assert len(versions) == 100
+    assert await documents.count("jobs") == 100
+
+
+async def test_another_instance_sees_what_was_answered(open_documents: OpenDocuments) -> None:
+    one, other = open_documents(), open_documents()
+
+    version = await made(one, "jobs/1", {"n": 1})
+    assert await other.get("jobs/1") == Document("jobs/1", {"n": 1}, version)
+
+    await other.commit([Update("jobs/1", {"n": 2}, version)])
+    assert await data_of(one, "jobs/1") == {"n": 2}
+    with pytest.raises(Conflict):
+        await one.commit([Update("jobs/1", {"n": 3}, version)])
+
+
+async def test_of_many_creators_of_one_document_one_wins(open_documents: OpenDocuments) -> None:
+    stores = [open_documents(), open_documents()]
+
+    outcomes = await asyncio.gather(
+        *(stores[number % 2].commit([Create("jobs/1", {"by": number})]) for number in range(20)), return_exceptions=True
+    )
+
+    winners = [number for number, outcome in enumerate(outcomes) if not isinstance(outcome, BaseException)]
+    assert len(winners) == 1
+    assert all(isinstance(outcome, Conflict) for outcome in outcomes if isinstance(outcome, BaseException))
+    assert await data_of(stores[0], "jobs/1") == {"by": winners[0]}
+
+
+async def test_twenty_writers_that_compare_and_set_lose_no_step(open_documents: OpenDocuments) -> None:
+    stores = [open_documents(), open_documents()]
+    await made(stores[0], "jobs/1", {"n": 0})
+
+    async def step(documents: Documents) -> None:
+        while True:
+            document = await documents.get("jobs/1")
+            assert document is not None
+            try:
+                await documents.commit([Update("jobs/1", {"n": document.data["n"] + 1}, document.version)])
+            except Conflict:
+                continue
+            return
+
+    await asyncio.gather(*(step(stores[number % 2]) for number in range(20)))
+
+    assert await data_of(stores[1], "jobs/1") == {"n": 20}
+
+
+async def test_two_documents_that_change_together_are_never_seen_apart_in_a_commit(documents: Documents) -> None:
+    await documents.commit([Create("sides/left", {"n": 0}), Create("sides/right", {"n": 0})])
+
+    async def step() -> bool:
+        left, right = await documents.get("sides/left"), await documents.get("sides/right")
+        assert left is not None
+        assert right is not None
+        try:
+            await documents.commit(
+                [
+                    Update(left.path, {"n": left.data["n"] + 1}, left.version),
+                    Update(right.path, {"n": right.data["n"] + 1}, right.version),
+                ]
+            )
+        except Conflict:
+            return False
+        return True
+
+    outcomes = await asyncio.gather(*(step() for _ in range(20)))
+
+    assert await documents.sum("sides", ["n"]) == {"n": 2 * sum(outcomes)}
+    assert (await data_of(documents, "sides/left")) == (await data_of(documents, "sides/right"))

@@ -1,0 +1,73 @@
+import random
+
+import pytest
+
+from promptforge.adapters.llm.echo import Echo, build
+from promptforge.domain.retry import FailureKind
+from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.settings import Settings
+
+PROMPTS = [f"prompt number {number}" for number in range(1000)]
+
+
+def echo(seed: int = 1, **given: float) -> Echo:
+    return build(Settings.from_env({}, **given), random.Random(seed))
+
+
+async def outcomes(provider: Echo) -> list[Answer | Failure]:
+    return [await provider.ask(Question("echo-1", prompt), 10.0) for prompt in PROMPTS]
+
+
+def failed(found: list[Answer | Failure], kind: FailureKind) -> set[int]:
+    return {at for at, outcome in enumerate(found) if isinstance(outcome, Failure) and outcome.kind is kind}
+
+
+@pytest.mark.parametrize("prompt", ["hello", " two  words ", "\u4e2d\u6587", "a\nb\x00c", "\u2028", "x" * 100_000])
+async def test_the_answer_is_the_prompt(prompt: str) -> None:
+    words = len(prompt.split())
+
+    assert await echo().ask(Question("echo-1", prompt), 10.0) == Answer(prompt, "echo-1", words, words)
+
+
+async def test_the_same_prompts_fail_in_every_process() -> None:
+    one = await outcomes(echo(seed=1, echo_failure_rate=0.3))
+    other = await outcomes(echo(seed=2, echo_failure_rate=0.3))
+
+    assert one == other
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0])
+async def test_as_many_prompts_fail_as_were_ordered(rate: float) -> None:
+    share = len(failed(await outcomes(echo(echo_failure_rate=rate)), FailureKind.UNKNOWN)) / len(PROMPTS)
+
+    assert abs(share - rate) < 0.05
+
+
+async def test_a_higher_rate_fails_the_same_prompts_and_more() -> None:
+    few = failed(await outcomes(echo(echo_failure_rate=0.1)), FailureKind.UNKNOWN)
+    many = failed(await outcomes(echo(echo_failure_rate=0.4)), FailureKind.UNKNOWN)
+
+    assert few < many
+
+
+async def test_as_many_calls_are_throttled_as_were_ordered_and_a_throttle_passes() -> None:
+    provider = echo(echo_throttle_rate=0.3)
+
+    first = failed(await outcomes(provider), FailureKind.THROTTLED)
+    second = failed(await outcomes(provider), FailureKind.THROTTLED)
+
+    assert abs(len(first) / len(PROMPTS) - 0.3) < 0.05
+    assert first != second
+
+
+async def test_throttles_do_not_decide_which_prompts_fail() -> None:
+    quiet = failed(await outcomes(echo(echo_failure_rate=0.3)), FailureKind.UNKNOWN)
+    found = await outcomes(echo(echo_failure_rate=0.3, echo_throttle_rate=0.3))
+
+    assert failed(found, FailureKind.UNKNOWN) == quiet - failed(found, FailureKind.THROTTLED)
+
+
+async def test_an_answer_that_comes_in_time_is_an_answer() -> None:
+    provider = echo(echo_latency_seconds=0.01)
+
+    assert isinstance(await provider.ask(Question("echo-1", "x"), 10.0), Answer)

@@ -1,0 +1,92 @@
+"""What files promise beyond the port: no litter, and an event for every object of a bucket that notifies."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from promptforge.adapters.local.deliveries import SqliteDeliveries
+from promptforge.adapters.local.objects import FileObjects
+from promptforge.adapters.local.urls import UrlSigner
+from promptforge.errors import ObjectExists, ObjectMissing
+from tests.contract.hand_clock import HandClock
+from tests.contract.object_data import Broken, broken, content
+from tests.contract.stores import OpenDatabase
+
+MakeBucket = Callable[[bool], FileObjects]
+
+
+@pytest.fixture
+def make_bucket(open_database: OpenDatabase, tmp_path: Path) -> MakeBucket:
+    signer = UrlSigner(b"key", "http://127.0.0.1:8080")
+    return lambda notify: FileObjects("uploads", tmp_path / "uploads", open_database(), signer, notify)
+
+
+@pytest.fixture
+def deliveries(open_database: OpenDatabase, clock: HandClock) -> SqliteDeliveries:
+    return SqliteDeliveries(open_database(), clock)
+
+
+def files(bucket: FileObjects) -> int:
+    return len(list(bucket.folder.iterdir()))
+
+
+async def test_failed_lost_and_repeated_writes_leave_no_files(make_bucket: MakeBucket) -> None:
+    bucket = make_bucket(False)
+    await bucket.create("a", b"one")
+
+    await bucket.create("a", b"one")
+    with pytest.raises(ObjectExists):
+        await bucket.create("a", b"two")
+    with pytest.raises(Broken):
+        await bucket.create("b", broken(b"half"))
+    with pytest.raises(ObjectMissing):
+        await bucket.compose("b", ["a", "missing"])
+
+    assert files(bucket) == 1
+
+
+async def test_a_deleted_object_leaves_no_file(make_bucket: MakeBucket) -> None:
+    bucket = make_bucket(False)
+    await bucket.create("a", b"one")
+
+    await bucket.delete("a")
+
+    assert files(bucket) == 0
+
+
+async def test_a_sweep_removes_what_killed_writers_left_and_nothing_else(make_bucket: MakeBucket) -> None:
+    bucket = make_bucket(False)
+    await bucket.create("a", b"one")
+    (bucket.folder / "999999").write_bytes(b"half of som")
+
+    await bucket.sweep()
+
+    assert files(bucket) == 1
+    assert await content(bucket, "a") == b"one"
+
+
+async def test_a_finished_object_owes_one_event(make_bucket: MakeBucket, deliveries: SqliteDeliveries) -> None:
+    bucket = make_bucket(True)
+
+    info = await bucket.create("job/input.jsonl", b"one")
+    await bucket.create("job/input.jsonl", b"one")
+
+    (event,) = await deliveries.claim("bucket:uploads", 10, ack_seconds=60)
+    data = json.loads(event.body)
+    assert (data["bucket"], data["name"]) == ("uploads", "job/input.jsonl")
+    assert (data["generation"], data["size"], data["crc32c"]) == (str(info.generation), "3", info.crc32c)
+
+
+async def test_a_failed_write_owes_no_event(make_bucket: MakeBucket, deliveries: SqliteDeliveries) -> None:
+    with pytest.raises(Broken):
+        await make_bucket(True).create("job/input.jsonl", broken(b"half"))
+
+    assert await deliveries.outstanding() == 0
+
+
+async def test_a_bucket_without_notify_owes_nothing(make_bucket: MakeBucket, deliveries: SqliteDeliveries) -> None:
+    await make_bucket(False).create("job/input.jsonl", b"one")
+
+    assert await deliveries.outstanding() == 0

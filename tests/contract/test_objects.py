@@ -1,0 +1,231 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from promptforge.errors import ObjectExists, ObjectMissing
+from promptforge.ports.objects import ObjectInfo, Objects
+from tests.contract.object_data import LARGE, Broken, blocks, broken, checksum, content
+from tests.contract.stores import OpenObjects
+
+
+async def test_what_was_never_written_has_no_stat(objects: Objects) -> None:
+    assert await objects.stat("job/part") is None
+
+
+async def test_what_was_never_written_cannot_be_read(objects: Objects) -> None:
+    with pytest.raises(ObjectMissing):
+        await content(objects, "job/part")
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"123456789", LARGE])
+async def test_an_object_is_described_as_it_is(objects: Objects, data: bytes) -> None:
+    info = await objects.create("job/part", data)
+
+    assert info == ObjectInfo("job/part", info.generation, len(data), checksum(data))
+    assert info.generation > 0
+    assert await objects.stat("job/part") == info
+    assert await content(objects, "job/part") == data
+
+
+async def test_the_checksum_is_written_as_cloud_storage_writes_it(objects: Objects) -> None:
+    # The published check value of CRC-32C: 0xE3069283.
+    assert (await objects.create("job/part", b"123456789")).crc32c == "4waSgw=="
+
+
+@pytest.mark.parametrize("name", ["a", "a/b/c", "a b", "\u00fc/\u4e2d", "a.b-c_d", "..", "a/../b", "x" * 500])
+async def test_a_name_is_only_a_name(objects: Objects, name: str) -> None:
+    await objects.create(name, b"one")
+    await objects.create(name + "2", b"two")
+
+    assert await content(objects, name) == b"one"
+    assert await content(objects, name + "2") == b"two"
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (0, None),
+        (0, 0),
+        (0, 1),
+        (3, 7),
+        (3, None),
+        (9, 10),
+        (0, 10),
+        (0, 11),
+        (5, 10_000),
+        (10, None),
+        (10, 20),
+        (99, None),
+        (99, 100),
+        (7, 3),
+    ],
+)
+async def test_a_range_is_read_and_cut_at_the_end(objects: Objects, start: int, end: int | None) -> None:
+    await objects.create("job/part", b"0123456789")
+
+    assert await content(objects, "job/part", start=start, end=end) == b"0123456789"[start:end]
+
+
+@pytest.mark.parametrize(("start", "end"), [(1, len(LARGE) - 1), (1_048_575, 1_048_577), (2_000_000, None)])
+async def test_a_range_of_a_large_object_is_exact(objects: Objects, start: int, end: int | None) -> None:
+    await objects.create("job/part", LARGE)
+
+    assert await content(objects, "job/part", start=start, end=end) == LARGE[start:end]
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, None), (0, 5), (5, None), (5, 9)])
+async def test_an_empty_object_reads_as_nothing(objects: Objects, start: int, end: int | None) -> None:
+    await objects.create("job/part", b"")
+
+    assert await content(objects, "job/part", start=start, end=end) == b""
+
+
+async def test_a_name_is_written_once(objects: Objects) -> None:
+    first = await objects.create("job/part", b"one")
+
+    for other in (b"two", b"", b"one and more"):
+        with pytest.raises(ObjectExists):
+            await objects.create("job/part", other)
+
+    assert await objects.stat("job/part") == first
+    assert await content(objects, "job/part") == b"one"
+
+
+async def test_an_equal_write_that_is_repeated_is_the_first_one(objects: Objects) -> None:
+    first = await objects.create("job/part", b"one two")
+
+    assert await objects.create("job/part", b"one two") == first
+    assert await objects.create("job/part", blocks(b"one ", b"two")) == first
+
+
+@pytest.mark.parametrize("parts", [[], [b""], [b"a"], [b"a", b"", b"b", b"c" * 2_000_000]])
+async def test_data_may_come_in_blocks(objects: Objects, parts: list[bytes]) -> None:
+    info = await objects.create("job/part", blocks(*parts))
+
+    assert (info.size, info.crc32c) == (len(b"".join(parts)), checksum(b"".join(parts)))
+    assert await content(objects, "job/part") == b"".join(parts)
+
+
+async def test_data_that_breaks_off_leaves_nothing(objects: Objects) -> None:
+    with pytest.raises(Broken):
+        await objects.create("job/part", broken(b"half of ", b"it"))
+
+    assert await objects.stat("job/part") is None
+    await objects.create("job/part", b"whole")
+    assert await content(objects, "job/part") == b"whole"
+
+
+async def test_an_object_is_not_seen_before_it_is_whole(objects: Objects) -> None:
+    seen: list[ObjectInfo | None] = []
+
+    async def watched() -> AsyncIterator[bytes]:
+        yield b"half of "
+        seen.append(await objects.stat("job/part"))
+        yield b"it"
+
+    await objects.create("job/part", watched())
+
+    assert seen == [None]
+
+
+async def test_a_read_may_be_pinned_to_the_generation(objects: Objects) -> None:
+    info = await objects.create("job/part", b"one")
+
+    assert await content(objects, "job/part", generation=info.generation) == b"one"
+    with pytest.raises(ObjectMissing):
+        await content(objects, "job/part", generation=info.generation + 1)
+
+
+async def test_an_object_that_is_made_again_has_another_generation(objects: Objects) -> None:
+    first = await objects.create("job/part", b"one")
+    await objects.delete("job/part")
+
+    second = await objects.create("job/part", b"one")
+
+    assert second.generation != first.generation
+    assert await content(objects, "job/part", generation=second.generation) == b"one"
+    with pytest.raises(ObjectMissing):
+        await content(objects, "job/part", generation=first.generation)
+
+
+async def test_a_deleted_object_is_gone_and_may_be_deleted_again(objects: Objects) -> None:
+    await objects.create("job/part", b"one")
+
+    await objects.delete("job/part")
+    await objects.delete("job/part")
+    await objects.delete("job/never")
+
+    assert await objects.stat("job/part") is None
+    with pytest.raises(ObjectMissing):
+        await content(objects, "job/part")
+
+
+async def test_a_deletion_spares_the_neighbours(objects: Objects) -> None:
+    for name in ("job/part", "job/part2", "job", "job/part/below"):
+        await objects.create(name, name.encode())
+
+    await objects.delete("job/part")
+
+    assert [await content(objects, name) for name in ("job/part2", "job", "job/part/below")] == [
+        b"job/part2",
+        b"job",
+        b"job/part/below",
+    ]
+
+
+async def test_a_read_that_is_left_early_hurts_nobody(objects: Objects) -> None:
+    await objects.create("job/part", LARGE)
+    reading = objects.read("job/part")
+
+    first = await anext(reading)
+    await objects.delete("job/part")
+
+    assert LARGE.startswith(first)
+    await objects.create("job/part", b"new")
+    assert await content(objects, "job/part") == b"new"
+
+
+async def test_another_instance_sees_the_same_bucket(open_objects: OpenObjects) -> None:
+    one, other = open_objects("bucket"), open_objects("bucket")
+
+    info = await one.create("job/part", b"one")
+
+    assert await other.stat("job/part") == info
+    assert await content(other, "job/part", generation=info.generation) == b"one"
+    with pytest.raises(ObjectExists):
+        await other.create("job/part", b"two")
+
+
+async def test_buckets_are_apart(open_objects: OpenObjects) -> None:
+    one, other = open_objects("uploads"), open_objects("results")
+    await one.create("job/part", b"one")
+
+    assert await other.stat("job/part") is None
+    await other.create("job/part", b"two")
+    await other.delete("job/part")
+    assert await content(one, "job/part") == b"one"
+
+
+async def test_of_many_writers_of_one_name_one_wins(open_objects: OpenObjects) -> None:
+    buckets = [open_objects("bucket"), open_objects("bucket")]
+    texts = [f"content {number}".encode() for number in range(16)]
+
+    outcomes = await asyncio.gather(
+        *(buckets[number % 2].create("job/part", blocks(text)) for number, text in enumerate(texts)),
+        return_exceptions=True,
+    )
+
+    winners = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, ObjectInfo)]
+    assert len(winners) == 1
+    assert sum(isinstance(outcome, ObjectExists) for outcome in outcomes) == 15
+    assert await content(buckets[0], "job/part") == texts[winners[0]]
+
+
+async def test_many_equal_writers_of_one_name_all_win(open_objects: OpenObjects) -> None:
+    buckets = [open_objects("bucket"), open_objects("bucket")]
+
+    infos = await asyncio.gather(*(buckets[number % 2].create("job/part", b"same") for number in range(16)))
+
+    assert len(set(infos)) == 1
+    assert await content(buckets[0], "job/part", generation=infos[0].generation) == b"same"

@@ -1,0 +1,118 @@
+import json
+
+import pytest
+
+from promptforge.domain.retry import FailureKind
+from promptforge.ports.provider import Answer, Failure, Question
+from tests.contract.provider_bench import OPENAI_ANSWER, OPENAI_KEY, OpenAIBench
+from tests.contract.provider_server import ProviderServer, json_reply, raw_reply
+
+QUESTION = Question("gpt-x", 'Why is the sky "blue"?\n\u2028\u4e2d\U0001f600')
+PATIENT_SECONDS = 10.0
+
+
+def answer_with(**message: object) -> dict[str, object]:
+    return {"model": "gpt-x-2024", "choices": [{"finish_reason": "stop", "message": message}]}
+
+
+async def test_a_question_is_one_post_with_the_key_and_the_prompt(openai: OpenAIBench, server: ProviderServer) -> None:
+    await openai.answering().ask(QUESTION, PATIENT_SECONDS)
+
+    (request,) = server.received
+    assert (request.method, request.path) == ("POST", "/v1/chat/completions")
+    assert request.headers["Authorization"] == f"Bearer {OPENAI_KEY}"
+    assert request.headers["Content-Type"] == "application/json"
+    assert json.loads(request.body) == {"model": "gpt-x", "messages": [{"role": "user", "content": QUESTION.prompt}]}
+
+
+async def test_an_answer_names_the_model_that_answered_and_its_tokens(openai: OpenAIBench) -> None:
+    assert await openai.answering().ask(QUESTION, PATIENT_SECONDS) == Answer("Because.", "gpt-x-2024", 5, 7)
+
+
+@pytest.mark.parametrize("text", ["\u2028\x00\n\U0001f600", "\n" * 10_000, " ", '"}\n{"prompt_id": "forged"}'])
+async def test_any_text_is_an_answer(openai: OpenAIBench, server: ProviderServer, text: str) -> None:
+    server.reply = json_reply(answer_with(content=text))
+
+    answer = await openai.make().ask(QUESTION, PATIENT_SECONDS)
+
+    assert answer == Answer(text, "gpt-x-2024", 0, 0)
+
+
+@pytest.mark.parametrize("change", [{"usage": None}, {"usage": {}}, {"model": None}, {"unknown": [1]}, {"model": ""}])
+async def test_an_answer_without_the_lesser_fields_is_an_answer(
+    openai: OpenAIBench, server: ProviderServer, change: dict[str, object]
+) -> None:
+    server.reply = json_reply(OPENAI_ANSWER | change)
+
+    answer = await openai.make().ask(QUESTION, PATIENT_SECONDS)
+
+    assert isinstance(answer, Answer)
+    assert answer.text == "Because."
+    assert answer.model in ("gpt-x", "gpt-x-2024")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html><body>Service temporarily unavailable</body></html>",
+        b"null",
+        b"true",
+        b"7",
+        b'"text"',
+        b"[]",
+        b"{}",
+        b'{"choices": []}',
+        b'{"choices": null}',
+        b'{"choices": {}}',
+        b'{"choices": "abc"}',
+        b'{"choices": [null]}',
+        b'{"choices": [{}]}',
+        b'{"choices": [{"message": null}]}',
+        b'{"choices": [{"message": []}]}',
+        b'{"choices": [{"message": "text"}]}',
+        b'{"choices": [{"message": {}}]}',
+        b'{"choices": [{"message": {"content": null}}]}',
+        b'{"choices": [{"message": {"content": ""}}]}',
+        b'{"choices": [{"message": {"content": 7}}]}',
+        b'{"choices": [{"message": {"content": ["text"]}}]}',
+        b'{"choices": [{"message": {"content": "text"}}], "usage": [1]}',
+        b'{"choices": [{"message": {"content": "text"}}], "usage": "many"}',
+        b'{"choices": [{"message": {"content": "text"}}], "usage": {"prompt_tokens": "many"}}',
+        b'{"choices": [{"message": {"content": "text"}}], "usage": {"prompt_tokens": [5]}}',
+        b'{"choices": [{"message": {"content": "text"}}], "model": 7}',
+        b'{"choices": [{"message": {"content": "\\ud800"}}]}',
+        b'{"choices": [{"message": {"content": "text"',
+        b'{"choices": [{"message": {"content": "\xff"}}]}',
+        b"[" * 50_000,
+        b'{"error": {"message": "in band"}}',
+    ],
+)
+async def test_an_answer_that_makes_no_sense_may_have_been_paid(
+    openai: OpenAIBench, server: ProviderServer, content: bytes
+) -> None:
+    server.reply = raw_reply(content, headers={"Content-Type": "text/html"})
+
+    failure = await openai.make().ask(QUESTION, PATIENT_SECONDS)
+
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_bad_response")
+
+
+@pytest.mark.parametrize("content", [None, ""])
+async def test_a_refusal_is_final_and_not_repeated_to_the_client(
+    openai: OpenAIBench, server: ProviderServer, content: str | None
+) -> None:
+    server.reply = json_reply(answer_with(content=content, refusal="canary: I cannot help with that."))
+
+    failure = await openai.make().ask(QUESTION, PATIENT_SECONDS)
+
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.code) == (FailureKind.PROMPT, "refused")
+    assert "canary" not in repr(failure)
+
+
+async def test_a_null_refusal_is_no_refusal(openai: OpenAIBench, server: ProviderServer) -> None:
+    server.reply = json_reply(answer_with(content="text", refusal=None))
+
+    assert isinstance(await openai.make().ask(QUESTION, PATIENT_SECONDS), Answer)

@@ -1,0 +1,141 @@
+import time
+from email.utils import formatdate
+
+import pytest
+
+from promptforge.domain.retry import FailureKind
+from promptforge.ports.provider import Failure, Question
+from tests.contract.provider_bench import OPENAI_KEY, OpenAIBench
+from tests.contract.provider_server import ProviderServer, json_reply, raw_reply
+
+CANARY = "canary: the text of the server"
+QUESTION = Question("gpt-x", "canary: the text of the prompt")
+ERROR = {"error": {"message": f"{CANARY} {OPENAI_KEY[:8]}", "type": CANARY, "code": CANARY, "param": CANARY}}
+OUT_OF_FUNDS = [
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "credit_balance_exhausted",
+    "organization_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+    "project_spend_limit_exceeded",
+]
+
+
+async def failure_of(openai: OpenAIBench, question: Question = QUESTION) -> Failure:
+    failure = await openai.make().ask(question, 10.0)
+    assert isinstance(failure, Failure)
+    assert "canary" not in repr(failure)
+    return failure
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [
+        (401, FailureKind.ACCOUNT, "provider_account"),
+        (402, FailureKind.ACCOUNT, "provider_account"),
+        (403, FailureKind.ACCOUNT, "provider_account"),
+        (429, FailureKind.THROTTLED, "throttled"),
+        (503, FailureKind.THROTTLED, "throttled"),
+        (400, FailureKind.PROMPT, "prompt_rejected"),
+        (404, FailureKind.PROMPT, "prompt_rejected"),
+        (413, FailureKind.PROMPT, "prompt_rejected"),
+        (422, FailureKind.PROMPT, "prompt_rejected"),
+        (408, FailureKind.UNKNOWN, "provider_error"),
+        (409, FailureKind.UNKNOWN, "provider_error"),
+        (500, FailureKind.UNKNOWN, "provider_error"),
+        (502, FailureKind.UNKNOWN, "provider_error"),
+        (504, FailureKind.UNKNOWN, "provider_error"),
+        (529, FailureKind.UNKNOWN, "provider_error"),
+        (201, FailureKind.UNKNOWN, "provider_bad_response"),
+        (204, FailureKind.UNKNOWN, "provider_bad_response"),
+        (304, FailureKind.UNKNOWN, "provider_bad_response"),
+    ],
+)
+async def test_a_status_says_what_the_failure_means(
+    openai: OpenAIBench, server: ProviderServer, status: int, kind: FailureKind, code: str
+) -> None:
+    for reply in (json_reply(ERROR, status), raw_reply(CANARY.encode(), status), raw_reply(b"", status)):
+        server.reply = reply
+
+        failure = await failure_of(openai)
+
+        assert (failure.kind, failure.code) == (kind, code)
+    assert len(server.received) == 3
+
+
+@pytest.mark.parametrize("code", OUT_OF_FUNDS)
+@pytest.mark.parametrize("field", ["code", "type"])
+async def test_a_throttle_for_lack_of_funds_is_the_accounts(
+    openai: OpenAIBench, server: ProviderServer, code: str, field: str
+) -> None:
+    server.reply = json_reply({"error": {"message": CANARY, field: code}}, 429, {"Retry-After": "1"})
+
+    failure = await failure_of(openai)
+
+    assert (failure.kind, failure.code) == (FailureKind.ACCOUNT, "provider_account")
+
+
+@pytest.mark.parametrize("body", [None, [], "x", {}, {"error": None}, {"error": "x"}, {"error": {"code": 7}}])
+async def test_a_throttle_with_an_odd_body_is_a_throttle(
+    openai: OpenAIBench, server: ProviderServer, body: object
+) -> None:
+    server.reply = json_reply(body, 429)
+
+    assert (await failure_of(openai)).kind is FailureKind.THROTTLED
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("0", 0.0),
+        ("-1", None),
+        ("NaN", None),
+        ("1e9", None),
+        ("soon", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+        (None, None),
+    ],
+)
+async def test_the_wait_that_was_asked_for_is_told(
+    openai: OpenAIBench, server: ProviderServer, status: int, value: str | None, seconds: float | None
+) -> None:
+    server.reply = json_reply(ERROR, status, {"retry-after": value} if value else None)
+
+    assert (await failure_of(openai)).wait_seconds == seconds
+
+
+async def test_a_wait_may_be_a_date(openai: OpenAIBench, server: ProviderServer) -> None:
+    server.reply = json_reply(ERROR, 429, {"Retry-After": formatdate(time.time() + 30, usegmt=True)})
+
+    wait = (await failure_of(openai)).wait_seconds
+
+    assert wait is not None
+    assert 20 < wait <= 30
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed_and_the_key_stays_with_its_host(
+    openai: OpenAIBench, server: ProviderServer, status: int
+) -> None:
+    thief = ProviderServer()
+    await thief.start()
+    server.reply = raw_reply(b"", status, {"Location": thief.url + "/v1/chat/completions"})
+    try:
+        failure = await failure_of(openai)
+    finally:
+        await thief.close()
+
+    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_bad_response")
+    assert thief.received == []
+
+
+async def test_a_refused_key_tells_the_operator_which_variable_to_check(
+    openai: OpenAIBench, server: ProviderServer
+) -> None:
+    server.reply = json_reply(ERROR, 401)
+
+    assert "OPENAI_API_KEY" in (await failure_of(openai)).message

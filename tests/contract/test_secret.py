@@ -1,0 +1,45 @@
+import os
+from pathlib import Path
+
+from promptforge.adapters.local.secret import derive, load_secret
+
+
+def test_a_folder_keeps_its_secret(tmp_path: Path) -> None:
+    first = load_secret(tmp_path)
+
+    assert len(first) == 32
+    assert load_secret(tmp_path) == first
+
+
+def test_only_its_owner_may_read_the_secret(tmp_path: Path) -> None:
+    load_secret(tmp_path)
+
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_generous_umask_does_not_open_the_secret(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        load_secret(tmp_path)
+    finally:
+        os.umask(before)
+
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_every_folder_has_a_secret_of_its_own(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+
+    assert len({load_secret(folder) for folder in folders}) == 2
+
+
+def test_every_purpose_has_a_key_of_its_own() -> None:
+    keys = {derive(secret, purpose) for secret in (b"one", b"two") for purpose in ("signed-urls", "api-keys")}
+
+    assert len(keys) == 4
+    assert all(len(key) == 32 for key in keys)
+    assert derive(b"one", "api-keys") == derive(b"one", "api-keys")

@@ -1,0 +1,182 @@
+import asyncio
+import gzip
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from promptforge.adapters.llm.transport import HttpReply, Transport
+from promptforge.domain.retry import FailureKind
+from promptforge.ports.provider import Failure
+from tests.contract.provider_server import (
+    ProviderServer,
+    Reply,
+    cut_before_the_answer,
+    cut_in_the_body,
+    dripping,
+    json_reply,
+    raw_reply,
+)
+
+CAP = 64 * 1024
+SHORT = 0.15
+PATIENT = 10.0
+
+
+@pytest.fixture
+async def transport(server: ProviderServer) -> AsyncIterator[Transport]:
+    transport = Transport(server.url, {"Authorization": "Bearer key"}, connections=4, max_answer_bytes=CAP)
+    yield transport
+    await transport.close()
+
+
+async def failure_of(transport: Transport, timeout_seconds: float = PATIENT) -> Failure:
+    failure = await transport.post("/path", {"a": 1}, timeout_seconds)
+    assert isinstance(failure, Failure)
+    return failure
+
+
+async def test_a_whole_answer_comes_with_its_status_headers_and_json(
+    transport: Transport, server: ProviderServer
+) -> None:
+    server.reply = json_reply({"b": [2]}, 418, {"X-Some": "header"})
+
+    reply = await transport.post("/path", {"a": "\u2028"}, PATIENT)
+
+    assert isinstance(reply, HttpReply)
+    assert (reply.status, reply.headers["x-some"], reply.body) == (418, "header", {"b": [2]})
+    (request,) = server.received
+    assert (request.method, request.path, request.body) == ("POST", "/path", '{"a":"\u2028"}'.encode())
+
+
+async def test_an_answer_that_is_no_json_has_no_body(transport: Transport, server: ProviderServer) -> None:
+    server.reply = raw_reply(b"<html>")
+
+    reply = await transport.post("/path", {}, PATIENT)
+
+    assert isinstance(reply, HttpReply)
+    assert reply.body is None
+
+
+async def test_no_cookie_is_kept(transport: Transport, server: ProviderServer) -> None:
+    server.reply = json_reply({}, headers={"Set-Cookie": "session=1; Path=/"})
+
+    await transport.post("/path", {}, PATIENT)
+    await transport.post("/path", {}, PATIENT)
+
+    assert "Cookie" not in server.received[1].headers
+
+
+@pytest.mark.parametrize("manner", ["hanging", "dripping"])
+async def test_a_server_that_never_ends_is_ended_by_the_deadline(
+    transport: Transport, server: ProviderServer, manner: str
+) -> None:
+    server.reply = server.hang if manner == "hanging" else dripping
+    loop = asyncio.get_running_loop()
+
+    began_at = loop.time()
+    failure = await failure_of(transport, SHORT)
+
+    assert loop.time() - began_at < 2.0
+    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_timeout")
+
+
+@pytest.mark.parametrize("reply", [cut_in_the_body, cut_before_the_answer])
+async def test_a_connection_that_breaks_after_the_request_may_have_been_paid(
+    transport: Transport, server: ProviderServer, reply: Reply
+) -> None:
+    server.reply = reply
+
+    failure = await failure_of(transport)
+
+    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_connection_lost")
+    assert len(server.received) == 1
+
+
+async def test_a_broken_connection_does_not_spoil_the_next_call(transport: Transport, server: ProviderServer) -> None:
+    server.reply = cut_in_the_body
+    await failure_of(transport)
+    server.reply = server.hang
+    await failure_of(transport, SHORT)
+
+    server.reply = json_reply({"ok": True})
+    reply = await transport.post("/path", {}, PATIENT)
+
+    assert isinstance(reply, HttpReply)
+    assert reply.body == {"ok": True}
+
+
+async def test_a_refused_connection_was_never_sent() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        transport = Transport(f"http://127.0.0.1:{bound.getsockname()[1]}", {}, 1, CAP)
+        try:
+            failure = await failure_of(transport)
+        finally:
+            await transport.close()
+
+    assert (failure.kind, failure.code) == (FailureKind.NOT_SENT, "provider_unreachable")
+
+
+async def test_a_host_without_an_address_was_never_sent() -> None:
+    transport = Transport("http://nowhere.invalid", {}, 1, CAP)
+    try:
+        failure = await failure_of(transport)
+    finally:
+        await transport.close()
+
+    assert (failure.kind, failure.code) == (FailureKind.NOT_SENT, "provider_unreachable")
+
+
+async def test_an_answer_of_exactly_the_cap_is_taken(transport: Transport, server: ProviderServer) -> None:
+    server.reply = raw_reply(b'"' + b"x" * (CAP - 2) + b'"')
+
+    assert isinstance(await transport.post("/path", {}, PATIENT), HttpReply)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_answer_over_the_cap_is_too_large(transport: Transport, server: ProviderServer, status: int) -> None:
+    server.reply = raw_reply(b"x" * (CAP + 1), status)
+
+    failure = await failure_of(transport)
+
+    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_answer_too_large")
+
+
+async def test_an_answer_over_the_cap_is_not_read_to_its_end(transport: Transport, server: ProviderServer) -> None:
+    cut_off = asyncio.Event()
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"x" * CAP)
+        except OSError:
+            cut_off.set()
+            raise
+
+    server.reply = endless
+
+    failure = await failure_of(transport)
+
+    assert failure.code == "provider_answer_too_large"
+    await asyncio.wait_for(cut_off.wait(), PATIENT)
+
+
+async def test_a_packed_answer_is_measured_unpacked(transport: Transport, server: ProviderServer) -> None:
+    bomb = gzip.compress(b"x" * (CAP * 200))
+    assert len(bomb) < CAP
+    server.reply = raw_reply(bomb, headers={"Content-Encoding": "gzip"})
+
+    assert (await failure_of(transport)).code == "provider_answer_too_large"
+
+
+async def test_a_call_waits_for_a_connection_within_its_deadline(transport: Transport, server: ProviderServer) -> None:
+    server.reply = server.hang
+
+    failures = await asyncio.gather(*(failure_of(transport, SHORT) for _ in range(8)))
+
+    assert {failure.code for failure in failures} == {"provider_timeout"}
+    assert len(server.received) == 4

@@ -1,0 +1,116 @@
+"""The command line as a stranger types it."""
+
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.support.engine import engine, promptforge
+from tests.support.machine import prompts
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "prompts.jsonl"
+
+
+def run(tmp_path: Path, file: Path, *arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+    where = ("--output", tmp_path / "out", "--data-dir", tmp_path / "data")
+    return promptforge("run", file, "--provider", "echo", "--model", "m", *where, *arguments, **environ)
+
+
+def test_run_brings_every_answer_home_and_exits_0(tmp_path: Path) -> None:
+    done = run(tmp_path, EXAMPLE)
+
+    assert done.returncode == 0, done.stderr
+    assert "3 answered, 0 failed" in done.stderr
+    lines = (tmp_path / "out" / "results_part_000.jsonl").read_text().splitlines()
+    assert [json.loads(line)["prompt_id"] for line in lines] == ["greeting", "capital", "haiku"]
+    assert (tmp_path / "out" / "errors.jsonl").read_bytes() == b""
+
+
+def test_run_exits_1_when_a_prompt_failed_and_brings_the_rest_home(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(prompts(2) + b"oops\n")
+    done = run(tmp_path, file)
+
+    assert done.returncode == 1
+    assert "2 answered, 1 failed" in done.stderr
+    assert json.loads((tmp_path / "out" / "errors.jsonl").read_text())["line"] == 3
+
+
+def test_run_says_why_a_file_failed(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(b"")
+    done = run(tmp_path, file)
+
+    assert done.returncode == 1
+    assert "empty_input" in done.stderr
+
+
+def test_run_does_not_mix_its_results_with_those_of_another_run(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results_part_000.jsonl").write_text("precious")
+    done = run(tmp_path, EXAMPLE)
+
+    assert done.returncode == 1
+    assert "--output" in done.stderr
+    assert (tmp_path / "out" / "results_part_000.jsonl").read_text() == "precious"
+
+
+def test_run_uses_a_running_service(tmp_path: Path) -> None:
+    with engine(tmp_path / "data") as running:
+        done = run(tmp_path, EXAMPLE, "--url", running.url, PROMPTFORGE_API_KEY=running.key)
+        refused = run(tmp_path / "other", EXAMPLE, "--url", running.url, "--api-key", "wrong")
+        unnamed = run(tmp_path / "other", EXAMPLE, "--url", running.url)
+        second = promptforge("serve", "--port", "0", "--data-dir", tmp_path / "data")
+
+    assert done.returncode == 0, done.stderr
+    assert (refused.returncode, unnamed.returncode) == (1, 2)
+    assert "X-API-Key" in refused.stderr
+    assert "PROMPTFORGE_API_KEY" in unnamed.stderr
+    assert second.returncode == 1
+    assert running.url in second.stderr
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = promptforge("serve", "--port", port, "--data-dir", tmp_path / "data")
+
+    assert done.returncode == 1
+    assert str(port) in done.stderr
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("name", "value"), [("CHUNK_LINES", "0"), ("LEASE_SECONDS", "soon"), ("LOG_LEVEL", "LOUD")])
+def test_a_wrong_setting_is_named(tmp_path: Path, name: str, value: str) -> None:
+    done = promptforge("serve", "--port", "0", "--data-dir", tmp_path, **{f"PROMPTFORGE_{name}": value})
+
+    assert done.returncode == 1
+    assert f"PROMPTFORGE_{name}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run_without_the_providers_key_says_which_variable_to_set(tmp_path: Path) -> None:
+    done = promptforge("run", EXAMPLE, "--provider", "openai", "--model", "m", "--data-dir", tmp_path / "data")
+
+    assert done.returncode == 1
+    assert "OPENAI_API_KEY" in done.stderr
+
+
+def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
+    data = ("--data-dir", tmp_path / "data")
+    made = [promptforge("keys", "create", "--client", client, *data).stdout.strip() for client in ("ann", "bob", "ann")]
+    listed = promptforge("keys", "list", "--client", "ann", *data).stdout.splitlines()
+    revoked = promptforge("keys", "revoke", "--client", "ann", "--id", listed[0].split()[0], *data)
+    after = promptforge("keys", "list", *data).stdout.splitlines()
+
+    assert len(set(made)) == 3
+    assert all(key.startswith("pf_") for key in made)
+    assert len(listed) == 2
+    assert revoked.stdout.strip() == "1 revoked"
+    assert sorted(line.split()[1] for line in after) == ["ann", "ann", "bob"]
+    assert sum("revoked" in line for line in after) == 1
+    assert not any(key in line for key in made for line in after)
+    assert oct(os.stat(tmp_path / "data" / "secret").st_mode)[-3:] == "600"

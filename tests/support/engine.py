@@ -1,0 +1,88 @@
+"""A real engine: `promptforge serve` as a process group of its own, that can be killed for real."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Engine:
+    """A running engine."""
+
+    process: subprocess.Popen[str]
+    url: str
+    key: str
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """The processes that the engine has started."""
+        found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False)
+        return [int(pid) for pid in found.stdout.split()]
+
+    def kill_all(self) -> None:
+        """kill -9 for the engine and every worker at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def kill(self) -> None:
+        """kill -9 for the engine alone; its workers find out by themselves."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.terminate()
+        return self.process.wait(20)
+
+
+def start(data_dir: Path, workers: int = 2, port: int = 0, **environ: str) -> Engine:
+    """Start an engine and wait for its ready line."""
+    command = [sys.executable, "-m", "promptforge", "serve", "--port", str(port)]
+    command += ["--data-dir", str(data_dir), "--workers", str(workers)]
+    with (data_dir.parent / "engine.err").open("ab") as log:
+        process = subprocess.Popen(
+            command, env=environment(**environ), stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+        )
+    said: dict[str, str] = {}
+    for line in process.stdout or ():
+        name, _, value = line.strip().partition("  ")
+        said[name] = value.strip()
+        if name == "Ready":
+            return Engine(process, said["URL"], said["API key"])
+    raise AssertionError((data_dir.parent / "engine.err").read_text())
+
+
+@contextmanager
+def engine(data_dir: Path, **options: str) -> Iterator[Engine]:
+    """An engine for as long as the context lasts; whatever is left of it at the end is killed."""
+    running = start(data_dir, **options)  # type: ignore[arg-type]
+    try:
+        yield running
+    finally:
+        stop(running)
+
+
+def stop(running: Engine) -> None:
+    """Make sure that nothing of an engine is left."""
+    with suppress(ProcessLookupError):
+        os.killpg(running.process.pid, signal.SIGKILL)
+    running.process.wait()
+    if running.process.stdout:
+        running.process.stdout.close()
+
+
+def environment(**environ: str) -> dict[str, str]:
+    """The environment without settings of whoever runs the tests."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("PROMPTFORGE_", "OPENAI_"))}
+    return {**own, **environ}
+
+
+def promptforge(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    command = [sys.executable, "-m", "promptforge", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(**environ), timeout=60, check=False)
