@@ -66,12 +66,12 @@ async def test_ten_thousand_prompts_survive_kill_9_in_the_middle(tmp_path: Path,
     path, data = tmp_path / "prompts.jsonl", tmp_path / "data"
     path.write_bytes(prompts(10_000))
     echo = {"PROMPTFORGE_ECHO_LATENCY_SECONDS": "0.02"}
-    first = start(data, **echo)
+    first = start(data, echo)
     try:
         job_id = await submit(first, path)
         at_the_kill = await until(first, job_id, done=2000)
         first.kill_all() if whole_group else first.kill()
-        second = start(data, port=int(first.url.rpartition(":")[2]), **echo)
+        second = start(data, echo, port=int(first.url.rpartition(":")[2]))
     finally:
         stop(first)
     try:
@@ -92,7 +92,8 @@ async def test_a_killed_worker_process_is_replaced_and_costs_at_most_what_was_at
     path.write_bytes(prompts(2000))
     async with openai_server(slow(0.02)) as provider:
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_MAX_IN_FLIGHT": "16"}
-        with engine(tmp_path / "data", **environ, PROMPTFORGE_FLUSH_ANSWERS="10") as running:
+        environ["PROMPTFORGE_FLUSH_ANSWERS"] = "10"
+        with engine(tmp_path / "data", environ) as running:
             before = running.worker_pids
             job_id = await submit(running, path, "openai")
             await until(running, job_id, done=300)
@@ -115,12 +116,12 @@ async def test_a_terminated_engine_pays_for_nothing_twice(tmp_path: Path) -> Non
     path.write_bytes(prompts(1000))
     async with openai_server(slow(0.1)) as provider:
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_MAX_IN_FLIGHT": "32"}
-        first = start(data, **environ)
+        first = start(data, environ)
         job_id = await submit(first, path, "openai")
         await until(first, job_id, done=100)
         code = await asyncio.to_thread(first.terminate)
         stop(first)
-        with engine(data, **environ) as second:
+        with engine(data, environ) as second:
             await until(second, job_id)
             results = await download(second, job_id, tmp_path / "results")
 
@@ -132,7 +133,7 @@ async def test_a_terminated_engine_pays_for_nothing_twice(tmp_path: Path) -> Non
 async def test_a_key_made_on_the_command_line_works_at_once_and_sees_only_its_own_jobs(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(prompts(1))
-    with engine(tmp_path / "data", PROMPTFORGE_API_KEY="my-own-key") as running:
+    with engine(tmp_path / "data", {"PROMPTFORGE_API_KEY": "my-own-key"}) as running:
         assert running.key == "my-own-key"
         job_id = await submit(running, path)
         command = ("keys", "create", "--client", "bob", "--data-dir", tmp_path / "data")

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,13 +40,18 @@ class Engine:
         return self.process.wait(20)
 
 
-def start(data_dir: Path, workers: int = 2, port: int = 0, **environ: str) -> Engine:
+def start(data_dir: Path, environ: Mapping[str, str] | None = None, port: int = 0) -> Engine:
     """Start an engine and wait for its ready line."""
     command = [sys.executable, "-m", "promptforge", "serve", "--port", str(port)]
-    command += ["--data-dir", str(data_dir), "--workers", str(workers)]
+    command += ["--data-dir", str(data_dir), "--workers", "2"]
     with (data_dir.parent / "engine.err").open("ab") as log:
         process = subprocess.Popen(
-            command, env=environment(**environ), stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+            command,
+            env=environment(environ or {}),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
         )
     said: dict[str, str] = {}
     for line in process.stdout or ():
@@ -58,9 +63,9 @@ def start(data_dir: Path, workers: int = 2, port: int = 0, **environ: str) -> En
 
 
 @contextmanager
-def engine(data_dir: Path, **options: str) -> Iterator[Engine]:
+def engine(data_dir: Path, environ: Mapping[str, str] | None = None) -> Iterator[Engine]:
     """An engine for as long as the context lasts; whatever is left of it at the end is killed."""
-    running = start(data_dir, **options)  # type: ignore[arg-type]
+    running = start(data_dir, environ)
     try:
         yield running
     finally:
@@ -76,7 +81,7 @@ def stop(running: Engine) -> None:
         running.process.stdout.close()
 
 
-def environment(**environ: str) -> dict[str, str]:
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment without settings of whoever runs the tests."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PROMPTFORGE_", "OPENAI_"))}
     return {**own, **environ}
@@ -85,4 +90,4 @@ def environment(**environ: str) -> dict[str, str]:
 def promptforge(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command = [sys.executable, "-m", "promptforge", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(**environ), timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=environment(environ), timeout=60, check=False)
