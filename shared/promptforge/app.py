@@ -15,8 +15,8 @@ from promptforge.settings import Settings
 def build(settings: Settings, clock: Clock | None = None, rng: random.Random | None = None) -> App:
     """An App on this machine's parts, in `settings.data_dir`. A provider's code is imported when it is first used.
     `clock` and `rng` stand in for the machine's own where time or chance must be ruled."""
-    from promptforge.adapters.local.clock import SystemClock
     from promptforge.adapters.local import database, deliveries, documents, objects, secret, urls
+    from promptforge.adapters.local.clock import SystemClock
 
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = secret.load_secret(settings.data_dir)

@@ -23,7 +23,7 @@ class Part(Frozen):
 
 
 class Cut(Frozen):
-    """Where a chunk lies in the input: bytes [start, end), beginning with physical line `first_line`.
+    """Where a chunk lies in the input: bytes [start, end), the physical lines `first_line` to `last_line`.
 
     `line_count` counts its non-blank lines; `duplicates` maps a line whose prompt_id is taken to the line that took it.
     """
@@ -32,6 +32,7 @@ class Cut(Frozen):
     start: int
     end: int
     first_line: int
+    last_line: int
     line_count: int
     duplicates: dict[int, int] = Field(default_factory=dict)
 
@@ -57,7 +58,7 @@ class Chunk(Cut):
 
 
 def cut_plan(generation: int, size: int, chunk_lines: int) -> Input:
-    """How to cut an input of `size` bytes: at most `chunk_lines` lines or a SPREAD-th of the file a chunk."""
+    """How to cut an input of `size` bytes: a chunk has at most `chunk_lines` lines or about a SPREAD-th of it."""
     return Input(
         generation=generation,
         size=size,

@@ -50,6 +50,25 @@ def read_line(line: bytes) -> Prompt | BadLine:
     return Prompt(prompt_id, prompt)
 
 
+def good_ids(lines: list[bytes]) -> tuple[list[str], list[int]]:
+    """The prompt_ids of the lines that `read_line` calls good, and the positions of all others: its verdict without
+    its reasons, at a third of the cost. This is the splitter's inner loop."""
+    ids: list[str] = []
+    others: list[int] = []
+    for position, line in enumerate(lines):
+        try:
+            data = orjson.loads(line)
+            prompt_id, prompt = data["prompt_id"], data["prompt"]
+        except (ValueError, KeyError, TypeError):
+            others.append(position)
+            continue
+        if type(prompt_id) is str and type(prompt) is str and prompt_id and prompt and _short(prompt_id):
+            ids.append(prompt_id)
+        else:
+            others.append(position)
+    return ids, others
+
+
 def duplicate(prompt_id: str, line: int, first_line: int) -> BadLine:
     """The verdict on a line whose prompt_id an earlier line has taken."""
     message = f"The prompt_id on line {line} was already used on line {first_line}; only that line is answered."

@@ -1,52 +1,57 @@
-"""Remembers which line used a prompt_id first, in bounded memory: about 16 bytes an id once there are many.
+"""Finds the lines whose prompt_id an earlier line has used, in bounded memory: 12 bytes an id once there are many.
 
 Ids are remembered by Python's keyed 64-bit string hash. Two different ids of one file meet with a probability
 of 3 in a million at ten million ids; a client that forces it hurts only its own file.
 """
 
 from array import array
-from bisect import bisect_left
+from collections.abc import Sequence
 
-SPILL_AT = 1 << 18
-FILTER_BITS = 28  # 32 MiB, made only for files above SPILL_AT ids; about 4% false alarms at ten million ids
+WINDOW = 1 << 18
 
 
 class SeenIds:
-    """New ids go to a dict; a full dict becomes a sorted run. A bit filter keeps most lookups off the runs."""
+    """Ids gather in a window, a dict; a full window is compared with every earlier one, all at C speed, and becomes
+    a pair of arrays. So a verdict comes late, with `settle`, and costs next to nothing."""
 
-    def __init__(self, spill_at: int = SPILL_AT) -> None:
-        self._spill_at = spill_at
-        self._recent: dict[int, int] = {}
-        self._runs: list[tuple[array[int], array[int]]] = []
-        self._filter = bytearray()
+    def __init__(self, window: int = WINDOW) -> None:
+        self._size = window
+        self._window: dict[int, int] = {}  # digest → a line that has it
+        self._added: list[tuple[list[int], Sequence[int]]] = []  # what made the window, to find out who was first
+        self._count = 0
+        self._earlier: list[tuple[array[int], array[int]]] = []
 
-    def first_line(self, prompt_id: str, line: int) -> int:
-        """The line that used this id first: `line` itself if it is new."""
-        digest = hash(prompt_id)
-        first = self._recent.setdefault(digest, line)
-        if first == line and self._runs:
-            first = self._in_runs(digest, line)
-        if len(self._recent) >= self._spill_at:
-            self._spill()
-        return first
+    @property
+    def full(self) -> bool:
+        """Whether it is time to `settle`."""
+        return self._count >= self._size
 
-    def _in_runs(self, digest: int, line: int) -> int:
-        slot = digest & ((1 << FILTER_BITS) - 1)
-        if self._filter[slot >> 3] & (1 << (slot & 7)):
-            for digests, lines in self._runs:
-                at = bisect_left(digests, digest)
-                if at < len(digests) and digests[at] == digest:
-                    self._recent[digest] = lines[at]
-                    return lines[at]
-        return line
+    def add(self, prompt_ids: Sequence[str], lines: Sequence[int]) -> None:
+        """Take the next ids and the lines they stand on, ascending."""
+        digests = list(map(hash, prompt_ids))
+        self._window.update(zip(digests, lines, strict=True))
+        self._added.append((digests, lines))
+        self._count += len(digests)
 
-    def _spill(self) -> None:
-        if not self._filter:
-            self._filter = bytearray(1 << (FILTER_BITS - 3))
-        mask = (1 << FILTER_BITS) - 1
-        for digest in self._recent:
-            slot = digest & mask
-            self._filter[slot >> 3] |= 1 << (slot & 7)
-        digests = array("q", sorted(self._recent))
-        self._runs.append((digests, array("Q", map(self._recent.__getitem__, digests))))
-        self._recent = {}
+    def settle(self) -> dict[int, int]:
+        """The lines, of those added since the last call, whose id was taken before, each with the line that took it."""
+        repeats = self._repeats() if len(self._window) < self._count else []
+        moved: dict[int, int] = {}
+        for digests, lines in self._earlier:
+            if not self._window.keys().isdisjoint(digests):
+                for digest, line in zip(digests, lines, strict=True):
+                    if digest in self._window:
+                        moved[self._window.pop(digest)] = line
+        self._earlier.append((array("q", self._window), array("I", self._window.values())))
+        self._window, self._added, self._count = {}, [], 0
+        return moved | {line: moved.get(first, first) for line, first in repeats}
+
+    def _repeats(self) -> list[tuple[int, int]]:
+        """The window holds an id twice: put the first line of each in it; the other lines, each with its first."""
+        self._window, repeats = {}, []
+        for digests, lines in self._added:
+            for digest, line in zip(digests, lines, strict=True):
+                first = self._window.setdefault(digest, line)
+                if first != line:
+                    repeats.append((line, first))
+        return repeats

@@ -4,15 +4,13 @@ The cut depends on the pinned input alone, so that a splitter that runs again, o
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 from promptforge import logs
 from promptforge.domain.chunk import Cut, cut_plan
-from promptforge.domain.job import EMPTY_INPUT, INPUT_CHANGED, Input, Job, Problem, Status
-from promptforge.domain.lines import BOM, GZIP, LineSplitter
+from promptforge.domain.cutter import Cutter
+from promptforge.domain.job import EMPTY_INPUT, INPUT_CHANGED, Input, Job, Status
+from promptforge.domain.lines import BOM, LineSplitter
 from promptforge.domain.messages import ChunkMessage, upload_object
-from promptforge.domain.prompt import Prompt, is_blank, read_line
-from promptforge.domain.uniqueness import SeenIds
 from promptforge.errors import ObjectMissing
 from promptforge.service import finish
 from promptforge.service.app import App
@@ -69,7 +67,7 @@ async def _cut(app: App, job: Job, pinned: Input) -> Job:
     return await _end(app, job, cutter)
 
 
-async def _cuts(app: App, job: Job, pinned: Input, cutter: "Cutter") -> AsyncIterator[Cut]:
+async def _cuts(app: App, job: Job, pinned: Input, cutter: Cutter) -> AsyncIterator[Cut]:
     lines = LineSplitter(app.settings.max_line_bytes)
     head: bytes | None = b""
     async for block in app.uploads.read(upload_object(job.job_id), generation=pinned.generation):
@@ -82,11 +80,11 @@ async def _cuts(app: App, job: Job, pinned: Input, cutter: "Cutter") -> AsyncIte
             yield cut
         if cutter.problem:
             return
-    for cut in cutter.feed(lines.end(), last=True):
+    for cut in cutter.end(lines.end()):
         yield cut
 
 
-async def _end(app: App, job: Job, cutter: "Cutter") -> Job:
+async def _end(app: App, job: Job, cutter: Cutter) -> Job:
     now = app.clock.now()
 
     def decide(job: Job) -> Job | None:
@@ -97,11 +95,11 @@ async def _end(app: App, job: Job, cutter: "Cutter") -> Job:
             lost = {**counts, "failed_count": cutter.lines}
             return job.to(Status.FAILED, **lost, error=cutter.problem, completed_at=now)
         due_at = now + CHECK_SECONDS
-        counts["chunk_count"] = cutter.number
+        counts["chunk_count"] = cutter.chunks
         return job.to(Status.PROCESSING, **counts, started_processing_at=now, due_at=due_at)
 
     ended = await app.ledger.change_job(job.job_id, decide)
-    logs.info("job_split", job_id=job.job_id, lines=cutter.lines, invalid=cutter.invalid, chunks=cutter.number)
+    logs.info("job_split", job_id=job.job_id, lines=cutter.lines, invalid=cutter.invalid, chunks=cutter.chunks)
     return ended or job
 
 
@@ -111,76 +109,3 @@ async def _announce(app: App, job: Job) -> None:
         messages = [ChunkMessage(job_id=job.job_id, chunk=number).encode() for number in numbers]
         await app.topics.publish("chunks", messages)
     await app.ledger.change_job(job.job_id, lambda job: job.model_copy(update={"announced": True}))
-
-
-@dataclass
-class Cutter:
-    """Walks the lines, judging each, and closes a chunk when it is full."""
-
-    pinned: Input
-    max_lines: int
-    lines: int = 0
-    invalid: int = 0
-    number: int = 0
-    problem: Problem | None = None
-    _line: int = 0  # physical lines seen
-    _offset: int = 0
-    _start: int = 0
-    _first_line: int = 1
-    _count: int = 0
-    _duplicates: dict[int, int] = field(default_factory=dict)
-    _seen: SeenIds = field(default_factory=SeenIds)
-
-    def open(self, head: bytes) -> bytes:
-        """Look at the first block: skip a byte order mark, refuse a compressed file."""
-        if head.startswith(GZIP):
-            message = "The file is compressed with gzip; upload the plain JSONL text."
-            self.problem = Problem(code="unsupported_encoding", message=message)
-        if head.startswith(BOM):
-            self._start = self._offset = len(BOM)
-            return head[len(BOM) :]
-        return head
-
-    def feed(self, lines: list[bytes], last: bool = False) -> list[Cut]:
-        """Take the next lines; the chunks they complete."""
-        cuts: list[Cut] = []
-        for line in lines:
-            if self.problem:
-                break
-            self._take(line)
-            full = self._count >= self.pinned.chunk_lines or self._offset - self._start >= self.pinned.chunk_bytes
-            if full and self._count:
-                cuts.append(self._close())
-        if last and self._count and not self.problem:
-            cuts.append(self._close())
-        return cuts
-
-    def _take(self, line: bytes) -> None:
-        self._line += 1
-        self._offset += len(line) + 1
-        if is_blank(line):
-            return
-        self.lines += 1
-        self._count += 1
-        judged = read_line(line)
-        if not isinstance(judged, Prompt):
-            self.invalid += 1
-        elif (first := self._seen.first_line(judged.prompt_id, self._line)) != self._line:
-            self.invalid += 1
-            self._duplicates[self._line] = first
-        if self.lines > self.max_lines:
-            message = f"The file has more than {self.max_lines} prompts; split it into several jobs."
-            self.problem = Problem(code="limit_exceeded", message=message)
-
-    def _close(self) -> Cut:
-        cut = Cut(
-            number=self.number,
-            start=self._start,
-            end=min(self._offset, self.pinned.size),
-            first_line=self._first_line,
-            line_count=self._count,
-            duplicates=self._duplicates,
-        )
-        self.number += 1
-        self._start, self._first_line, self._count, self._duplicates = self._offset, self._line + 1, 0, {}
-        return cut
