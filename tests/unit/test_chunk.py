@@ -19,3 +19,10 @@ def test_a_chunk_survives_its_document_with_its_line_numbers() -> None:
     chunk = Chunk(number=3, start=0, end=9, first_line=1, line_count=2, duplicates={12: 5}, due_at=1.5)
 
     assert Chunk.model_validate(chunk.model_dump(mode="json")) == chunk
+
+
+def test_a_new_chunk_is_open_unheld_and_has_counted_nothing() -> None:
+    chunk = Chunk(number=0, start=0, end=1, first_line=1, line_count=1, due_at=0)
+
+    assert (chunk.open, chunk.epoch, chunk.holder, chunk.flushed) == (True, 0, None, [])
+    assert chunk.completed == chunk.failed == chunk.tokens == 0

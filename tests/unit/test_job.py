@@ -1,6 +1,7 @@
 from itertools import product
 
 import pytest
+from pydantic import ValidationError
 
 from promptforge.domain.job import EMPTY_INPUT, Job, Status
 
@@ -61,6 +62,18 @@ def test_a_step_carries_its_changes_and_leaves_the_old_job_alone() -> None:
 
     assert (after.error, after.completed_at) == (EMPTY_INPUT, 5.0)
     assert (before.status, before.error, before.open) == (Status.QUEUED, None, True)
+
+
+def test_a_new_job_is_open_and_has_counted_nothing() -> None:
+    new = Job(**job().model_dump(include=set(Job.model_fields) - {"status", "open"}, exclude_defaults=True))
+
+    assert (new.status, new.open, new.announced) == (Status.AWAITING_UPLOAD, True, False)
+    assert new.prompt_count == new.invalid_count == new.completed_count == new.failed_count == new.tokens_used == 0
+
+
+def test_a_job_is_replaced_and_never_changed() -> None:
+    with pytest.raises(ValidationError):
+        job().status = Status.COMPLETED
 
 
 def test_a_job_survives_its_document() -> None:

@@ -111,11 +111,23 @@ def test_a_line_without_a_prompt_keeps_its_id() -> None:
     assert (judged.code, judged.prompt_id) == ("missing_prompt", "p1")
 
 
-@pytest.mark.parametrize("prompt", [None, 7, 1.5, False, [], ["x"], {"text": "x"}, ""])
-def test_a_prompt_that_is_no_text_is_refused_and_keeps_its_id(prompt: object) -> None:
+@pytest.mark.parametrize(
+    ("prompt", "fault"),
+    [
+        (None, "must be a string, not null."),
+        (7, "must be a string, not a number."),
+        (1.5, "must be a string, not a number."),
+        (False, "must be a string, not a boolean."),
+        ([], "must be a string, not an array."),
+        (["x"], "must be a string, not an array."),
+        ({"text": "x"}, "must be a string, not an object."),
+        ("", "is empty."),
+    ],
+)
+def test_a_prompt_that_is_no_text_is_refused_and_keeps_its_id(prompt: object, fault: str) -> None:
     judged = verdict(json.dumps({"prompt_id": "p1", "prompt": prompt}).encode())
 
-    assert (judged.code, judged.prompt_id) == ("invalid_prompt", "p1")
+    assert judged == BadLine("invalid_prompt", f"prompt {fault}", "p1")
 
 
 def test_a_bad_id_is_told_before_a_bad_prompt() -> None:
