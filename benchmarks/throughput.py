@@ -76,7 +76,9 @@ async def forged(url: str, key: str, path: Path) -> float:
     return seconds
 
 
-def start_engine(folder: Path, provider_url: str, in_flight: int, workers: int) -> tuple[subprocess.Popen[str], str, str]:
+def start_engine(
+    folder: Path, provider_url: str, in_flight: int, workers: int
+) -> tuple[subprocess.Popen[str], str, str]:
     """An engine with that many calls in flight over all its workers."""
     settings = {
         "OPENAI_API_KEY": "none",

@@ -54,7 +54,7 @@ async def _run(batch: Batch, url: str, api_key: str) -> bool:
     console, began = Console(stderr=True, highlight=False), time.monotonic()
     async with Client(url, api_key) as client:
         job = await client.init(batch.provider, batch.model, max_retries=batch.max_retries)
-        console.print(f"Job      {job['job_id']}")
+        console.print(f"{'Job':<11}{job['job_id']}")
         await client.upload(job["upload_url"], batch.file)
         status = await _wait(client, job["job_id"], console)
         if status["prompt_count"]:
@@ -85,13 +85,13 @@ async def _download(client: Client, job_id: str, output: Path) -> None:
 
 
 def _summarise(console: Console, status: dict[str, Any], output: Path, seconds: float) -> None:
-    console.print(f"{status['status'].title():<9}{status['prompt_count']} prompts in {seconds:.1f} s", end=": ")
+    console.print(f"{status['status'].title():<11}{status['prompt_count']} prompts in {seconds:.1f} s", end=": ")
     console.print(f"{status['completed_count']} answered, {status['failed_count']} failed", end=", ")
     console.print(f"{status['tokens_used']} tokens")
     if status["error"]:
-        console.print(f"Reason   {status['error']['code']}: {status['error']['message']}")
+        console.print(f"{'Reason':<11}{status['error']['code']}: {status['error']['message']}")
     if output.is_dir():
-        console.print(f"Results  {output}")
+        console.print(f"{'Results':<11}{output}")
 
 
 @contextmanager

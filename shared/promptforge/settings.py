@@ -64,7 +64,9 @@ class Settings(BaseModel):
             if name not in ("provider_keys", "provider_urls") and (variable := ENV_PREFIX + name.upper()) in environ
         }
         values["provider_keys"] = {
-            name: environ[variable] for name, variable in PROVIDER_KEYS.items() if variable and environ.get(variable)
+            name: _key(variable, environ[variable].strip())
+            for name, variable in PROVIDER_KEYS.items()
+            if variable and environ.get(variable, "").strip()
         }
         values["provider_urls"] = {
             name: (environ.get(variable) or default).rstrip("/") for name, (variable, default) in PROVIDER_URLS.items()
@@ -78,6 +80,13 @@ class Settings(BaseModel):
         """The variable that must be set before a provider can be used, or None."""
         variable = PROVIDER_KEYS[provider]
         return None if variable is None or provider in self.provider_keys else variable
+
+
+def _key(variable: str, key: str) -> str:
+    """A key that can stand in an HTTP header; mounted secrets often end with a newline, which is stripped before."""
+    if not key.isascii() or not key.isprintable():
+        raise SettingsError(f"{variable} holds a character that no API key can have.")
+    return key
 
 
 def _sentence(exc: ValidationError) -> str:

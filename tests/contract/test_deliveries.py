@@ -54,7 +54,7 @@ async def test_equal_messages_are_two_messages(post: Post) -> None:
 async def test_publishing_nothing_owes_nothing(post: Post) -> None:
     await post.topics.publish("chunks", [])
 
-    assert await post.deliveries.outstanding() == 0
+    assert await claim(post) == []
 
 
 async def test_topics_and_queues_are_apart_even_with_one_name(post: Post) -> None:
@@ -84,7 +84,6 @@ async def test_a_claimed_message_is_not_claimed_again_in_its_time(post: Post, cl
 
     assert await claim(post) == []
     assert await post.deliveries.due([SOURCE]) == []
-    assert await post.deliveries.outstanding() == 1
 
 
 async def test_a_message_that_is_not_ended_comes_again(post: Post, clock: HandClock) -> None:
@@ -137,7 +136,8 @@ async def test_the_pause_grows_and_the_last_try_ends_it(post: Post, clock: HandC
     clock.move(LONG)
     assert await claim(post) == []
     assert await post.deliveries.due([SOURCE]) == []
-    assert await post.deliveries.outstanding() == 0
+    await post.deliveries.recall()
+    assert await claim(post) == []
 
 
 async def test_a_dead_message_does_not_stop_the_others(post: Post, clock: HandClock) -> None:
@@ -189,7 +189,6 @@ async def test_everything_owed_outlives_its_process(open_post: OpenPost, clock: 
 
     second = open_post()
 
-    assert await second.deliveries.outstanding() == 3
     assert await bodies(second) == [b"waiting"]
     await second.deliveries.recall()
     assert (await bodies(second))[0] == b"claimed"

@@ -1,7 +1,9 @@
 """What files promise beyond the port: no litter, and an event for every object of a bucket that notifies."""
 
+import asyncio
 import json
-from collections.abc import Callable
+import sqlite3
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from promptforge.adapters.local.deliveries import SqliteDeliveries
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import UrlSigner
-from promptforge.errors import ObjectExists, ObjectMissing
+from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
 from tests.contract.hand_clock import HandClock
 from tests.contract.object_data import Broken, broken, content
 from tests.contract.stores import OpenDatabase
@@ -47,6 +49,29 @@ async def test_failed_lost_and_repeated_writes_leave_no_files(make_bucket: MakeB
     assert files(bucket) == 1
 
 
+async def test_a_write_that_is_cancelled_while_the_row_is_written_keeps_the_file_of_the_row(
+    make_bucket: MakeBucket, tmp_path: Path
+) -> None:
+    bucket = make_bucket(False)
+    other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+
+    async def data() -> AsyncIterator[bytes]:
+        yield b"one"
+        other.execute("begin immediate")  # the row has to wait from here on
+
+    creating = asyncio.create_task(bucket.create("a", data()))
+    await asyncio.wait([creating], timeout=0.1)
+    creating.cancel()
+    await asyncio.wait([creating])
+    other.execute("commit")
+    other.close()
+
+    assert creating.cancelled()
+    assert await bucket.stat("a") is None or await content(bucket, "a") == b"one"
+    await bucket.create("a", b"one")
+    assert await content(bucket, "a") == b"one"
+
+
 async def test_a_deleted_object_leaves_no_file(make_bucket: MakeBucket) -> None:
     bucket = make_bucket(False)
     await bucket.create("a", b"one")
@@ -67,6 +92,34 @@ async def test_a_sweep_removes_what_killed_writers_left_and_nothing_else(make_bu
     assert await content(bucket, "a") == b"one"
 
 
+async def test_a_file_that_lost_its_end_is_never_taken_for_the_object(make_bucket: MakeBucket) -> None:
+    bucket = make_bucket(False)
+    await bucket.create("a", b"one two")
+    (await bucket.file_of("a")).write_bytes(b"one")
+
+    with pytest.raises(Unavailable):
+        await content(bucket, "a")
+
+
+async def test_a_disk_that_takes_nothing_is_unavailable(make_bucket: MakeBucket) -> None:
+    bucket = make_bucket(False)
+    bucket.folder.rmdir()
+
+    with pytest.raises(Unavailable):
+        await bucket.create("a", b"one")
+
+    assert await bucket.stat("a") is None
+
+
+async def test_only_an_object_has_a_file(make_bucket: MakeBucket) -> None:
+    bucket = make_bucket(False)
+    await bucket.create("a", b"one")
+
+    assert (await bucket.file_of("a")).read_bytes() == b"one"
+    with pytest.raises(ObjectMissing):
+        await bucket.file_of("b")
+
+
 async def test_a_finished_object_owes_one_event(make_bucket: MakeBucket, deliveries: SqliteDeliveries) -> None:
     bucket = make_bucket(True)
 
@@ -83,10 +136,10 @@ async def test_a_failed_write_owes_no_event(make_bucket: MakeBucket, deliveries:
     with pytest.raises(Broken):
         await make_bucket(True).create("job/input.jsonl", broken(b"half"))
 
-    assert await deliveries.outstanding() == 0
+    assert await deliveries.claim("bucket:uploads", 10, ack_seconds=60) == []
 
 
 async def test_a_bucket_without_notify_owes_nothing(make_bucket: MakeBucket, deliveries: SqliteDeliveries) -> None:
     await make_bucket(False).create("job/input.jsonl", b"one")
 
-    assert await deliveries.outstanding() == 0
+    assert await deliveries.claim("bucket:uploads", 10, ack_seconds=60) == []

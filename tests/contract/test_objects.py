@@ -116,6 +116,18 @@ async def test_data_that_breaks_off_leaves_nothing(objects: Objects) -> None:
     assert await content(objects, "job/part") == b"whole"
 
 
+async def test_a_write_that_is_cancelled_leaves_all_or_nothing(objects: Objects) -> None:
+    for step in range(15):
+        creating = asyncio.create_task(objects.create(f"job/{step}", blocks(b"half of ", b"it")))
+        await asyncio.wait([creating], timeout=step / 2000)  # every run is cancelled at another point
+        creating.cancel()
+        await asyncio.wait([creating])
+
+        assert await objects.stat(f"job/{step}") is None or await content(objects, f"job/{step}") == b"half of it"
+        await objects.create(f"job/{step}", b"half of it")
+        assert await content(objects, f"job/{step}") == b"half of it"
+
+
 async def test_an_object_is_not_seen_before_it_is_whole(objects: Objects) -> None:
     seen: list[ObjectInfo | None] = []
 

@@ -35,7 +35,7 @@ async def failure_of(openai: OpenAIBench, question: Question = QUESTION) -> Fail
         (402, FailureKind.ACCOUNT, "provider_account"),
         (403, FailureKind.ACCOUNT, "provider_account"),
         (429, FailureKind.THROTTLED, "throttled"),
-        (503, FailureKind.THROTTLED, "throttled"),
+        (503, FailureKind.UNKNOWN, "provider_error"),
         (400, FailureKind.PROMPT, "prompt_rejected"),
         (404, FailureKind.PROMPT, "prompt_rejected"),
         (413, FailureKind.PROMPT, "prompt_rejected"),
@@ -48,7 +48,10 @@ async def failure_of(openai: OpenAIBench, question: Question = QUESTION) -> Fail
         (529, FailureKind.UNKNOWN, "provider_error"),
         (201, FailureKind.UNKNOWN, "provider_bad_response"),
         (204, FailureKind.UNKNOWN, "provider_bad_response"),
+        (300, FailureKind.UNKNOWN, "provider_bad_response"),
         (304, FailureKind.UNKNOWN, "provider_bad_response"),
+        (399, FailureKind.UNKNOWN, "provider_bad_response"),
+        (418, FailureKind.PROMPT, "prompt_rejected"),
     ],
 )
 async def test_a_status_says_what_the_failure_means(
@@ -75,6 +78,17 @@ async def test_a_throttle_for_lack_of_funds_is_the_accounts(
     assert (failure.kind, failure.code) == (FailureKind.ACCOUNT, "provider_account")
 
 
+@pytest.mark.parametrize("code", ["server_is_overloaded", "slow_down"])
+async def test_a_server_that_says_it_is_overloaded_asks_to_wait(
+    openai: OpenAIBench, server: ProviderServer, code: str
+) -> None:
+    server.reply = json_reply({"error": {"code": code}}, 503)
+
+    failure = await failure_of(openai)
+
+    assert (failure.kind, failure.code, failure.wait_seconds) == (FailureKind.THROTTLED, "throttled", None)
+
+
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"error": None}, {"error": "x"}, {"error": {"code": 7}}])
 async def test_a_throttle_with_an_odd_body_is_a_throttle(
     openai: OpenAIBench, server: ProviderServer, body: object
@@ -84,7 +98,6 @@ async def test_a_throttle_with_an_odd_body_is_a_throttle(
     assert (await failure_of(openai)).kind is FailureKind.THROTTLED
 
 
-@pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
@@ -101,11 +114,23 @@ async def test_a_throttle_with_an_odd_body_is_a_throttle(
     ],
 )
 async def test_the_wait_that_was_asked_for_is_told(
-    openai: OpenAIBench, server: ProviderServer, status: int, value: str | None, seconds: float | None
+    openai: OpenAIBench, server: ProviderServer, value: str | None, seconds: float | None
 ) -> None:
-    server.reply = json_reply(ERROR, status, {"retry-after": value} if value else None)
+    server.reply = json_reply(ERROR, 429, {"retry-after": value} if value else None)
 
-    assert (await failure_of(openai)).wait_seconds == seconds
+    failure = await failure_of(openai)
+
+    assert (failure.kind, failure.wait_seconds) == (FailureKind.THROTTLED, seconds)
+
+
+async def test_an_unavailable_server_that_names_a_wait_asks_to_wait(
+    openai: OpenAIBench, server: ProviderServer
+) -> None:
+    server.reply = raw_reply(b"", 503, {"Retry-After": "7"})
+
+    failure = await failure_of(openai)
+
+    assert (failure.kind, failure.wait_seconds) == (FailureKind.THROTTLED, 7.0)
 
 
 async def test_a_wait_may_be_a_date(openai: OpenAIBench, server: ProviderServer) -> None:

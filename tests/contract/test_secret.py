@@ -1,7 +1,11 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from promptforge.adapters.local.secret import derive, load_secret
+from promptforge.errors import SettingsError
 
 
 def test_a_folder_keeps_its_secret(tmp_path: Path) -> None:
@@ -27,6 +31,24 @@ def test_a_generous_umask_does_not_open_the_secret(tmp_path: Path) -> None:
 
     (file,) = tmp_path.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_many_who_start_at_once_find_one_secret(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        found = set(threads.map(load_secret, [tmp_path] * 32))
+
+    assert len(found) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
+@pytest.mark.parametrize("damaged", [b"", b"x" * 31, b"x" * 33])
+def test_a_damaged_secret_is_told_and_never_used(tmp_path: Path, damaged: bytes) -> None:
+    (tmp_path / "secret").write_bytes(damaged)
+
+    with pytest.raises(SettingsError, match="secret is damaged"):
+        load_secret(tmp_path)
+
+    assert (tmp_path / "secret").read_bytes() == damaged
 
 
 def test_every_folder_has_a_secret_of_its_own(tmp_path: Path) -> None:

@@ -20,13 +20,14 @@ from tests.contract.provider_server import (
 )
 
 CAP = 64 * 1024
+CONNECTIONS = 4
 SHORT = 0.15
 PATIENT = 10.0
 
 
 @pytest.fixture
 async def transport(server: ProviderServer) -> AsyncIterator[Transport]:
-    transport = Transport(server.url, {"Authorization": "Bearer key"}, connections=4, max_answer_bytes=CAP)
+    transport = Transport(server.url, {"Authorization": "Bearer key"}, connections=CONNECTIONS, max_answer_bytes=CAP)
     yield transport
     await transport.close()
 
@@ -174,9 +175,21 @@ async def test_a_packed_answer_is_measured_unpacked(transport: Transport, server
 
 
 async def test_a_call_waits_for_a_connection_within_its_deadline(transport: Transport, server: ProviderServer) -> None:
-    server.reply = server.hang
+    all_taken = asyncio.Event()
 
-    failures = await asyncio.gather(*(failure_of(transport, SHORT) for _ in range(8)))
+    async def hang(request: web.Request) -> web.StreamResponse:
+        if len(server.received) == CONNECTIONS:
+            all_taken.set()
+        return await server.hang(request)
 
-    assert {failure.code for failure in failures} == {"provider_timeout"}
-    assert len(server.received) == 4
+    server.reply = hang
+    taken = [asyncio.create_task(transport.post("/path", {}, PATIENT)) for _ in range(CONNECTIONS)]
+    await asyncio.wait_for(all_taken.wait(), PATIENT)
+
+    failure = await failure_of(transport, SHORT)
+
+    assert failure.code == "provider_timeout"
+    assert len(server.received) == CONNECTIONS
+    for call in taken:
+        call.cancel()
+    await asyncio.wait(taken)

@@ -97,7 +97,7 @@ async def test_a_job_without_an_upload_ends_failed(tmp_path: Path) -> None:
     clock = HandClock()
     async with machine(tmp_path, clock) as one:
         job_id = (await one.init())["job_id"]
-        clock.time += 15 * 60 + 61
+        clock.time += 15 * 60 + 3601
         ended = await one.until_ended(job_id)
         late = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
 

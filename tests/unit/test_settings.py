@@ -124,6 +124,19 @@ def test_a_missing_key_is_told_by_its_variable(provider: str) -> None:
     assert Settings.from_env({variable: "sk-1"}).missing_key(provider) is None
 
 
+def test_the_white_space_around_a_key_is_no_part_of_it() -> None:
+    assert Settings.from_env({"OPENAI_API_KEY": " sk-1\n"}).provider_keys["openai"] == "sk-1"
+    assert Settings.from_env({"OPENAI_API_KEY": " \n"}).missing_key("openai") == "OPENAI_API_KEY"
+
+
+@pytest.mark.parametrize("key", ["sk-secret\r\nX-Evil: 1", "sk-secret\x00", "sk-secret\u00fc", "sk-secret\x7f1"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(SettingsError, match="OPENAI_API_KEY") as caught:
+        Settings.from_env({"OPENAI_API_KEY": key})
+
+    assert "sk-secret" not in str(caught.value)
+
+
 def test_echo_needs_no_key() -> None:
     assert Settings.from_env({}).missing_key("echo") is None
 

@@ -2,10 +2,7 @@
 
 from pydantic import Field
 
-from promptforge.domain.job import Frozen, Input
-
-MAX_CHUNK_BYTES = 4 * 1024 * 1024
-SPREAD = 16  # a small file is cut into about so many chunks, to reach several workers
+from promptforge.domain.job import Frozen
 
 
 class Flushed(Frozen):
@@ -42,26 +39,19 @@ class Chunk(Cut):
 
     `open` ends with the settling. `due_at` is when the sweeper should announce the chunk again: for a chunk that is
     held it is the end of the lease. `epoch` rises with every claim; `holder` names the claim and stays after the
-    settling, so that a holder whose answer was lost knows its own commit.
+    settling, so that a holder whose answer was lost knows its own commit. `failures` counts, by line, the failed calls
+    of prompts that are not answered yet. `stalls` counts the claims since an answer was last flushed.
     """
 
     due_at: float
     open: bool = True
     epoch: int = 0
     holder: str | None = None
+    failures: dict[int, int] = Field(default_factory=dict)
+    stalls: int = 0
     flushed: list[Flushed] = Field(default_factory=list)
     completed: int = 0
     failed: int = 0
     tokens: int = 0
     results: Part | None = None
     errors: Part | None = None
-
-
-def cut_plan(generation: int, size: int, chunk_lines: int) -> Input:
-    """How to cut an input of `size` bytes: a chunk has at most `chunk_lines` lines or about a SPREAD-th of it."""
-    return Input(
-        generation=generation,
-        size=size,
-        chunk_lines=chunk_lines,
-        chunk_bytes=min(max(size // SPREAD, 1), MAX_CHUNK_BYTES),
-    )

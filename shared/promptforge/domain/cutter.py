@@ -75,8 +75,8 @@ class Cutter:
         blanks = [position for position in bad if is_blank(lines[position])]
         self.lines += len(lines) - len(blanks)
         self.invalid += len(bad) - len(blanks)
-        if self.lines > self._max_lines:
-            message = f"The file has more than {self._max_lines} prompts; split it into several jobs."
+        if self._line + len(lines) > self._max_lines:
+            message = f"The file has more than {self._max_lines} lines; split it into several jobs."
             self.problem = Problem(code="limit_exceeded", message=message)
         return blanks
 

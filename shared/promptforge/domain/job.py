@@ -46,12 +46,14 @@ class Problem(Frozen):
 
 
 class Input(Frozen):
-    """The pinned upload and how it is cut: every reader names this generation, every splitter cuts alike."""
+    """The pinned upload and how it is read, cut and joined: settings may change while a job runs, its own may not."""
 
     generation: int
     size: int
+    max_line_bytes: int
     chunk_lines: int
     chunk_bytes: int
+    part_lines: int
 
 
 class Job(Frozen):

@@ -9,6 +9,7 @@ import orjson
 from promptforge.domain.lines import LongLine
 
 MAX_PROMPT_ID_BYTES = 1024
+SHORTEST_LINE = len('{"prompt_id":"a","prompt":"b"}')
 _SURELY_SHORT = MAX_PROMPT_ID_BYTES // 4  # a character is at most four bytes of UTF-8
 
 
@@ -56,6 +57,9 @@ def good_ids(lines: list[bytes]) -> tuple[list[str], list[int]]:
     ids: list[str] = []
     others: list[int] = []
     for position, line in enumerate(lines):
+        if len(line) < SHORTEST_LINE:  # above all blank lines: a parser's exception is a hundred times dearer
+            others.append(position)
+            continue
         try:
             data = orjson.loads(line)
             prompt_id, prompt = data["prompt_id"], data["prompt"]

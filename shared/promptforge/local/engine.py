@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,4 +135,5 @@ async def _sweep_regularly(app: App) -> None:
             await app.tasks.enqueue("sweeper", SweepMessage().encode(), name=name)
         except PromptForgeError as exc:
             logs.error("sweep_failed", error=type(exc).__name__)
-        await asyncio.wait([asyncio.create_task(app.stopping.wait())], timeout=SWEEP_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(app.stopping.wait(), SWEEP_SECONDS)

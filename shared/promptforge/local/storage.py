@@ -9,7 +9,7 @@ from starlette.routing import Route
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import PREFIX, BadSignature, Expired
 from promptforge.edge import problem
-from promptforge.errors import ApiError, ObjectExists, ObjectMissing
+from promptforge.errors import ApiError, ObjectExists, ObjectMissing, Unavailable
 from promptforge.service.app import App
 
 WRITTEN_ALREADY = ApiError(403, "already_uploaded", "This URL was used; it cannot replace what was uploaded.")
@@ -34,6 +34,8 @@ class Storage:
             return await (self._put if request.method == "PUT" else self._get)(bucket, name, request)
         except ApiError as exc:
             return problem(exc)
+        except Unavailable:
+            return problem(ApiError(503, "unavailable", "Try again in a moment.", retry_after=5))
 
     def _allowed(self, request: Request) -> tuple[FileObjects, str]:
         bucket = self._buckets.get(request.path_params["bucket"])

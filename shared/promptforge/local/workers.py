@@ -113,6 +113,7 @@ class Workers:
         if not answered.done():
             answered.cancel()
             raise WorkerFailed("A worker process ended before it was ready; the lines above say why.")
+        answered.result()
         seat.ready.set()
 
     async def _ping(self, seat: _Seat) -> None:
@@ -121,18 +122,19 @@ class Workers:
                 return
 
     async def _keep(self, seat: _Seat) -> None:
-        """Put a new process in the seat of one that died."""
+        """Put a new process in the seat of one that died, for as long as it takes."""
         while seat.process:
             code = await seat.process.wait()
             logs.error("worker_died", instance=seat.instance, code=code)
             seat.ready.clear()
-            await self._on_death(seat.instance)
-            await asyncio.sleep(RESTART_PAUSE_SECONDS)
-            await self._launch(seat)
             try:
+                await self._on_death(seat.instance)
+                await asyncio.sleep(RESTART_PAUSE_SECONDS)
+                await self._launch(seat)
                 await asyncio.wait_for(self._until_ready(seat), START_SECONDS)
-            except (WorkerFailed, TimeoutError, aiohttp.ClientError):
-                logs.error("worker_not_ready", instance=seat.instance)
+            except Exception as exc:  # a seat that nobody keeps would swallow every request sent to it
+                logs.error("worker_not_ready", instance=seat.instance, error=type(exc).__name__)
+                await asyncio.sleep(RESTART_PAUSE_SECONDS)
 
 
 def _listening_socket() -> socket.socket:

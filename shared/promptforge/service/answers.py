@@ -7,8 +7,10 @@ What is in memory is bounded: beyond HELD_BYTES, lines that are safe in a segmen
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from promptforge import logs
 from promptforge.domain.chunk import Flushed
 from promptforge.domain.lines import LineSplitter
+from promptforge.errors import ObjectMissing
 from promptforge.ports.objects import Objects
 
 HELD_BYTES = 16 * 1024 * 1024
@@ -83,13 +85,16 @@ class Answers:
             self._let_go(entry)
 
     async def recover(self, segments: list[Flushed]) -> None:
-        """Read what earlier holders of the chunk have flushed."""
+        """Read what earlier holders of the chunk have flushed. A segment that is gone costs its answers, no more."""
         for segment in segments:
             start, splitter = 0, LineSplitter(self._max_record_bytes)
-            async for block in self._work.read(segment.name):
-                for record in splitter.feed(block):
-                    self._recall(segment.name, start, record)
-                    start += len(record) + 1
+            try:
+                async for block in self._work.read(segment.name):
+                    for record in splitter.feed(block):
+                        self._recall(segment.name, start, record)
+                        start += len(record) + 1
+            except ObjectMissing:
+                logs.error("segment_missing", segment=segment.name)
 
     async def in_order(self, ok: bool) -> AsyncIterator[bytes]:
         """The public lines of one kind, ascending by line number, in blocks of many."""

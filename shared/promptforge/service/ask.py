@@ -12,12 +12,11 @@ from promptforge.service.app import App
 from promptforge.service.hold import Hold
 
 
-async def _first(calls: asyncio.Future[list[None]], event: asyncio.Event, timeout_seconds: float | None = None) -> None:
-    """Wait until the calls are done, the event has come, or the time is up."""
+async def _first(future: asyncio.Task[Any], event: asyncio.Event, timeout_seconds: float | None = None) -> None:
+    """Wait until the future is done, the event has come, or the time is up."""
     waiter = asyncio.create_task(event.wait())
-    waited: list[asyncio.Future[Any]] = [calls, waiter]
     try:
-        await asyncio.wait(waited, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([future, waiter], timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiter.cancel()
 
@@ -29,32 +28,39 @@ class Asker:
         self._app = app
         self._job = job
         self._hold = hold
-        self._provider = app.provider(job.provider)
         self._gate = app.gate(job.provider, job.model)
         self._stop = job.stop
 
     async def ask_all(self, prompts: dict[int, Prompt]) -> None:
         """Return when every prompt is answered, or when the hold is ending and what was in flight has come back or
         had its time. Raises LeaseLost."""
-        calls = asyncio.gather(*[self._answer(line, prompt) for line, prompt in prompts.items()])
+        if self._stop is None and (variable := self._app.settings.missing_key(self._job.provider)):
+            message = f"The provider {self._job.provider} has no key here any more: the operator must set {variable}."
+            await self._stop_job(Problem(code="provider_account", message=message))
+        if not prompts:
+            return
+        calls = [asyncio.create_task(self._answer(line, prompt)) for line, prompt in prompts.items()]
+        over = asyncio.create_task(asyncio.wait(calls, return_when=asyncio.FIRST_EXCEPTION))
         try:
-            await _first(calls, self._hold.ending)
-            if not calls.done() and not self._hold.lost:
-                await self._let_come_back(calls)
+            await _first(over, self._hold.ending)
+            if not over.done() and not self._hold.lost:
+                await self._let_come_back(over)
         finally:
-            calls.cancel()
-            await asyncio.gather(calls, return_exceptions=True)
-        if not calls.cancelled():
-            calls.result()
+            for task in (over, *calls):
+                task.cancel()
+            await asyncio.gather(over, *calls, return_exceptions=True)
+        for call in calls:
+            if not call.cancelled():
+                call.result()
 
-    async def _let_come_back(self, calls: asyncio.Future[list[None]]) -> None:
+    async def _let_come_back(self, over: asyncio.Task[Any]) -> None:
         """Calls in flight are paid for: wait for them as long as the platform lets this process live."""
-        await _first(calls, self._app.stopping, timeout_seconds=self._app.settings.grace_seconds)
+        await _first(over, self._app.stopping, timeout_seconds=self._app.settings.grace_seconds)
         if self._app.stopping.is_set():
-            await asyncio.wait([calls], timeout=self._app.settings.drain_seconds)
+            await asyncio.wait([over], timeout=self._app.settings.drain_seconds)
 
     async def _answer(self, line: int, prompt: Prompt) -> None:
-        failures = 0
+        failures = self._hold.failures
         while self._stop is None:
             if not await self._open():
                 return
@@ -66,11 +72,11 @@ class Asker:
                     self._keep(line, prompt, reply)
                     break
                 case Failure():
-                    failures += 1
-                    if not await self._failed(line, prompt, reply, failures):
+                    failures[line] = failures.get(line, 0) + 1
+                    if not await self._failed(line, prompt, reply, failures[line]):
                         break
         if line not in self._hold.answers and self._stop is not None:
-            self._hold.fail(line, prompt.prompt_id, self._stop.code, self._stop.message, failures)
+            self._hold.fail(line, prompt.prompt_id, self._stop.code, self._stop.message, failures.get(line, 0))
         await self._hold.flush_if_full()
 
     async def _open(self) -> bool:
@@ -98,7 +104,7 @@ class Asker:
                 return None
             began_at = loop.time()
             question = Question(self._job.model, prompt.prompt)
-            reply = await self._provider.ask(question, self._app.settings.call_timeout_seconds)
+            reply = await self._app.provider(self._job.provider).ask(question, self._app.settings.call_timeout_seconds)
         if isinstance(reply, Answer):
             self._gate.answered()
         elif reply.kind is FailureKind.THROTTLED:
@@ -123,8 +129,5 @@ class Asker:
     async def _stop_job(self, problem: Problem) -> None:
         """No call of this job can succeed: let every worker know, and answer the rest without calling."""
         self._stop = problem
-        await self._app.ledger.change_job(
-            self._job.job_id,
-            lambda job: None if job.stop or not job.open else job.model_copy(update={"stop": problem}),
-        )
+        await self._app.ledger.stop_job(self._job.job_id, problem)
         logs.error("job_stopped", job_id=self._job.job_id, provider=self._job.provider, code=problem.code)

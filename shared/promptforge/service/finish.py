@@ -42,21 +42,6 @@ async def finish(app: App, job_id: str) -> None:
         await _clean_up(app, ended)
 
 
-async def give_up(app: App, job_id: str, problem: Problem) -> None:
-    """End a job FAILED without results; every prompt that is not answered counts as failed."""
-    sums = await app.ledger.progress(job_id)
-
-    def decide(job: Job) -> Job | None:
-        if not job.open:
-            return None
-        completed = sums["completed"] if job.status is Status.PROCESSING else 0
-        counts = {"completed_count": completed, "failed_count": job.prompt_count - completed}
-        return job.to(Status.FAILED, **counts, error=problem, completed_at=app.clock.now())
-
-    await app.ledger.change_job(job_id, decide)
-    logs.error("job_given_up", job_id=job_id, code=problem.code)
-
-
 @dataclass
 class _Tally:
     """What the settled chunks say of themselves, in input order."""
@@ -84,7 +69,7 @@ class _Tally:
 async def _tally(app: App, job: Job) -> _Tally:
     tally = _Tally()
     async for chunk in app.ledger.chunks(job.job_id):
-        tally.add(chunk, app.settings.part_lines)
+        tally.add(chunk, job.input.part_lines if job.input else 1)
     return tally
 
 

@@ -6,7 +6,7 @@ from typing import Self
 
 from promptforge import logs
 from promptforge.domain.chunk import Chunk, Flushed, Part
-from promptforge.domain.job import Job
+from promptforge.domain.job import Job, Problem
 from promptforge.domain.messages import ChunkMessage
 from promptforge.domain.prompt import error_line
 from promptforge.errors import LeaseLost, PromptForgeError, Unavailable
@@ -31,7 +31,8 @@ class Hold:
         self._segments = 0
         self.lost = False
         self._background: list[asyncio.Task[None]] = []
-        self._renewed_at = app.clock.now()
+        self._renewed_at = float("-inf")  # by the event loop's time: a span is not measured with a wall clock
+        self.failures = dict(claim.chunk.failures)
         self.answers = Answers(app.work, max_record_bytes=8 * app.settings.max_answer_bytes)
         self.ending = asyncio.Event()
         self.resume_at = 0.0
@@ -52,7 +53,7 @@ class Hold:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         if exc is not None and not isinstance(exc, LeaseLost):
-            await self._let_go_quietly()
+            await self._let_go_quietly(exc)
 
     def end(self, resume_at: float = 0.0) -> None:
         """Begin no further call; the chunk is not to be worked on before `resume_at`."""
@@ -62,6 +63,13 @@ class Hold:
     def fail(self, line: int, prompt_id: str | None, code: str, message: str, attempts: int) -> None:
         """Answer a line with an error."""
         self.answers.add(line, False, 0, error_line(prompt_id, code, message, attempts, line))
+
+    def unreadable(self, problem: Problem) -> None:
+        """The input is gone: answer what is left of the chunk with that. Where blank lines stood is gone with it."""
+        chunk = self.chunk
+        left = [line for line in range(chunk.first_line, chunk.last_line + 1) if line not in self.answers]
+        for line in left[: chunk.line_count - len(self.answers)]:
+            self.fail(line, None, problem.code, problem.message, self.failures.get(line, 0))
 
     async def may_call(self) -> bool:
         """Whether a call may begin now. A process that slept past its lease renews it before it pays."""
@@ -86,21 +94,22 @@ class Hold:
         """Make every answer so far safe. A segment counts once the chunk names it, which an old epoch cannot do."""
         async with self._writing:
             lines, segment = self.answers.segment()
+            counts = self.answers.counts
             if not lines:
                 return
             name = f"{self._job.job_id}/{self.chunk.number:08d}/{self.chunk.epoch:06d}-{self._segments:06d}"
             self._segments += 1
             info = await self._app.work.create(name, segment)
             flushed = [*self.chunk.flushed, Flushed(name=name, size=info.size)]
-            await self._amend(flushed=flushed, **self.answers.counts, due_at=self._lease_end())
+            await self._amend(flushed=flushed, **counts, due_at=self._lease_end(), stalls=0)
             self.answers.mark_flushed(name, lines)
 
     async def settle(self) -> None:
         """Write the chunk's ordered parts and close it. Parts of an older epoch are never named, so never seen."""
+        counts = self.answers.counts
+        results = await self._part("results", counts["completed"])
+        errors = await self._part("errors", counts["failed"])
         async with self._writing:
-            counts = self.answers.counts
-            results = await self._part("results", counts["completed"])
-            errors = await self._part("errors", counts["failed"])
             await self._amend(open=False, results=results, errors=errors, **counts)
         logs.info("chunk_settled", job_id=self._job.job_id, chunk=self.chunk.number, **counts)
 
@@ -110,7 +119,7 @@ class Hold:
         chunk, now = self.chunk, self._app.clock.now()
         resume_at = max(self.resume_at, now)
         async with self._writing:
-            await self._amend(holder=None, due_at=resume_at + self._app.settings.lease_seconds)
+            await self._amend(holder=None, due_at=resume_at + self._app.settings.lease_seconds, stalls=0)
         message = ChunkMessage(job_id=self._job.job_id, chunk=chunk.number).encode()
         name = f"resume-{self._job.job_id}-{chunk.number}-{chunk.epoch}"
         await self._app.tasks.enqueue("worker", message, name=name, not_before=resume_at)
@@ -124,33 +133,35 @@ class Hold:
         return Part(name=name, lines=lines)
 
     async def _amend(self, **changes: object) -> None:
+        failures = {line: count for line, count in self.failures.items() if line not in self.answers}
         try:
-            self._claim = await self._app.ledger.amend(self._claim, **changes)
+            self._claim = await self._app.ledger.amend(self._claim, failures=failures, **changes)
         except LeaseLost:
             self.lost = True
             self.ending.set()
             raise
-        self._renewed_at = self._app.clock.now()
+        self._renewed_at = asyncio.get_running_loop().time()
 
     def _lease_end(self) -> float:
         return self._app.clock.now() + self._app.settings.lease_seconds
 
     async def _renew(self) -> None:
         async with self._writing:
-            await self._amend(due_at=self._lease_end(), **self.answers.counts)
+            await self._amend(due_at=self._lease_end())
 
     async def _beat(self) -> None:
         """Renew on time whether or not answers come, and let no answer stay at risk for long."""
-        settings = self._app.settings
+        settings, loop = self._app.settings, asyncio.get_running_loop()
+        self._renewed_at = loop.time()
         while not self.lost:
             await asyncio.sleep(min(settings.flush_seconds, settings.beat_seconds))
             try:
                 await self.flush()
-                if self._app.clock.now() - self._renewed_at >= settings.beat_seconds:
+                if loop.time() - self._renewed_at >= settings.beat_seconds:
                     await self._renew()
             except LeaseLost:
                 return
-            except PromptForgeError as exc:
+            except Exception as exc:  # whatever it was: a beat that stops loses the lease
                 logs.warning("beat_failed", job_id=self._job.job_id, error=type(exc).__name__)
 
     async def _watch(self) -> None:
@@ -161,11 +172,13 @@ class Hold:
             logs.info("soft_deadline", job_id=self._job.job_id, chunk=self.chunk.number)
         self.ending.set()
 
-    async def _let_go_quietly(self) -> None:
-        """After a fault of our own: end the lease if that can be done, so that the retry need not wait for it."""
+    async def _let_go_quietly(self, exc: BaseException) -> None:
+        """After a fault: end the lease if that can be done, so that the retry need not wait for it. What the platform
+        did is not held against the chunk."""
+        stalls = self.chunk.stalls if isinstance(exc, Exception) and not isinstance(exc, PromptForgeError) else 0
         try:
             await self.flush()
             async with self._writing:
-                await self._amend(holder=None, due_at=self._app.clock.now())
+                await self._amend(holder=None, due_at=self._app.clock.now(), stalls=stalls)
         except PromptForgeError as exc:
             logs.warning("release_failed", job_id=self._job.job_id, error=type(exc).__name__)

@@ -13,7 +13,7 @@ from promptforge.errors import ApiError
 from promptforge.service.app import App
 from promptforge.settings import PROVIDER_KEYS
 
-UPLOAD_GRACE_SECONDS = 60.0  # an upload that began in time may end this much late before the job is given up
+UPLOAD_GRACE_SECONDS = 3600.0  # a large upload that began in time may take so long before the job is given up
 AWAIT_SECONDS = 300.0  # how often the sweeper looks for an upload whose event was lost
 
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from promptforge.domain.chunk import Chunk, Cut
-from promptforge.domain.job import Job
-from promptforge.errors import Conflict, LeaseLost
+from promptforge.domain.job import Job, Problem
+from promptforge.errors import Conflict, LeaseLost, Unavailable
 from promptforge.ports.clock import Clock
 from promptforge.ports.documents import Create, Document, Documents, Update
 
@@ -73,6 +73,14 @@ class Ledger:
                 return decided
         raise Conflict(job_id)
 
+    async def stop_job(self, job_id: str, problem: Problem) -> None:
+        """Have the job's workers call no more; the first problem stays."""
+
+        def decide(job: Job) -> Job | None:
+            return None if job.stop or not job.open else job.model_copy(update={"stop": problem})
+
+        await self.change_job(job_id, decide)
+
     async def open_jobs(self, due_before: float) -> AsyncIterator[Job]:
         """Jobs not in a final status that are due, soonest first."""
         async for document in self._pages("jobs", {"open": True}, "due_at"):
@@ -112,10 +120,13 @@ class Ledger:
                 return Claim(job_id, chunk, document.version)
             if not chunk.open or (chunk.holder and chunk.due_at > now):
                 return chunk
-            taken = chunk.model_copy(update={"epoch": chunk.epoch + 1, "holder": holder, "due_at": now + lease_seconds})
+            due_at, stalls = now + lease_seconds, chunk.stalls + 1
+            taken = chunk.model_copy(
+                update={"epoch": chunk.epoch + 1, "holder": holder, "due_at": due_at, "stalls": stalls}
+            )
             try:
                 version = await self._write_chunk(job_id, taken, document.version)
-            except Conflict:
+            except (Conflict, Unavailable):  # a lost answer may have been a yes: the next look tells
                 await self._pause(attempt)
             else:
                 return Claim(job_id, taken, version)
@@ -132,6 +143,10 @@ class Ledger:
                 if document is None or document.data["epoch"] != changed.epoch:
                     raise LeaseLost(claim.job_id) from None
                 version = document.version
+                if not document.data["open"]:  # settled by this very holder: nothing may open it again
+                    if changed.open:
+                        raise LeaseLost(claim.job_id) from None
+                    return Claim(claim.job_id, Chunk.model_validate(document.data), version)
                 await self._pause(attempt)
         raise Conflict(claim.job_id)
 
@@ -147,14 +162,13 @@ class Ledger:
                 return
             yield chunk
 
-    async def touch_chunk(self, job_id: str, chunk: Chunk, due_at: float) -> bool:
-        """Move the time at which the sweeper looks at a chunk, ending a lease that is past; False if it moved on."""
+    async def end_lease(self, job_id: str, chunk: Chunk, **changes: object) -> bool:
+        """Leave a chunk without a holder, with `changes` besides; False if it is not as it was seen any more."""
         document = await self._documents.get(_chunk_path(job_id, chunk.number))
         if document is None or Chunk.model_validate(document.data) != chunk:
             return False
         try:
-            touched = chunk.model_copy(update={"holder": None, "due_at": due_at})
-            await self._write_chunk(job_id, touched, document.version)
+            await self._write_chunk(job_id, chunk.model_copy(update={"holder": None, **changes}), document.version)
         except Conflict:
             return False
         return True

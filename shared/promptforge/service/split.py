@@ -6,15 +6,19 @@ The cut depends on the pinned input alone, so that a splitter that runs again, o
 from collections.abc import AsyncIterator
 
 from promptforge import logs
-from promptforge.domain.chunk import Cut, cut_plan
+from promptforge.domain.chunk import Cut
 from promptforge.domain.cutter import Cutter
 from promptforge.domain.job import EMPTY_INPUT, INPUT_CHANGED, Input, Job, Status
 from promptforge.domain.lines import BOM, LineSplitter
 from promptforge.domain.messages import ChunkMessage, upload_object
 from promptforge.errors import ObjectMissing
+from promptforge.ports.objects import ObjectInfo
 from promptforge.service import finish
 from promptforge.service.app import App
+from promptforge.settings import Settings
 
+MAX_CHUNK_BYTES = 4 * 1024 * 1024
+SPREAD = 16  # a small file is cut into about so many chunks, to reach several workers
 STALE_SECONDS = 600.0  # a split that says nothing for so long is begun again by the sweeper
 CHECK_SECONDS = 60.0  # how often the sweeper looks at a job that is being worked on
 UNHEARD_SECONDS = 3600.0  # a chunk that was announced and not claimed for so long is announced again
@@ -40,10 +44,21 @@ async def _begin(app: App, job_id: str) -> Job | None:
     def decide(job: Job) -> Job | None:
         if job.status is not Status.AWAITING_UPLOAD or upload is None:
             return None
-        plan = cut_plan(upload.generation, upload.size, app.settings.chunk_lines)
-        return job.to(Status.QUEUED, input=plan, due_at=app.clock.now() + STALE_SECONDS)
+        return job.to(Status.QUEUED, input=_pin(app.settings, upload), due_at=app.clock.now() + STALE_SECONDS)
 
     return await app.ledger.change_job(job_id, decide)
+
+
+def _pin(settings: Settings, upload: ObjectInfo) -> Input:
+    """Cut at most `chunk_lines` lines, or about a SPREAD-th of the file, into a chunk."""
+    return Input(
+        generation=upload.generation,
+        size=upload.size,
+        max_line_bytes=settings.max_line_bytes,
+        chunk_lines=min(settings.chunk_lines, settings.part_lines),
+        chunk_bytes=min(max(upload.size // SPREAD, 1), MAX_CHUNK_BYTES),
+        part_lines=settings.part_lines,
+    )
 
 
 async def _cut(app: App, job: Job, pinned: Input) -> Job:
@@ -68,7 +83,7 @@ async def _cut(app: App, job: Job, pinned: Input) -> Job:
 
 
 async def _cuts(app: App, job: Job, pinned: Input, cutter: Cutter) -> AsyncIterator[Cut]:
-    lines = LineSplitter(app.settings.max_line_bytes)
+    lines = LineSplitter(pinned.max_line_bytes)
     head: bytes | None = b""
     async for block in app.uploads.read(upload_object(job.job_id), generation=pinned.generation):
         if head is not None:

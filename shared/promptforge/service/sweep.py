@@ -1,8 +1,10 @@
 """Finds what was forgotten: uploads that never came, events and messages that were lost, leases that ran out."""
 
 from promptforge import logs
+from promptforge.domain.chunk import Chunk
 from promptforge.domain.job import UPLOAD_EXPIRED, Job, Status
 from promptforge.domain.messages import ChunkMessage, JobMessage, upload_object
+from promptforge.errors import PromptForgeError
 from promptforge.service import finish
 from promptforge.service.app import App
 from promptforge.service.intake import AWAIT_SECONDS, UPLOAD_GRACE_SECONDS
@@ -13,7 +15,10 @@ async def sweep(app: App, job_id: str | None = None) -> None:
     """Look at one job, or at every open job that is due, and put it back on its way or end it."""
     if job_id is None:
         async for job in app.ledger.open_jobs(due_before=app.clock.now()):
-            await _sweep_job(app, job)
+            try:
+                await _sweep_job(app, job)
+            except PromptForgeError as exc:  # one job's trouble must not hide the next
+                logs.error("sweep_failed", job_id=job.job_id, error=type(exc).__name__)
     elif named := await app.ledger.job(job_id):
         await _sweep_job(app, named)
 
@@ -34,14 +39,16 @@ async def abandon_leases(app: App, instance: str | None) -> None:
     async for job in app.ledger.open_jobs(due_before=float("inf")):
         async for chunk in app.ledger.open_chunks(job.job_id, due_before=float("inf")):
             if chunk.holder and (instance is None or chunk.holder.startswith(f"{instance}.")):
-                await app.ledger.touch_chunk(job.job_id, chunk, due_at=now)
+                stalls = 0 if instance is None else chunk.stalls  # a whole engine's end is no chunk's fault
+                await app.ledger.end_lease(job.job_id, chunk, due_at=now, stalls=stalls)
+                await _announce(app, job, chunk)
 
 
 async def _awaiting_upload(app: App, job: Job) -> None:
     if await app.uploads.stat(upload_object(job.job_id)):
         await _split_again(app, job)
     elif app.clock.now() >= job.upload_expires_at + UPLOAD_GRACE_SECONDS:
-        await finish.give_up(app, job.job_id, UPLOAD_EXPIRED)
+        await _expire(app, job)
     else:
         await _look_again_in(app, job, AWAIT_SECONDS)
 
@@ -59,13 +66,26 @@ async def _processing(app: App, job: Job) -> None:
         return
     now, announced = app.clock.now(), 0
     async for chunk in app.ledger.open_chunks(job.job_id, due_before=now):
-        if await app.ledger.touch_chunk(job.job_id, chunk, due_at=now + UNHEARD_SECONDS):
-            await app.topics.publish("chunks", [ChunkMessage(job_id=job.job_id, chunk=chunk.number).encode()])
-            announced += 1
+        await _announce(app, job, chunk)
+        announced += await app.ledger.end_lease(job.job_id, chunk, due_at=now + UNHEARD_SECONDS)
     if announced:
         logs.warning("chunks_announced_again", job_id=job.job_id, chunks=announced)
     await finish.ask(app, job.job_id, name=_again("finish", job))
     await _look_again_in(app, job, CHECK_SECONDS)
+
+
+async def _announce(app: App, job: Job, chunk: Chunk) -> None:
+    await app.topics.publish("chunks", [ChunkMessage(job_id=job.job_id, chunk=chunk.number).encode()])
+
+
+async def _expire(app: App, job: Job) -> None:
+    def decide(job: Job) -> Job | None:
+        if job.status is not Status.AWAITING_UPLOAD:
+            return None
+        return job.to(Status.FAILED, error=UPLOAD_EXPIRED, completed_at=app.clock.now())
+
+    await app.ledger.change_job(job.job_id, decide)
+    logs.info("upload_expired", job_id=job.job_id)
 
 
 async def _look_again_in(app: App, job: Job, seconds: float) -> None:

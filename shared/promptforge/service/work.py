@@ -13,6 +13,8 @@ from promptforge.service.ask import Asker
 from promptforge.service.hold import Hold
 from promptforge.service.ledger import Claim
 
+MAX_STALLS = 10
+
 
 async def work(app: App, message: ChunkMessage) -> None:
     """Bring the chunk as far as this call can. Returns when there is nothing more to do here: the chunk is settled,
@@ -35,7 +37,7 @@ async def work(app: App, message: ChunkMessage) -> None:
 
 
 async def _look_again(app: App, message: ChunkMessage, chunk: Chunk) -> None:
-    name = f"recheck-{message.job_id}-{chunk.number}-{chunk.epoch}"
+    name = f"recheck-{message.job_id}-{chunk.number}-{chunk.due_at:.0f}"
     await app.tasks.enqueue("worker", message.encode(), name=name, not_before=chunk.due_at)
 
 
@@ -45,24 +47,32 @@ async def _work_on(app: App, job: Job, pinned: Input, claim: Claim) -> None:
         async with hold:
             await hold.answers.recover(claim.chunk.flushed)
             prompts = await _prompts(app, job, pinned, hold)
-            await Asker(app, job, hold).ask_all(prompts)
-            if len(hold.answers) == claim.chunk.line_count:
-                await hold.settle()
+            if claim.chunk.stalls > MAX_STALLS:
+                _give_up(hold, prompts)
             else:
+                await Asker(app, job, hold).ask_all(prompts)
+            if hold.ending.is_set() and len(hold.answers) < claim.chunk.line_count:
                 await hold.give_back()
+            else:
+                await hold.settle()
     except LeaseLost:
         logs.warning("lease_lost", job_id=job.job_id, chunk=claim.chunk.number, epoch=claim.chunk.epoch)
-        return
-    except ObjectMissing:
-        await finish.give_up(app, job.job_id, INPUT_CHANGED)
         return
     await finish.ask(app, job.job_id)
 
 
+def _give_up(hold: Hold, prompts: dict[int, Prompt]) -> None:
+    """Whoever takes this chunk dies of it before it has anything to show: answer its prompts with that."""
+    message = f"The prompt's chunk was begun {MAX_STALLS} times, and no worker survived it."
+    for line, prompt in prompts.items():
+        hold.fail(line, prompt.prompt_id, "worker_crash", message, hold.failures.get(line, 0))
+
+
 async def _prompts(app: App, job: Job, pinned: Input, hold: Hold) -> dict[int, Prompt]:
-    """The chunk's unanswered prompts by line number; its bad lines become answers at once."""
-    chunk, prompts = hold.chunk, {}
-    number, splitter = chunk.first_line, LineSplitter(app.settings.max_line_bytes)
+    """The chunk's unanswered prompts by line number; its bad lines become answers at once. If the input is gone, the
+    whole job is stopped."""
+    chunk, prompts = hold.chunk, dict[int, Prompt]()
+    number, splitter = chunk.first_line, LineSplitter(pinned.max_line_bytes)
 
     def take(lines: list[bytes]) -> None:
         nonlocal number
@@ -76,9 +86,14 @@ async def _prompts(app: App, job: Job, pinned: Input, hold: Hold) -> dict[int, P
             number += 1
 
     name = upload_object(job.job_id)
-    async for block in app.uploads.read(name, generation=pinned.generation, start=chunk.start, end=chunk.end):
-        take(splitter.feed(block))
-    take(splitter.end())
+    try:
+        async for block in app.uploads.read(name, generation=pinned.generation, start=chunk.start, end=chunk.end):
+            take(splitter.feed(block))
+        take(splitter.end())
+    except ObjectMissing:
+        await app.ledger.stop_job(job.job_id, INPUT_CHANGED)
+        hold.unreadable(INPUT_CHANGED)
+        return {}
     return prompts
 
 

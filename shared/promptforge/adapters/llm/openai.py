@@ -21,6 +21,8 @@ OUT_OF_FUNDS = {
     "project_spend_limit_exceeded",
 }
 
+OVERLOADED = {"server_is_overloaded", "slow_down"}
+
 REFUSED_KEY = "OpenAI refuses the API key (HTTP {status}): the operator must check OPENAI_API_KEY."
 NO_FUNDS = "The OpenAI account has no quota left: check its plan and billing, then start the job again."
 REFUSED_PROMPT = "OpenAI refused the request for this prompt (HTTP {status})."
@@ -55,8 +57,8 @@ def _answer(body: Any, question: Question) -> Answer | Failure:
     try:
         message, usage = body["choices"][0]["message"], body.get("usage") or {}
         text, model = message["content"], body.get("model") or question.model
-        tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    except (TypeError, KeyError, IndexError, AttributeError, ValueError):
+        tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    except (TypeError, KeyError, IndexError, AttributeError):
         return BAD_RESPONSE
     if isinstance(message.get("refusal"), str):
         return Failure(FailureKind.PROMPT, "refused", "The model refused to answer this prompt.")
@@ -65,14 +67,19 @@ def _answer(body: Any, question: Question) -> Answer | Failure:
     return Answer(text, model, *tokens)
 
 
+def _count(value: Any) -> int:
+    """A number of tokens; whatever is none counts as 0."""
+    return value if type(value) is int and 0 <= value < 2**53 else 0
+
+
 def _failure(reply: HttpReply) -> Failure:
     status = reply.status
     if status in (401, 402, 403):
         return Failure(FailureKind.ACCOUNT, "provider_account", REFUSED_KEY.format(status=status))
     if status == 429 and _error_code(reply.body) in OUT_OF_FUNDS:
         return Failure(FailureKind.ACCOUNT, "provider_account", NO_FUNDS)
-    if status in (429, 503):
-        wait = parse_retry_after(reply.headers.get("retry-after"), time.time())
+    wait = parse_retry_after(reply.headers.get("retry-after"), time.time())
+    if status == 429 or (status == 503 and (wait is not None or _error_code(reply.body) in OVERLOADED)):
         return Failure(FailureKind.THROTTLED, "throttled", "OpenAI asked to wait.", wait)
     if status >= 500 or status in (408, 409):
         return Failure(FailureKind.UNKNOWN, "provider_error", SERVER_FAULT.format(status=status))

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from promptforge import logs
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import Failure
 
@@ -52,6 +53,9 @@ class Transport:
             return CONNECT
         except (aiohttp.ClientError, OSError):
             return RESET
+        except Exception as exc:  # nothing that a server sends may stop the work on a chunk
+            logs.error("provider_call_failed", error=type(exc).__name__)
+            return BAD_RESPONSE
 
     async def close(self) -> None:
         """Close the connections."""

@@ -78,15 +78,10 @@ class SqliteDeliveries:
         return dead
 
     async def recall(self) -> None:
-        """Make every claimed delivery due now. Only for one who knows that no claimer is alive."""
+        """Make every delivery that waits after a claim due now: for a new claimer, when the old one is dead."""
         now = self._clock.now()
         sql = "update deliveries set not_before = ? where attempts > 0 and dead = 0 and not_before > ?"
         await self._database.write(lambda connection: connection.execute(sql, (now, now)))
-
-    async def outstanding(self) -> int:
-        """How many deliveries are not done, the dead left out."""
-        sql = "select count(*) from deliveries where dead = 0"
-        return int(await self._database.read(lambda connection: connection.execute(sql).fetchone()[0]))
 
 
 class SqliteTopics:

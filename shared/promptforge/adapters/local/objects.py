@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import errno
 import os
 import sqlite3
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -44,7 +46,7 @@ class FileObjects:
         if info is None or generation not in (None, info.generation):
             raise ObjectMissing(name)
         left = max(min(info.size, info.size if end is None else end) - start, 0)
-        with await asyncio.to_thread(self._open, name, info.generation) as file:
+        with _translated(), self._open(name, info.generation) as file:
             file.seek(start)
             while left > 0:
                 block = await asyncio.to_thread(file.read, min(left, BLOCK_BYTES))
@@ -57,12 +59,14 @@ class FileObjects:
         generation = await self.database.write(next_number)
         path = self._path(generation)
         try:
-            size, crc32c = await _write_file(path, data)
-            info = ObjectInfo(name, generation, size, crc32c)
-            kept = await self.database.write(lambda connection: self._finish(connection, info))
+            with _translated():
+                size, crc32c = await _write_file(path, data)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+        info = ObjectInfo(name, generation, size, crc32c)
+        # From here on a row may name the file, also when no answer comes back; `sweep` removes it if none does.
+        kept = await self.database.write(lambda connection: self._finish(connection, info))
         if kept.generation != generation:
             path.unlink(missing_ok=True)
             if (kept.size, kept.crc32c) != (size, crc32c):
@@ -126,6 +130,15 @@ class FileObjects:
         if self.notify:
             owe(connection, f"bucket:{self.bucket}", [_event(self.bucket, info)])
         return info
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A full or failing disk is a part of the platform that does not answer."""
+    try:
+        yield
+    except OSError as exc:
+        raise Unavailable(f"the local disk did not take the work: {errno.errorcode.get(exc.errno or 0)}") from exc
 
 
 async def _write_file(path: Path, data: bytes | AsyncIterable[bytes]) -> tuple[int, str]:

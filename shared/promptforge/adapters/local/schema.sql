@@ -38,6 +38,7 @@ create table if not exists task_names (
     name     text primary key,
     taken_at real not null
 ) without rowid;
+create index if not exists task_names_taken_at on task_names (taken_at);
 
 -- Versions and generations: a number is never given twice, also not after a deletion.
 create table if not exists counter (value integer not null);

@@ -4,19 +4,34 @@ import hashlib
 import hmac
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+from promptforge.errors import SettingsError
+
+SECRET_BYTES = 32
 
 
 def load_secret(data_dir: Path) -> bytes:
-    """The folder's secret, made at the first call and readable by its owner only."""
+    """The folder's secret, made at the first call and readable by its owner only. Raises SettingsError if damaged."""
     path = data_dir / "secret"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(32))
-    return path.read_bytes()
+    if not path.exists():
+        _make(path)
+    secret = path.read_bytes()
+    if len(secret) != SECRET_BYTES:
+        raise SettingsError(f"{path} is damaged: put its {SECRET_BYTES} bytes back, or start with a new data folder.")
+    return secret
+
+
+def _make(path: Path) -> None:
+    """Write the secret whole before it has its name: another process may look for it at the same time."""
+    with tempfile.NamedTemporaryFile(dir=path.parent) as file:  # readable by its owner only
+        file.write(secrets.token_bytes(SECRET_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 def derive(secret: bytes, purpose: str) -> bytes:
