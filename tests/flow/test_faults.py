@@ -1,0 +1,257 @@
+"""Faults in the middle: lost answers, cancelled steps, a disk that fills up, a hostile input. Each was a bug once."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from tests.support.machine import HandClock, Machine, machine, prompts
+from tests.support.openai_server import openai_server, refusal, slow
+
+from promptforge.adapters.local.objects import FileObjects
+from promptforge.domain.job import Status
+from promptforge.domain.messages import ChunkMessage, upload_object
+from promptforge.errors import Unavailable
+from promptforge.ports.documents import Documents, Version, Write
+from promptforge.service.finish import finish
+from promptforge.service.hold import Hold
+from promptforge.service.ledger import Claim, Ledger
+from promptforge.service.split import split
+from promptforge.service.work import MAX_STALLS, work
+
+
+class Forgetful:
+    """Documents whose answer to the next commit gets lost on the way: the commit was made all the same."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self.lose_next = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._documents, name)
+
+    async def commit(self, writes: Sequence[Write]) -> list[Version]:
+        versions = await self._documents.commit(writes)
+        if self.lose_next:
+            self.lose_next = False
+            raise Unavailable("lost on the way")
+        return versions
+
+
+def forgetful(one: Machine) -> Forgetful:
+    """Let the machine's ledger talk to forgetful documents."""
+    documents = Forgetful(one.app.documents)
+    one.app.ledger = Ledger(documents, one.app.clock, one.app.rng)
+    return documents
+
+
+async def hold_of(one: Machine, job_id: str) -> Hold:
+    claim = await one.app.ledger.claim(job_id, 0, "holder", 60)
+    assert isinstance(claim, Claim)
+    return Hold(one.app, await one.job(job_id), claim)
+
+
+def openai(url: str) -> dict[str, Any]:
+    return {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": url}}
+
+
+async def test_a_settled_chunk_stays_settled_when_the_answer_to_its_commit_is_lost(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        documents = forgetful(one)
+        job_id = await one.submit(prompts(1))
+        await split(one.app, job_id)
+        hold = await hold_of(one, job_id)
+        hold.answers.add(1, True, 1, b'{"prompt_id":"id-0","result":"r"}\n')
+
+        async def settle() -> None:
+            async with hold:
+                documents.lose_next = True
+                await hold.settle()
+
+        with pytest.raises(Unavailable):
+            await settle()
+
+        (chunk,) = [chunk async for chunk in one.app.ledger.chunks(job_id)]
+        assert (chunk.open, chunk.results and chunk.results.lines) == (False, 1)
+        assert (await one.until_ended(job_id)).status is Status.COMPLETED
+
+
+async def test_a_claim_whose_answer_is_lost_is_still_a_claim(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        documents = forgetful(one)
+        job_id = await one.submit(prompts(1))
+        await split(one.app, job_id)
+        documents.lose_next = True
+        claim = await one.app.ledger.claim(job_id, 0, "holder", 60)
+
+        assert isinstance(claim, Claim)
+        assert (claim.chunk.holder, claim.chunk.epoch) == ("holder", 1)
+
+
+async def test_an_object_whose_writer_was_cancelled_at_the_last_moment_is_whole_or_not_there(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        for number in range(40):
+            name = f"object-{number}"
+            writing = asyncio.create_task(one.app.work.create(name, b"content"))
+            for _ in range(number):
+                await asyncio.sleep(0.0005)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            await one.app.work.create(name, b"content")
+
+            assert b"".join([block async for block in one.app.work.read(name)]) == b"content"
+
+
+async def test_no_call_begins_after_the_lease_was_lost(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with (
+        openai_server(slow(0.05)) as provider,
+        machine(tmp_path, clock, max_in_flight=2, flush_answers=1, **openai(provider.url)) as one,
+    ):
+        job_id = await one.submit(prompts(20) + b" " * 20_000, provider="openai")
+        await split(one.app, job_id)
+        working = asyncio.create_task(work(one.app, ChunkMessage(job_id=job_id, chunk=0)))
+        while provider.calls.total() < 4:
+            await asyncio.sleep(0.005)
+        clock.time += 61
+        assert isinstance(await one.app.ledger.claim(job_id, 0, "thief", 60), Claim)
+        at_the_loss = provider.calls.total()
+        await working
+        when_it_ended = provider.calls.total()
+        await asyncio.sleep(0.2)
+
+        assert provider.calls.total() == when_it_ended <= at_the_loss + 2
+
+
+async def test_failed_tries_are_remembered_when_a_chunk_is_given_back(tmp_path: Path) -> None:
+    async def act(prompt: str, call: int) -> web.Response:
+        return refusal(500) if call % 2 else refusal(429, **{"Retry-After": "0.5"})
+
+    async with openai_server(act) as provider, machine(tmp_path, patience_seconds=0.1, **openai(provider.url)) as one:
+        job_id = await one.run(prompts(1), provider="openai", max_retries=2)
+        (error,) = await one.errors(job_id)
+
+    assert (error["error"], error["attempts"]) == ("provider_error", 3)
+    assert provider.calls.total() == 5
+
+
+async def test_calls_that_do_not_come_back_in_time_leave_the_chunk_to_the_next(tmp_path: Path) -> None:
+    async def act(prompt: str, call: int) -> None:
+        if call == 1:
+            await asyncio.sleep(60)
+
+    spans: dict[str, Any] = {"soft_deadline_seconds": 0.2, "grace_seconds": 0.1}
+    async with openai_server(act) as provider, machine(tmp_path, **spans, **openai(provider.url)) as one:
+        job_id = await one.run(prompts(2), provider="openai", max_retries=0)
+        results = await one.results(job_id)
+
+    assert [line["prompt_id"] for line in results] == ["id-0", "id-1"]
+    assert set(provider.calls.values()) == {2}
+
+
+async def test_a_chunk_that_kills_every_worker_is_given_up_and_the_job_ends(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with machine(tmp_path, clock, chunk_lines=2) as one:
+        job_id = await one.submit(b"bad line\n" + prompts(1) + b" " * 1000)
+        await split(one.app, job_id)
+        for _ in range(MAX_STALLS):
+            assert isinstance(await one.app.ledger.claim(job_id, 0, f"dead-{clock.time}", 60), Claim)
+            clock.time += 61
+        await one.until_ended(job_id)
+        errors = await one.errors(job_id)
+
+    assert [(line["prompt_id"], line["error"]) for line in errors] == [(None, "invalid_json"), ("id-0", "worker_crash")]
+
+
+async def test_a_full_disk_stops_nothing_for_good(tmp_path: Path) -> None:
+    async with machine(tmp_path, flush_answers=1) as one:
+        job_id = await one.submit(prompts(3))
+        await split(one.app, job_id)
+        assert isinstance(one.app.results, FileObjects)
+        folder = one.app.results.folder
+        folder.rename(folder.with_name("away"))
+        with pytest.raises(Unavailable):
+            await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
+        folder.with_name("away").rename(folder)
+        ended = await one.until_ended(job_id)
+
+    assert (ended.status, ended.completed_count) == (Status.COMPLETED, 3)
+
+
+async def test_an_input_that_vanished_fails_the_job_and_keeps_what_was_done(tmp_path: Path) -> None:
+    async with machine(tmp_path, chunk_lines=5) as one:
+        job_id = await one.submit(prompts(20))
+        await split(one.app, job_id)
+        await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
+        await one.app.uploads.delete(upload_object(job_id))
+        ended = await one.until_ended(job_id)
+        results, errors = await one.results(job_id), await one.errors(job_id)
+
+    assert (ended.status, ended.error and ended.error.code) == (Status.FAILED, "input_changed")
+    assert ended.completed_count == len(results) > 0
+    assert ended.failed_count == len(errors) == 20 - len(results)
+    assert {line["error"] for line in errors} == {"input_changed"}
+
+
+async def test_a_lost_segment_costs_its_answers_and_no_line(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with machine(tmp_path, clock) as one:
+        job_id = await one.submit(prompts(1))
+        await split(one.app, job_id)
+        hold = await hold_of(one, job_id)
+        hold.answers.add(1, True, 1, b'{"prompt_id":"id-0","result":"lost"}\n')
+        await hold.flush()
+        await one.app.work.delete(hold.chunk.flushed[0].name)
+        clock.time += 61
+        await one.until_ended(job_id)
+
+        assert [line["result"] for line in await one.results(job_id)] == ["prompt 0"]
+
+
+async def test_settings_may_change_while_a_job_runs(tmp_path: Path) -> None:
+    content = prompts(40) + b" " * 300 + b"\n" + b"x" * 300 + b"\n"
+    async with machine(tmp_path, chunk_lines=4, part_lines=10, max_line_bytes=200) as one:
+        job_id = await one.submit(content)
+        await split(one.app, job_id)
+        await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
+    async with machine(tmp_path, chunk_lines=3, part_lines=7, max_line_bytes=10_000) as two:
+        await two.until_ended(job_id)
+        job = await two.job(job_id)
+        assert (job.completed_count, job.failed_count, job.result_parts) == (40, 2, 5)
+        await two.app.ledger.change_job(job_id, lambda job: job)
+        await finish(two.app, job_id)
+
+
+async def test_a_file_of_newlines_is_read_quickly_and_refused(tmp_path: Path) -> None:
+    async with machine(tmp_path, max_lines=1_000_000) as one:
+        async with asyncio.timeout(20):
+            job_id = await one.run(b"\n" * 4_000_000)
+        status = await one.status(job_id)
+
+    assert (status["status"], status["error"]["code"]) == ("FAILED", "limit_exceeded")
+
+
+async def test_a_key_that_is_gone_after_a_restart_stops_the_job_with_a_reason(tmp_path: Path) -> None:
+    async with machine(tmp_path, provider_keys={"openai": "k"}) as one:
+        job_id = await one.submit(prompts(3), provider="openai")
+    async with machine(tmp_path) as two:
+        ended = await two.until_ended(job_id)
+
+    assert (ended.status, ended.failed_count) == (Status.FAILED, 3)
+    assert ended.error is not None
+    assert ended.error.code == "provider_account"
+    assert "OPENAI_API_KEY" in ended.error.message
+
+
+async def test_an_upload_that_lands_while_the_job_expires_is_not_lost(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with machine(tmp_path, clock) as one:
+        ticket = await one.init()
+        job_id = ticket["job_id"]
+        await one.put(ticket["upload_url"], prompts(1))
+        clock.time += 15 * 60 + 3601
+        ended = await one.until_ended(job_id)
+
+    assert ended.status is Status.COMPLETED
