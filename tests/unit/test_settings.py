@@ -149,4 +149,4 @@ def test_settings_do_not_change() -> None:
     settings = Settings.from_env({})
 
     with pytest.raises(ValidationError):
-        settings.max_lines = 1
+        setattr(settings, "max_lines", 1)  # noqa: B010
