@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import click
 
 from promptforge import __version__, logs
 from promptforge.client import RequestRefused
-from promptforge.errors import PromptForgeError, SettingsError
+from promptforge.errors import Interrupted, PromptForgeError
 from promptforge.settings import ENV_PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -48,23 +47,22 @@ def cli() -> None:
 @workers_option
 def serve(host: str, port: int, data_dir: Path, workers: int) -> None:
     """Run every function on this machine. State survives kill -9 and a restart."""
-    from promptforge.local.engine import EngineLock, Ready
-    from promptforge.local.engine import serve as serve_engine
+    from promptforge.local import engine
 
     settings = Settings.from_env(os.environ, data_dir=data_dir)
     logs.configure(settings.log_level)
-    lock = EngineLock(data_dir)
-    listening = _listen(host, port)
-    url = os.environ.get(ENV_PREFIX + "PUBLIC_URL") or _url(host, listening.getsockname()[1])
-    lock.announce(url)
 
-    def ready(engine: Ready) -> None:
-        click.echo(f"URL      {engine.url}\nAPI key  {engine.api_key}")
-        click.echo(f"Ready    {engine.workers} worker processes, data in {data_dir}; Ctrl-C stops")
+    def ready(running: engine.Ready) -> None:
+        click.echo(f"URL      {running.url}\nAPI key  {running.api_key}")
+        click.echo(f"Ready    {running.workers} worker processes, data in {data_dir}; Ctrl-C stops")
         sys.stdout.flush()
 
-    api_key = os.environ.get(ENV_PREFIX + "API_KEY") or None
-    asyncio.run(serve_engine(settings.model_copy(update={"public_url": url}), listening, workers, api_key, ready))
+    async def main() -> None:
+        stop = asyncio.Event()
+        engine.stop_on_signals(stop)
+        await engine.serve(engine.plan(settings, host, port, workers), stop, ready)
+
+    asyncio.run(main())
 
 
 @cli.command()
@@ -148,6 +146,9 @@ def main() -> None:
     """The `promptforge` command."""
     try:
         cli()
+    except Interrupted as exc:
+        click.echo(f"promptforge: {exc}", err=True)
+        sys.exit(130)
     except (PromptForgeError, RequestRefused) as exc:
         sys.exit(f"promptforge: {exc}")
     except (aiohttp.ClientError, OSError) as exc:
@@ -158,16 +159,3 @@ def _app(data_dir: Path) -> "App":
     from promptforge.app import build
 
     return build(Settings.from_env(os.environ, data_dir=data_dir))
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=512)
-    except OSError as exc:
-        raise SettingsError(f"Cannot listen on {host} port {port}: {exc.strerror}; name another --port.") from None
-
-
-def _url(host: str, port: int) -> str:
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{reachable}:{port}"

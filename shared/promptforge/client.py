@@ -12,7 +12,11 @@ BLOCK_BYTES = 1024 * 1024
 
 
 class RequestRefused(Exception):
-    """The service answered with an error; the text is what it said."""
+    """The service answered with an error: its `code`, and as text what it said."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(f"HTTP {status}: {detail}")
+        self.code = code
 
 
 class Client:
@@ -76,7 +80,8 @@ async def _checked(response: aiohttp.ClientResponse) -> None:
     if response.status < 400:
         return
     try:
-        said = (await response.json(content_type=None))["detail"]
+        problem = await response.json(content_type=None)
+        code, detail = problem["code"], problem["detail"]
     except (ValueError, KeyError, TypeError):
-        said = "no reason was given"
-    raise RequestRefused(f"HTTP {response.status}: {said}")
+        code, detail = "unknown", "no reason was given"
+    raise RequestRefused(response.status, code, detail)

@@ -41,7 +41,7 @@ def api(method: str) -> Callable[[Handler], Callable[[Request], Awaitable[Respon
     def decorate(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         @functools.wraps(handler)
         async def endpoint(request: Request) -> Response:
-            if request.url.path == "/healthz":
+            if request.url.path == "/healthz" and request.method in ("GET", "HEAD"):
                 return reply(200, {"status": "ok"})
             try:
                 if request.method != method:

@@ -7,6 +7,7 @@ PromptForgeError
 ├── ObjectExists         a create-only write met an object with other content
 ├── ObjectMissing        the object, or the generation of it that was asked for, is not there
 ├── LeaseLost            a worker holds a chunk no longer and must stop without writing
+├── Interrupted          the user, or the system, stopped a command before its end
 └── Unavailable          a part of the platform did not answer: the step may run again
 """
 
@@ -44,6 +45,10 @@ class ObjectMissing(PromptForgeError):
 
 class LeaseLost(PromptForgeError):
     """Another worker has taken over the chunk."""
+
+
+class Interrupted(PromptForgeError):
+    """A command was stopped before its end; the message says what becomes of its work."""
 
 
 class Unavailable(PromptForgeError):

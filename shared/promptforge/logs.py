@@ -6,6 +6,7 @@ exceptions are never handed to it: of an exception its class name is enough.
 
 import logging
 import sys
+from typing import TextIO
 
 import orjson
 
@@ -20,12 +21,22 @@ class _JsonLines(logging.Formatter):
         return orjson.dumps({"severity": record.levelname, "event": record.getMessage(), **fields}).decode()
 
 
-def configure(level: str) -> None:
-    """Send our log lines of `level` and above to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
-    _logger.handlers = [handler]
-    _logger.setLevel(level)
+class _Foreign(logging.Formatter):
+    """Who spoke and how loudly, not what was said: a framework's text may hold a client's data."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fault = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        line = {"severity": record.levelname, "event": "library_message", "logger": record.name, "error": fault}
+        return orjson.dumps(line).decode()
+
+
+def configure(level: str, stream: TextIO | None = None) -> None:
+    """Send our log lines of `level` and above to `stream` (standard error), and a note of what libraries warn of."""
+    for logger, formatter, threshold in ((_logger, _JsonLines(), level), (logging.getLogger(), _Foreign(), "WARNING")):
+        handler = logging.StreamHandler(stream or sys.stderr)
+        handler.setFormatter(formatter)
+        logger.handlers = [handler]
+        logger.setLevel(threshold)
     _logger.propagate = False
 
 

@@ -2,11 +2,7 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +17,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from promptforge.client import Client
-from promptforge.errors import SettingsError
+from promptforge import logs
+from promptforge.client import Client, RequestRefused
+from promptforge.errors import Interrupted, SettingsError
+from promptforge.local import engine
+from promptforge.settings import Settings
 
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 POLL_SECONDS = (0.1, 1.0)  # at first, and in the long run
-STOP_SECONDS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +39,53 @@ class Batch:
 
 
 def run_batch(batch: Batch, url: str | None, api_key: str | None, data_dir: Path, workers: int) -> bool:
-    """Run it with a progress bar and a summary on standard error; whether every prompt was answered."""
-    if batch.output.is_dir() and any([*batch.output.glob("results_part_*.jsonl"), *batch.output.glob("errors.jsonl")]):
+    """Run it with a progress bar and a summary on standard error; whether every prompt was answered.
+
+    Raises SettingsError for an output folder that cannot take the results, RequestRefused, and Interrupted when a
+    signal ends the engine that was started for this run.
+    """
+    if any([*batch.output.glob("results_part_*.jsonl"), *batch.output.glob("errors.jsonl")]):
         raise SettingsError(f"{batch.output} holds results already: name another --output.")
+    try:
+        batch.output.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise SettingsError(f"{batch.output} cannot be made ({exc.strerror}): name another --output.") from None
+    if not os.access(batch.output, os.W_OK):
+        raise SettingsError(f"{batch.output} cannot be written: name another --output.")
     if url and api_key:
         return asyncio.run(_run(batch, url, api_key))
-    with _own_engine(data_dir, workers) as (own_url, own_key):
-        return asyncio.run(_run(batch, own_url, own_key))
+    return asyncio.run(_run_on_own_engine(batch, data_dir, workers))
+
+
+async def _run_on_own_engine(batch: Batch, data_dir: Path, workers: int) -> bool:
+    """Start an engine in this process for as long as the run lasts; its log goes to the data folder."""
+    settings = Settings.from_env(os.environ, data_dir=data_dir)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+    engine.stop_on_signals(stop)
+    with (data_dir / "engine.log").open("a") as log:
+        logs.configure(settings.log_level, log)
+        plan = engine.plan(settings, "127.0.0.1", 0, workers, log)
+        serving = asyncio.create_task(engine.serve(plan, stop, ready.set_result))
+        running = asyncio.create_task(_when_ready(batch, ready))
+        try:
+            await asyncio.wait([serving, running], return_when=asyncio.FIRST_COMPLETED)
+            interrupted = stop.is_set() or not running.done()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            stop.set()
+            await serving
+    if interrupted:
+        raise Interrupted(f"Stopped. What was begun goes on when an engine runs on {data_dir} again.")
+    return running.result()
+
+
+async def _when_ready(batch: Batch, ready: asyncio.Future[engine.Ready]) -> bool:
+    running = await ready
+    if running.open_jobs:
+        Console(stderr=True).print(f"{'Note':<11}{running.open_jobs} unfinished job(s) of earlier runs go on as well")
+    return await _run(batch, running.url, running.api_key)
 
 
 async def _run(batch: Batch, url: str, api_key: str) -> bool:
@@ -57,9 +95,8 @@ async def _run(batch: Batch, url: str, api_key: str) -> bool:
         console.print(f"{'Job':<11}{job['job_id']}")
         await client.upload(job["upload_url"], batch.file)
         status = await _wait(client, job["job_id"], console)
-        if status["prompt_count"]:
-            await _download(client, job["job_id"], batch.output)
-    _summarise(console, status, batch.output, time.monotonic() - began)
+        downloaded = await _download(client, job["job_id"], batch.output)
+    _summarise(console, status, batch.output if downloaded else None, time.monotonic() - began)
     return bool(status["status"] == "COMPLETED" and status["failed_count"] == 0)
 
 
@@ -78,50 +115,24 @@ async def _wait(client: Client, job_id: str, console: Console) -> dict[str, Any]
             pause = min(pause * 1.2, longest)
 
 
-async def _download(client: Client, job_id: str, output: Path) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    for file in (await client.results(job_id))["files"]:
+async def _download(client: Client, job_id: str, output: Path) -> bool:
+    """Bring every file home; False if the job has none."""
+    try:
+        files = (await client.results(job_id))["files"]
+    except RequestRefused as exc:
+        if exc.code == "no_results":
+            return False
+        raise
+    for file in files:
         await client.download(file["url"], output / Path(file["filename"]).name)
+    return True
 
 
-def _summarise(console: Console, status: dict[str, Any], output: Path, seconds: float) -> None:
+def _summarise(console: Console, status: dict[str, Any], output: Path | None, seconds: float) -> None:
     console.print(f"{status['status'].title():<11}{status['prompt_count']} prompts in {seconds:.1f} s", end=": ")
     console.print(f"{status['completed_count']} answered, {status['failed_count']} failed", end=", ")
     console.print(f"{status['tokens_used']} tokens")
     if status["error"]:
         console.print(f"{'Reason':<11}{status['error']['code']}: {status['error']['message']}")
-    if output.is_dir():
+    if output:
         console.print(f"{'Results':<11}{output}")
-
-
-@contextmanager
-def _own_engine(data_dir: Path, workers: int) -> Iterator[tuple[str, str]]:
-    """An engine on a free port for as long as the context lasts: its URL and key. Its log goes to the data folder."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "promptforge", "serve", "--port", "0"]
-    command += ["--data-dir", str(data_dir), "--workers", str(workers)]
-    log_path = data_dir / "engine.log"
-    with log_path.open("ab") as log:
-        engine = subprocess.Popen(  # noqa: S603
-            command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True, env=os.environ
-        )
-    try:
-        yield _read_ready(engine, log_path)
-    finally:
-        engine.terminate()
-        try:
-            engine.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            engine.kill()
-
-
-def _read_ready(engine: subprocess.Popen[str], log_path: Path) -> tuple[str, str]:
-    said: dict[str, str] = {}
-    for line in engine.stdout or ():
-        name, _, value = line.strip().partition("  ")
-        said[name] = value.strip()
-        if name == "Ready":
-            return said["URL"], said["API key"]
-    engine.wait()
-    reason = log_path.read_text(errors="replace").strip().rpartition("\n")[2].removeprefix("promptforge: ")
-    raise SettingsError(f"The engine did not start: {reason}")

@@ -1,5 +1,6 @@
 """Every setting, its default and its bounds, read once from the environment as PROMPTFORGE_<NAME>."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -20,7 +21,7 @@ PROVIDER_URLS: dict[str, tuple[str, str]] = {"openai": ("OPENAI_BASE_URL", "http
 class Settings(BaseModel):
     """Spans in seconds, sizes in bytes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data_dir: Path = Path(".promptforge")
     public_url: str = "http://127.0.0.1:8080"
@@ -29,7 +30,7 @@ class Settings(BaseModel):
     max_upload_bytes: int = Field(5 * 1024**3, ge=1)
     max_lines: int = Field(10_000_000, ge=1)
     max_line_bytes: int = Field(1024**2, ge=64)
-    max_answer_bytes: int = Field(8 * 1024**2, ge=1024)
+    max_answer_bytes: int = Field(2 * 1024**2, ge=1024)
     upload_url_seconds: float = Field(15 * 60, gt=0)
     download_url_seconds: float = Field(60 * 60, gt=0)
 
@@ -69,12 +70,16 @@ class Settings(BaseModel):
             if variable and environ.get(variable, "").strip()
         }
         values["provider_urls"] = {
-            name: (environ.get(variable) or default).rstrip("/") for name, (variable, default) in PROVIDER_URLS.items()
+            name: _url(variable, environ.get(variable) or default)
+            for name, (variable, default) in PROVIDER_URLS.items()
         }
         try:
-            return cls.model_validate(values | given)
+            settings = cls.model_validate(values | given)
         except ValidationError as exc:
             raise SettingsError(_sentence(exc)) from None
+        if settings.beat_seconds * 2 > settings.lease_seconds:
+            raise SettingsError(f"{ENV_PREFIX}BEAT_SECONDS must be at most half of {ENV_PREFIX}LEASE_SECONDS.")
+        return settings
 
     def missing_key(self, provider: str) -> str | None:
         """The variable that must be set before a provider can be used, or None."""
@@ -87,6 +92,12 @@ def _key(variable: str, key: str) -> str:
     if not key.isascii() or not key.isprintable():
         raise SettingsError(f"{variable} holds a character that no API key can have.")
     return key
+
+
+def _url(variable: str, url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", url):
+        raise SettingsError(f"{variable} must be an address like https://host/v1.")
+    return url.rstrip("/")
 
 
 def _sentence(exc: ValidationError) -> str:

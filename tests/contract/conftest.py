@@ -12,10 +12,10 @@ from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import UrlSigner
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
-from tests.contract.hand_clock import HandClock
 from tests.contract.provider_bench import BENCHES, OpenAIBench, ProviderBench
 from tests.contract.provider_server import ProviderServer
 from tests.contract.stores import OpenDatabase, OpenDocuments, OpenObjects, OpenPost, Post
+from tests.support.clock import HandClock
 
 
 @pytest.fixture

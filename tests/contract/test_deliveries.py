@@ -8,8 +8,8 @@ from promptforge.adapters.local.deliveries import (
     MIN_BACKOFF_SECONDS,
     Delivery,
 )
-from tests.contract.hand_clock import HandClock
 from tests.contract.stores import OpenPost, Post
+from tests.support.clock import HandClock
 
 SOURCE = "topic:chunks"
 ACK_SECONDS = 60.0
@@ -194,3 +194,15 @@ async def test_everything_owed_outlives_its_process(open_post: OpenPost, clock: 
     assert (await bodies(second))[0] == b"claimed"
     clock.move(10)
     assert await bodies(second, source="queue:worker") == [b"later"]
+
+
+async def test_a_stale_nack_takes_nothing_from_the_new_claimer(post: Post, clock: HandClock) -> None:
+    await post.topics.publish("chunks", [b"m"])
+    (stale,) = await claim(post)
+    clock.move(ACK_SECONDS + 1)
+    await claim(post)
+
+    await post.deliveries.nack(stale)
+    clock.move(ACK_SECONDS / 2)
+
+    assert await bodies(post) == []

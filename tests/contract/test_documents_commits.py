@@ -254,3 +254,15 @@ async def test_two_documents_that_change_together_are_never_seen_apart_in_a_comm
 
     assert await documents.sum("sides", ["n"]) == {"n": 2 * sum(outcomes)}
     assert (await data_of(documents, "sides/left")) == (await data_of(documents, "sides/right"))
+
+
+async def test_the_limit_of_a_commit_counts_bytes_and_not_characters(documents: Documents) -> None:
+    with pytest.raises(ValueError, match="bytes"):
+        await documents.commit([Create("a/1", {"text": "é" * (MAX_COMMIT_BYTES // 2)})])
+
+
+async def test_a_version_that_never_was_is_a_conflict(documents: Documents) -> None:
+    await documents.commit([Create("a/1", {})])
+
+    with pytest.raises(Conflict):
+        await documents.commit([Update("a/1", {}, "")])

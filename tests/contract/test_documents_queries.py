@@ -186,3 +186,19 @@ async def test_queries_see_every_change(people: Documents) -> None:
     assert names(await people.query("people", {"open": False}, limit=100)) == "ac"
     assert await people.count("people") == 4
     assert await people.sum("people", ["n"]) == {"n": 112}
+
+
+@pytest.mark.parametrize(
+    ("value", "where"), [(1, True), (0, False), ([1, 2], "[1,2]"), (True, 1), ("1", 1), ({}, "{}")]
+)
+async def test_values_of_another_type_are_not_equal(documents: Documents, value: object, where: Scalar) -> None:
+    await documents.commit([Create("a/1", {"x": value})])
+
+    assert await documents.count("a", {"x": where}) == 0
+
+
+async def test_a_missing_field_is_not_null(documents: Documents) -> None:
+    await documents.commit([Create("a/missing", {}), Create("a/null", {"x": None})])
+
+    assert [found.path for found in await documents.query("a", {"x": None}, limit=9)] == ["a/null"]
+    assert [found.path for found in await documents.query("a", order_by="x", limit=9)] == ["a/null"]

@@ -12,9 +12,9 @@ from promptforge.adapters.local.deliveries import SqliteDeliveries
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import UrlSigner
 from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
-from tests.contract.hand_clock import HandClock
 from tests.contract.object_data import Broken, broken, content
 from tests.contract.stores import OpenDatabase
+from tests.support.clock import HandClock
 
 MakeBucket = Callable[[bool], FileObjects]
 

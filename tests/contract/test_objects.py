@@ -241,3 +241,20 @@ async def test_many_equal_writers_of_one_name_all_win(open_objects: OpenObjects)
 
     assert len(set(infos)) == 1
     assert await content(buckets[0], "job/part", generation=infos[0].generation) == b"same"
+
+
+async def test_names_are_listed_by_prefix_in_order(objects: Objects) -> None:
+    for name in ("b/2", "b/10", "a", "b", "bb/1", "b/é", "c/1"):
+        await objects.create(name, b"x")
+
+    assert [name async for name in objects.list("b/")] == ["b/10", "b/2", "b/é"]
+    assert [name async for name in objects.list("")] == ["a", "b", "b/10", "b/2", "b/é", "bb/1", "c/1"]
+    assert [name async for name in objects.list("z")] == []
+
+
+async def test_more_names_than_a_page_are_all_listed(objects: Objects) -> None:
+    names = [f"many/{number:05d}" for number in range(1001)]
+    for name in names:
+        await objects.create(name, b"")
+
+    assert [name async for name in objects.list("many/")] == names

@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from tests.contract.hand_clock import HandClock
 from tests.contract.stores import OpenPost, Post
+from tests.support.clock import HandClock
 
 QUEUE = "queue:finalizer"
 HOUR = 3600.0

@@ -193,3 +193,33 @@ async def test_a_call_waits_for_a_connection_within_its_deadline(transport: Tran
     for call in taken:
         call.cancel()
     await asyncio.wait(taken)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "ftp://127.0.0.1", "no address", f"http://{'x' * 70}.test"])
+async def test_nothing_is_sent_to_an_address_that_is_none(url: str) -> None:
+    transport = Transport(url, {}, 1, CAP)
+    try:
+        failure = await failure_of(transport)
+    finally:
+        await transport.close()
+
+    assert failure.kind is FailureKind.NOT_SENT
+
+
+async def test_a_connection_that_is_never_taken_up_was_not_paid_for() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        transport = Transport(f"http://127.0.0.1:{full.getsockname()[1]}", {}, 1, CAP)
+        try:
+            failure = await failure_of(transport, 30)
+        finally:
+            await transport.close()
+            for one in waiting:
+                one.close()
+
+    assert failure.kind is FailureKind.NOT_SENT

@@ -4,10 +4,12 @@ import json
 import os
 import socket
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-from tests.support.engine import engine, promptforge
+from tests.support.engine import engine, environment, promptforge
 from tests.support.machine import prompts
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "prompts.jsonl"
@@ -114,3 +116,53 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     assert sum("revoked" in line for line in after) == 1
     assert not any(key in line for key in made for line in after)
     assert oct(os.stat(tmp_path / "data" / "secret").st_mode)[-3:] == "600"
+
+
+def test_a_run_that_is_terminated_takes_its_engine_along_and_says_what_becomes_of_the_work(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(prompts(500))
+    where = ("--output", tmp_path / "out", "--data-dir", tmp_path / "data")
+    command = [sys.executable, "-m", "promptforge", "run", file, "--provider", "echo", "--model", "m", *where]
+    slow = environment({"PROMPTFORGE_ECHO_LATENCY_SECONDS": "2", "PROMPTFORGE_MAX_IN_FLIGHT": "2"})
+    running = subprocess.Popen(list(map(str, command)), env=slow, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "data" / "engine.log"
+    while running.poll() is None and not (log.exists() and "job_split" in log.read_text()):
+        time.sleep(0.05)
+    running.terminate()
+    said = running.communicate(timeout=20)[1]
+    left = subprocess.run(["pgrep", "-f", str(tmp_path / "data")], capture_output=True, check=False)
+    again = run(tmp_path, EXAMPLE, PROMPTFORGE_LOG_LEVEL="ERROR")
+
+    assert running.returncode == 130
+    assert "goes on" in said
+    assert "Traceback" not in said
+    assert left.stdout == b""
+    assert again.returncode == 0
+    assert "1 unfinished job" in again.stderr
+
+
+def test_run_says_why_the_service_refused_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(prompts(9))
+    done = run(tmp_path, file, PROMPTFORGE_MAX_LINES="5")
+
+    assert done.returncode == 1
+    assert "limit_exceeded" in done.stderr
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = run(tmp_path, EXAMPLE, "--output", tmp_path / "file" / "out")
+
+    assert done.returncode == 1
+    assert "--output" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("PROMPTFORGE_API_KEY", "pf_mykey"), ("OPENAI_BASE_URL", "not a url")])
+def test_what_could_never_work_is_refused_at_the_start(tmp_path: Path, name: str, value: str) -> None:
+    done = promptforge("serve", "--port", "0", "--data-dir", tmp_path, **{name: value})
+
+    assert done.returncode == 1
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr

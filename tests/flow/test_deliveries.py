@@ -5,7 +5,8 @@ import itertools
 from pathlib import Path
 
 import pytest
-from tests.support.machine import HandClock, Machine, machine, prompts
+from tests.support.clock import HandClock
+from tests.support.machine import Machine, machine, prompts
 from tests.support.openai_server import openai_server, slow
 
 from promptforge.domain.job import Status
@@ -129,11 +130,11 @@ async def test_a_lost_upload_event_and_lost_chunk_messages_are_found_by_the_swee
     async with machine(tmp_path, clock, chunk_lines=2) as one:
         job_id = await one.submit(prompts(40))
         await _lose(one, "bucket:uploads")
-        clock.time += 301
+        clock.move(301)
         await sweep(one.app)
         await split(one.app, job_id)
         await _lose(one, "topic:chunks")
-        clock.time += 3700
+        clock.move(3700)
         await sweep(one.app)
         ended = await one.until_ended(job_id)
 
@@ -148,7 +149,7 @@ async def test_a_lost_finish_task_is_found_by_the_sweeper(tmp_path: Path) -> Non
         body = b'{"v":1,"job_id":"%s","chunk":0}' % job_id.encode()
         assert await one.send("worker", {**TASK, "ce-type": "promptforge.task"}, body, 1.0)
         await _lose(one, "queue:finalizer")
-        clock.time += 61
+        clock.move(61)
         await sweep(one.app)
 
         assert (await one.until_ended(job_id)).status is Status.COMPLETED

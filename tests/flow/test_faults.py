@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.support.machine import HandClock, Machine, machine, prompts
+from tests.support.clock import HandClock
+from tests.support.machine import Machine, machine, prompts
 from tests.support.openai_server import openai_server, refusal, slow
 
 from promptforge.adapters.local.objects import FileObjects
@@ -115,7 +116,7 @@ async def test_no_call_begins_after_the_lease_was_lost(tmp_path: Path) -> None:
         working = asyncio.create_task(work(one.app, ChunkMessage(job_id=job_id, chunk=0)))
         while provider.calls.total() < 4:
             await asyncio.sleep(0.005)
-        clock.time += 61
+        clock.move(61)
         assert isinstance(await one.app.ledger.claim(job_id, 0, "thief", 60), Claim)
         at_the_loss = provider.calls.total()
         await working
@@ -158,7 +159,7 @@ async def test_a_chunk_that_kills_every_worker_is_given_up_and_the_job_ends(tmp_
         await split(one.app, job_id)
         for _ in range(MAX_STALLS):
             assert isinstance(await one.app.ledger.claim(job_id, 0, f"dead-{clock.time}", 60), Claim)
-            clock.time += 61
+            clock.move(61)
         await one.until_ended(job_id)
         errors = await one.errors(job_id)
 
@@ -204,7 +205,7 @@ async def test_a_lost_segment_costs_its_answers_and_no_line(tmp_path: Path) -> N
         hold.answers.add(1, True, 1, b'{"prompt_id":"id-0","result":"lost"}\n')
         await hold.flush()
         await one.app.work.delete(hold.chunk.flushed[0].name)
-        clock.time += 61
+        clock.move(61)
         await one.until_ended(job_id)
 
         assert [line["result"] for line in await one.results(job_id)] == ["prompt 0"]
@@ -251,7 +252,48 @@ async def test_an_upload_that_lands_while_the_job_expires_is_not_lost(tmp_path: 
         ticket = await one.init()
         job_id = ticket["job_id"]
         await one.put(ticket["upload_url"], prompts(1))
-        clock.time += 15 * 60 + 3601
+        clock.move(15 * 60 + 3601)
         ended = await one.until_ended(job_id)
 
     assert ended.status is Status.COMPLETED
+
+
+async def test_a_part_that_vanished_ends_the_job_with_the_truth(tmp_path: Path) -> None:
+    async with machine(tmp_path, chunk_lines=2) as one:
+        job_id = await one.submit(prompts(20))
+        await split(one.app, job_id)
+        for chunk in range(3):
+            await work(one.app, ChunkMessage(job_id=job_id, chunk=chunk))
+        parts = [name async for name in one.app.results.list(f"{job_id}/parts/")]
+        await one.app.results.delete(parts[1])
+        ended = await one.until_ended(job_id)
+        lost = [chunk async for chunk in one.app.ledger.chunks(job_id)][1].line_count
+
+        assert (ended.status, ended.error and ended.error.code) == (Status.FAILED, "result_incomplete")
+        assert len(await one.results(job_id)) == 20 - lost
+
+
+async def test_what_fenced_workers_wrote_is_removed_with_the_rest(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        job_id = await one.submit(prompts(3))
+        await one.app.work.create(f"{job_id}/00000000/000009-000000", b"from the dead")
+        await one.app.results.create(f"{job_id}/parts/00000000-000009.results", b"from the dead")
+        await one.until_ended(job_id)
+
+        async with asyncio.timeout(10):
+            while [name async for name in one.app.work.list("")]:
+                await asyncio.sleep(0.01)
+            while [name async for name in one.app.results.list(f"{job_id}/parts/")]:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_job_is_summed_up_once_a_second_however_often_it_is_asked_about(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with machine(tmp_path, clock, chunk_lines=1) as one:
+        job_id = await one.submit(prompts(4))
+        await split(one.app, job_id)
+        assert (await one.status(job_id))["completed_count"] == 0
+        await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
+        assert (await one.status(job_id))["completed_count"] == 0
+        clock.move(1)
+        assert (await one.status(job_id))["completed_count"] == 1

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.machine import HandClock, Machine, machine, prompts
+from tests.support.clock import HandClock
+from tests.support.machine import Machine, machine, prompts
 from tests.support.openai_server import openai_server
 
 from promptforge.domain.chunk import Chunk
@@ -46,7 +47,7 @@ async def test_a_lease_that_ran_out_is_taken_over_and_the_old_holder_can_write_n
     async with machine(tmp_path, clock) as one:
         job_id = await _split_job(one)
         old = await _claim(one, job_id, "old")
-        clock.time += 61
+        clock.move(61)
         new = await _claim(one, job_id, "new")
 
         assert new.chunk.epoch == old.chunk.epoch + 1
@@ -61,7 +62,7 @@ async def test_what_a_fenced_holder_flushes_and_settles_is_never_seen(tmp_path: 
     async with machine(tmp_path, clock) as one:
         job_id = await _split_job(one)
         zombie = Hold(one.app, await one.job(job_id), await _claim(one, job_id, "zombie"))
-        clock.time += 61
+        clock.move(61)
         await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
 
         zombie.answers.add(1, True, 5, b'{"prompt_id":"id-0","result":"from the dead"}\n')
@@ -84,7 +85,7 @@ async def test_flushed_answers_are_not_paid_for_again(tmp_path: Path) -> None:
             dead.answers.add(2, True, 9, b'{"prompt_id":"id-1","result":"paid before"}\n')
             dead.answers.add(1, False, 0, b'{"prompt_id":"id-0","error":"failed before"}\n')
             await dead.flush()
-            clock.time += 61
+            clock.move(61)
             ended = await one.until_ended(job_id)
 
             assert [line["prompt_id"] for line in await one.results(job_id)] == ["id-1", "id-2", "id-3", "id-4"]
@@ -104,7 +105,7 @@ async def test_a_second_delivery_leaves_a_held_chunk_alone_and_looks_again_when_
         sql = "select not_before from deliveries where source = 'queue:worker'"
         tasks = await one.database.read(lambda connection: connection.execute(sql).fetchall())
         assert tasks == [(held.chunk.due_at,)]
-        clock.time += 61
+        clock.move(61)
         assert (await one.until_ended(job_id)).status is Status.COMPLETED
 
 
@@ -126,7 +127,7 @@ async def test_the_sweeper_announces_chunks_whose_lease_is_past(tmp_path: Path) 
         job_id = await _split_job(one)
         await one.database.write(lambda connection: connection.execute("delete from deliveries"))
         await _claim(one, job_id, "gone")
-        clock.time += 61
+        clock.move(61)
         await sweep(one.app)
 
         assert (await one.until_ended(job_id)).status is Status.COMPLETED

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.machine import HandClock, machine, prompts
+from tests.support.clock import HandClock
+from tests.support.machine import machine, prompts
 
 
 async def test_a_second_upload_is_refused_and_the_first_stays(tmp_path: Path) -> None:
@@ -24,7 +25,7 @@ async def test_an_upload_after_the_url_expired_is_refused(tmp_path: Path) -> Non
     clock = HandClock()
     async with machine(tmp_path, clock) as one:
         ticket = await one.init()
-        clock.time += 15 * 60
+        clock.move(15 * 60)
         late = await one.put(ticket["upload_url"], prompts(1))
 
     assert (late.status_code, late.json()["code"]) == (403, "url_expired")
@@ -79,7 +80,7 @@ async def test_a_result_url_expires(tmp_path: Path) -> None:
     async with machine(tmp_path, clock) as one:
         job_id = await one.run(prompts(1))
         reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
-        clock.time += 60 * 60
+        clock.move(60 * 60)
         late = await one.http.get(reply.json()["files"][0]["url"])
 
     assert (late.status_code, late.json()["code"]) == (403, "url_expired")
@@ -97,7 +98,7 @@ async def test_a_job_without_an_upload_ends_failed(tmp_path: Path) -> None:
     clock = HandClock()
     async with machine(tmp_path, clock) as one:
         job_id = (await one.init())["job_id"]
-        clock.time += 15 * 60 + 3601
+        clock.move(15 * 60 + 3601)
         ended = await one.until_ended(job_id)
         late = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
 

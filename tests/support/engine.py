@@ -26,7 +26,8 @@ class Engine:
 
     def kill_all(self) -> None:
         """kill -9 for the engine and every worker at once."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        for pid in (*self.worker_pids, self.process.pid):
+            os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
     def kill(self) -> None:
@@ -74,8 +75,9 @@ def engine(data_dir: Path, environ: Mapping[str, str] | None = None) -> Iterator
 
 def stop(running: Engine) -> None:
     """Make sure that nothing of an engine is left."""
-    with suppress(ProcessLookupError):
-        os.killpg(running.process.pid, signal.SIGKILL)
+    for pid in (*running.worker_pids, running.process.pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     running.process.wait()
     if running.process.stdout:
         running.process.stdout.close()

@@ -22,19 +22,10 @@ from promptforge.local.functions import load_function
 from promptforge.service.access import create_key
 from promptforge.service.app import App
 from promptforge.settings import Settings
+from tests.support.clock import HandClock
 
 URL = "http://machine"
 Line = dict[str, Any]
-
-
-class HandClock:
-    """A clock that goes on only by hand."""
-
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-
-    def now(self) -> float:
-        return self.time
 
 
 @dataclass

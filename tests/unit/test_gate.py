@@ -44,7 +44,7 @@ def test_each_further_episode_waits_longer(gate: Gate) -> None:
 def test_an_answer_makes_the_next_wait_short_again(gate: Gate) -> None:
     for episode in range(5):
         gate.throttled(began_at=episode * 100.0, now=episode * 100.0 + 1, asked=None)
-    gate.answered()
+    gate.answered(began_at=1000.0)
 
     gate.throttled(began_at=1000.0, now=1001.0, asked=None)
 
@@ -77,3 +77,20 @@ def test_a_gate_never_opens_earlier_than_it_said(gate: Gate) -> None:
     gate.throttled(began_at=10.0, now=11.0, asked=None)
 
     assert gate.opens_at == 110.0
+
+
+def test_calls_throttled_at_the_very_same_instant_are_one_episode(gate: Gate) -> None:
+    for _ in range(50):
+        gate.throttled(began_at=10.0, now=10.0, asked=None)
+
+    assert gate.opens_at <= 12.0
+
+
+def test_an_answer_to_a_call_from_before_the_throttle_says_nothing(gate: Gate) -> None:
+    waits = []
+    for episode in range(4):
+        gate.throttled(began_at=episode * 100.0, now=episode * 100.0 + 1, asked=None)
+        gate.answered(began_at=episode * 100.0)
+        waits.append(gate.opens_at - (episode * 100.0 + 1))
+
+    assert waits[3] > 4.0

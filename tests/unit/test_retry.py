@@ -1,4 +1,5 @@
 import random
+import time
 from email.utils import formatdate
 
 import pytest
@@ -143,3 +144,16 @@ def test_a_prompt_is_called_once_and_then_max_retries_times(kind: FailureKind) -
         calls += 1
 
     assert calls == 4
+
+
+@pytest.mark.parametrize("date", ["Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 -0000"])
+def test_a_date_without_a_zone_is_in_utc_wherever_the_machine_stands(
+    date: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert parse_retry_after(date, 784111767.0) == 10.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -150,3 +150,11 @@ def test_settings_do_not_change() -> None:
 
     with pytest.raises(ValidationError):
         setattr(settings, "max_lines", 1)  # noqa: B010
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("CALL_TIMEOUT_SECONDS", "inf"), ("LEASE_SECONDS", "nan"), ("BEAT_SECONDS", "31")]
+)
+def test_spans_that_would_hang_or_lose_every_lease_are_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"PROMPTFORGE_{name}"):
+        Settings.from_env({f"PROMPTFORGE_{name}": value})

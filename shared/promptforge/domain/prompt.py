@@ -56,18 +56,24 @@ def good_ids(lines: list[bytes]) -> tuple[list[str], list[int]]:
     its reasons, at a third of the cost. This is the splitter's inner loop."""
     ids: list[str] = []
     others: list[int] = []
+    loads, keep = orjson.loads, ids.append
     for position, line in enumerate(lines):
         if len(line) < SHORTEST_LINE:  # above all blank lines: a parser's exception is a hundred times dearer
             others.append(position)
             continue
         try:
-            data = orjson.loads(line)
+            data = loads(line)
             prompt_id, prompt = data["prompt_id"], data["prompt"]
         except (ValueError, KeyError, TypeError):
             others.append(position)
             continue
-        if type(prompt_id) is str and type(prompt) is str and prompt_id and prompt and _short(prompt_id):
-            ids.append(prompt_id)
+        if (
+            type(prompt_id) is str
+            and type(prompt) is str
+            and prompt
+            and (0 < len(prompt_id) <= _SURELY_SHORT or (prompt_id and _short(prompt_id)))
+        ):
+            keep(prompt_id)
         else:
             others.append(position)
     return ids, others

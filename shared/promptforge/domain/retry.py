@@ -3,6 +3,7 @@
 import email.utils
 import math
 import random
+from datetime import UTC
 from enum import StrEnum
 
 MIN_WAIT_SECONDS = 0.5
@@ -54,7 +55,8 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
+            date = email.utils.parsedate_to_datetime(value)
+            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
         except (ValueError, OverflowError):
             return None
     if not math.isfinite(seconds) or seconds < 0 or seconds > 86_400:

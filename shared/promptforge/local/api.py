@@ -20,6 +20,8 @@ def api_app(app: App, wake: Callable[[], None]) -> ASGIApp:
     routes = [Route(path, _Function(load_function(name))) for path, name in HTTP_FUNCTIONS.items()]
     api = Starlette(routes=[*routes, Storage(app).route], exception_handlers={404: _not_found, 405: _not_found})
 
+    api.router.redirect_slashes = False  # a redirect would repeat whatever the Host header says
+
     async def waking(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await api(scope, receive, send)

@@ -9,15 +9,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from promptforge import logs
 from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.deliveries import SqliteDeliveries
 from promptforge.adapters.local.secret import derive, load_secret
 from promptforge.app import build, install
-from promptforge.domain.keys import make_key
+from promptforge.domain.keys import is_mistyped, make_key
 from promptforge.domain.messages import SweepMessage
 from promptforge.errors import PromptForgeError, SettingsError
 from promptforge.local.api import api_app
@@ -41,6 +43,7 @@ class Ready:
     url: str
     api_key: str
     workers: int
+    open_jobs: int
 
 
 class EngineLock:
@@ -63,40 +66,56 @@ class EngineLock:
         os.pwrite(self._descriptor, url.encode(), 0)
 
 
-async def serve(
-    settings: Settings,
-    listening: socket.socket,
-    workers: int,
-    api_key: str | None,
-    on_ready: Callable[[Ready], None],
-) -> None:
-    """Run the engine until SIGTERM or SIGINT, then drain. `listening` is bound to where `settings.public_url` leads.
-    Without `api_key` it uses one that it derives from the data folder, the same at every start."""
-    app = _installed_app(settings)
-    database = Database(settings.data_dir / "state.db")
-    deliveries = SqliteDeliveries(database, app.clock)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an engine is to be. `listening` is bound to where `settings.public_url` leads. Without `api_key` the engine
+    derives one from the data folder, the same at every start. `log` takes its workers' standard error."""
+
+    settings: Settings
+    listening: socket.socket
+    workers: int
+    api_key: str | None
+    log: TextIO | None = None
+
+
+def plan(settings: Settings, host: str, port: int, workers: int, log: TextIO | None = None) -> Plan:
+    """Bind the port and settle the URL and the key. Raises SettingsError for a port that cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=512)
+    except OSError as exc:
+        raise SettingsError(f"Cannot listen on {host} port {port}: {exc.strerror}; name another --port.") from None
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    url = os.environ.get(ENV_PREFIX + "PUBLIC_URL") or f"http://{reachable}:{listening.getsockname()[1]}"
+    api_key = os.environ.get(ENV_PREFIX + "API_KEY") or None
+    return Plan(settings.model_copy(update={"public_url": url}), listening, workers, api_key, log)
+
+
+async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], None]) -> None:
+    """Run the engine until `stop` is set, then drain: nothing new, what is in flight comes back, chunks go back.
+    Raises SettingsError if another engine has the data folder."""
+    settings = plan.settings
+    lock = EngineLock(settings.data_dir)
+    lock.announce(settings.public_url)
+    app = build(settings)
+    app.stopping = stop
+    install(app)
+    deliveries = SqliteDeliveries(Database(settings.data_dir / "state.db"), app.clock)
     await recover(app, deliveries)
-    key = await _admit(app, api_key)
-    pool = Workers(workers, _environ(settings), lambda instance: abandon_leases(app, instance))
-    dispatcher = Dispatcher(deliveries, pool.send, workers)
-    server = QuietServer(
-        uvicorn.Config(
-            api_app(app, dispatcher.wake),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-        )
-    )
-    tasks = [asyncio.create_task(server.serve(sockets=[listening])), asyncio.create_task(app.stopping.wait())]
+    open_jobs = len([job async for job in app.ledger.open_jobs(float("inf")) if job.input])
+    key = await _admit(app, plan.api_key)
+    pool = Workers(plan.workers, _environ(settings), plan.log, lambda instance: abandon_leases(app, instance))
+    dispatcher = Dispatcher(deliveries, pool.send, plan.workers)
+    server = QuietServer(_server_config(api_app(app, dispatcher.wake)))
+    tasks = [asyncio.create_task(server.serve(sockets=[plan.listening])), asyncio.create_task(stop.wait())]
     try:
         await pool.start()
         tasks += [asyncio.create_task(dispatcher.run()), asyncio.create_task(_sweep_regularly(app))]
-        on_ready(Ready(settings.public_url, key, workers))
+        on_ready(Ready(settings.public_url, key, plan.workers, open_jobs))
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         # Claim nothing more, let the workers give back what they hold, and only then stop hearing their answers.
-        app.stopping.set()
+        stop.set()
         dispatcher.stop()
         server.should_exit = True
         await pool.stop()
@@ -104,15 +123,21 @@ async def serve(
         await app.close()
 
 
-def _installed_app(settings: Settings) -> App:
-    app = build(settings)
-    install(app)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, app.stopping.set)
-    return app
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` at SIGTERM, SIGHUP or Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+def _server_config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN_SECONDS
+    )
 
 
 async def _admit(app: App, api_key: str | None) -> str:
+    if api_key and is_mistyped(api_key):
+        raise SettingsError(f"{ENV_PREFIX}API_KEY looks like one of our keys, but is mistyped.")
     if api_key is None:
         secret = derive(load_secret(app.settings.data_dir), "engine-key")
         api_key = make_key(int.from_bytes(secret))

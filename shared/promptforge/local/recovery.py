@@ -27,11 +27,15 @@ async def recover(app: App, deliveries: SqliteDeliveries) -> None:
 async def _workers_are_gone(data_dir: Path) -> bool:
     descriptor = os.open(data_dir / "workers.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
+        told = False
         async with asyncio.timeout(DRAIN_SECONDS + 2):
             while True:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
+                    if not told:
+                        logs.warning("waiting_for_workers_of_last_engine", seconds=DRAIN_SECONDS + 2)
+                        told = True
                     await asyncio.sleep(0.05)
                 else:
                     return True

@@ -82,7 +82,6 @@ async def main(socket_fd: int, instance: str) -> None:
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop)
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C reaches the whole group; the engine decides
     lifeline = asyncio.create_task(engine_gone())
     lifeline.add_done_callback(lambda _: stop())
     await server.serve(sockets=[socket.socket(fileno=socket_fd)])

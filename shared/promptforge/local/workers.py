@@ -9,6 +9,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TextIO
 
 import aiohttp
 
@@ -40,22 +41,21 @@ class _Seat:
 
 
 class Workers:
-    """`count` worker processes. `on_death` is told the instance name of a process that died by itself."""
+    """`count` worker processes, their standard error in `log`. `on_death` is told the instance name of one that died
+    by itself."""
 
-    def __init__(self, count: int, environ: Mapping[str, str], on_death: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self, count: int, environ: Mapping[str, str], log: TextIO | None, on_death: Callable[[str], Awaitable[None]]
+    ) -> None:
         token = secrets.token_urlsafe(32)
         self._environ = {**environ, TOKEN_VARIABLE: token}
         self._headers = {"Authorization": f"Bearer {token}"}
+        self._log = log
         self._on_death = on_death
         self._seats = [_Seat(_listening_socket()) for _ in range(count)]
         self._keepers: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
         self._stopping = False
-
-    @property
-    def pids(self) -> list[int]:
-        """The processes that run now."""
-        return [seat.process.pid for seat in self._seats if seat.process]
 
     async def start(self) -> None:
         """Start all and return when all are ready. Raises WorkerFailed."""
@@ -100,7 +100,14 @@ class Workers:
         seat.instance, seat.ready = secrets.token_hex(8), asyncio.Event()
         fd = seat.socket.fileno()
         command = (sys.executable, "-m", "promptforge.local.worker_process", str(fd), seat.instance)
-        seat.process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, pass_fds=[fd], env=self._environ)
+        seat.process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=PIPE,
+            stderr=self._log,
+            pass_fds=[fd],
+            env=self._environ,
+            process_group=0,  # Ctrl-C is for the engine to answer
+        )
 
     async def _until_ready(self, seat: _Seat) -> None:
         """A process answers its first request when it is ready; an unknown path will do."""

@@ -40,6 +40,10 @@ class Objects(Protocol):
         ValueError for a wrong number of sources."""
         ...
 
+    def list(self, prefix: str) -> AsyncIterator[str]:
+        """The names of the live objects that begin with `prefix`, ascending."""
+        ...
+
     async def delete(self, name: str) -> None:
         """Remove an object; one that is not there counts as removed."""
         ...

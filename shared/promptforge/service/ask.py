@@ -106,7 +106,7 @@ class Asker:
             question = Question(self._job.model, prompt.prompt)
             reply = await self._app.provider(self._job.provider).ask(question, self._app.settings.call_timeout_seconds)
         if isinstance(reply, Answer):
-            self._gate.answered()
+            self._gate.answered(began_at)
         elif reply.kind is FailureKind.THROTTLED:
             self._gate.throttled(began_at, loop.time(), reply.wait_seconds)
             logs.info("throttled", job_id=self._job.job_id, provider=self._job.provider)

@@ -8,6 +8,7 @@ from promptforge import logs
 from promptforge.domain.chunk import Chunk, Part
 from promptforge.domain.job import ALL_FAILED, INCOMPLETE, NO_VALID_PROMPTS, Job, Problem, Status
 from promptforge.domain.messages import JobMessage
+from promptforge.errors import ObjectMissing
 from promptforge.ports.objects import MAX_COMPOSE
 from promptforge.service.app import App
 
@@ -38,8 +39,8 @@ async def finish(app: App, job_id: str) -> None:
         counted = await _publish(app, job, tally)
         await _end(app, job, tally, counted)
     ended = await app.ledger.job(job_id)
-    if ended and not ended.open and ended.result_parts is not None:
-        await _clean_up(app, ended)
+    if ended and not ended.open:
+        await _clean_up(app, job_id)
 
 
 @dataclass
@@ -78,14 +79,28 @@ async def _publish(app: App, job: Job, tally: _Tally) -> bool:
     slots = asyncio.Semaphore(COMPOSES_AT_ONCE)
 
     async def publish(filename: str, parts: Sequence[Part]) -> bool:
+        target, names = f"{job.job_id}/{filename}", [part.name for part in parts]
         async with slots:
-            await _join(app, f"{job.job_id}/{filename}", [part.name for part in parts])
-            return await _count_lines(app, f"{job.job_id}/{filename}") == sum(part.lines for part in parts)
+            try:
+                await _join(app, target, names)
+            except ObjectMissing:
+                await app.results.create(target, _what_is_left(app, names))
+            return await _count_lines(app, target) == sum(part.lines for part in parts)
 
     files = [publish(_part_file(number), parts) for number, parts in enumerate(tally.results)]
     right = await asyncio.gather(*files, publish(ERRORS_FILE, tally.errors))
     published = sum(part.lines for parts in [*tally.results, tally.errors] for part in parts)
     return all(right) and published == tally.completed + tally.failed == tally.lines == job.prompt_count
+
+
+async def _what_is_left(app: App, names: Sequence[str]) -> AsyncIterator[bytes]:
+    """The parts that are still there, when one is not; the count will tell."""
+    for name in names:
+        try:
+            async for block in app.results.read(name):
+                yield block
+        except ObjectMissing:
+            logs.error("part_missing", part=name)
 
 
 async def _join(app: App, target: str, names: Sequence[str]) -> None:
@@ -139,26 +154,11 @@ def _problem(job: Job, tally: _Tally, counted: bool) -> Problem | None:
     return NO_VALID_PROMPTS if job.invalid_count == job.prompt_count else ALL_FAILED
 
 
-async def _clean_up(app: App, job: Job) -> None:
+async def _clean_up(app: App, job_id: str) -> None:
     """Remove what only the work needed: segments, the chunks' parts and the steps of the joining."""
-    tally = await _tally(app, job)
-    async for chunk in app.ledger.chunks(job.job_id):
-        for segment in chunk.flushed:
-            await app.work.delete(segment.name)
-    files = {_part_file(number): parts for number, parts in enumerate(tally.results)}
-    for filename, parts in {**files, ERRORS_FILE: tally.errors}.items():
-        async for name in _scratch(f"{job.job_id}/{filename}", parts):
-            await app.results.delete(name)
-
-
-async def _scratch(target: str, parts: Sequence[Part]) -> AsyncIterator[str]:
-    for part in parts:
-        yield part.name
-    count, level = len(parts), 0
-    while count > MAX_COMPOSE:
-        for first in range(0, count, MAX_COMPOSE):
-            yield _step(target, level, first)
-        count, level = -(-count // MAX_COMPOSE), level + 1
+    for bucket, prefix in ((app.work, f"{job_id}/"), (app.results, f"{job_id}/parts/")):
+        async for name in bucket.list(prefix):
+            await bucket.delete(name)
 
 
 def _step(target: str, level: int, first: int) -> str:

@@ -19,13 +19,14 @@ class Gate:
 
     def throttled(self, began_at: float, now: float, asked: float | None) -> None:
         """A call that began at `began_at` was told to wait, for `asked` seconds if it was said how long."""
-        if began_at >= self._shut_at:
+        if began_at > self._shut_at:
             self._in_a_row += 1
             self._shut_at = now
         elif asked is None:
             return
         self.opens_at = max(self.opens_at, now + throttle_seconds(asked, self._in_a_row, self._rng))
 
-    def answered(self) -> None:
-        """A call went through."""
-        self._in_a_row = 0
+    def answered(self, began_at: float) -> None:
+        """A call that began at `began_at` went through."""
+        if began_at > self._shut_at:
+            self._in_a_row = 0

@@ -17,6 +17,7 @@ from promptforge.ports.documents import Create, Document, Documents, Update
 
 MAX_TRIES = 40
 PAGE = 200
+PROGRESS_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Ledger:
         self._documents = documents
         self._clock = clock
         self._rng = rng
+        self._progress: dict[str, tuple[float, dict[str, int]]] = {}
 
     # Jobs
 
@@ -179,8 +181,16 @@ class Ledger:
             yield Chunk.model_validate(document.data)
 
     async def progress(self, job_id: str) -> dict[str, int]:
-        """`completed`, `failed` and `tokens`, summed over the chunks."""
-        return await self._documents.sum(_chunks(job_id), ["completed", "failed", "tokens"])
+        """`completed`, `failed` and `tokens`, summed over the chunks; up to PROGRESS_SECONDS old, however often it is
+        asked for, so that polling does not slow the work."""
+        now = self._clock.now()
+        asked_at, sums = self._progress.get(job_id, (float("-inf"), {}))
+        if not 0 <= now - asked_at < PROGRESS_SECONDS:
+            sums = await self._documents.sum(_chunks(job_id), ["completed", "failed", "tokens"])
+            if len(self._progress) >= PAGE:
+                self._progress.clear()
+            self._progress[job_id] = (now, sums)
+        return sums
 
     # Inside
 

@@ -60,8 +60,10 @@ def _answer(body: Any, question: Question) -> Answer | Failure:
         tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     except (TypeError, KeyError, IndexError, AttributeError):
         return BAD_RESPONSE
-    if isinstance(message.get("refusal"), str):
+    if message.get("refusal"):
         return Failure(FailureKind.PROMPT, "refused", "The model refused to answer this prompt.")
+    if not text and body["choices"][0].get("finish_reason") == "content_filter":
+        return Failure(FailureKind.PROMPT, "filtered", "The provider's content filter withheld the answer.")
     if not isinstance(text, str) or not text or not isinstance(model, str):
         return BAD_RESPONSE
     return Answer(text, model, *tokens)
@@ -76,10 +78,10 @@ def _failure(reply: HttpReply) -> Failure:
     status = reply.status
     if status in (401, 402, 403):
         return Failure(FailureKind.ACCOUNT, "provider_account", REFUSED_KEY.format(status=status))
-    if status == 429 and _error_code(reply.body) in OUT_OF_FUNDS:
+    if status == 429 and _error_codes(reply.body) & OUT_OF_FUNDS:
         return Failure(FailureKind.ACCOUNT, "provider_account", NO_FUNDS)
     wait = parse_retry_after(reply.headers.get("retry-after"), time.time())
-    if status == 429 or (status == 503 and (wait is not None or _error_code(reply.body) in OVERLOADED)):
+    if status == 429 or (status == 503 and (wait is not None or _error_codes(reply.body) & OVERLOADED)):
         return Failure(FailureKind.THROTTLED, "throttled", "OpenAI asked to wait.", wait)
     if status >= 500 or status in (408, 409):
         return Failure(FailureKind.UNKNOWN, "provider_error", SERVER_FAULT.format(status=status))
@@ -88,8 +90,8 @@ def _failure(reply: HttpReply) -> Failure:
     return Failure(FailureKind.PROMPT, "prompt_rejected", REFUSED_PROMPT.format(status=status))
 
 
-def _error_code(body: Any) -> str | None:
+def _error_codes(body: Any) -> set[str]:
+    """What the error calls itself: OpenAI and its likes use `code` or `type`, or both."""
     error = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(error, dict):
-        return None
-    return next((error[name] for name in ("code", "type") if isinstance(error.get(name), str)), None)
+    names = (error.get("code"), error.get("type")) if isinstance(error, dict) else ()
+    return {name for name in names if isinstance(name, str)}

@@ -16,6 +16,16 @@ from promptforge.ports.provider import Failure
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 60.0
 
+NOTHING_SENT = (  # aiohttp's names for faults before the first byte of a request; some are TimeoutErrors too
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+    socket.gaierror,
+    OverflowError,
+    UnicodeError,
+)
+
 TIMEOUT = Failure(FailureKind.UNKNOWN, "provider_timeout", "The provider did not answer in time.")
 CONNECT = Failure(FailureKind.NOT_SENT, "provider_unreachable", "The provider could not be reached.")
 RESET = Failure(FailureKind.UNKNOWN, "provider_connection_lost", "The connection broke before the answer was whole.")
@@ -47,10 +57,10 @@ class Transport:
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._post(path, orjson.dumps(body))
+        except NOTHING_SENT:
+            return CONNECT
         except TimeoutError:
             return TIMEOUT
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, socket.gaierror):
-            return CONNECT
         except (aiohttp.ClientError, OSError):
             return RESET
         except Exception as exc:  # nothing that a server sends may stop the work on a chunk

@@ -24,10 +24,11 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode=wal", "synchronous=full", "temp_store=memory"):
-            self._connection.execute(f"pragma {pragma}")
-        schema = resources.files(__package__).joinpath("schema.sql").read_text()
-        self._connection.executescript(f"begin immediate; {schema} commit;")
+        with _translated():
+            for pragma in ("journal_mode=wal", "synchronous=full", "temp_store=memory"):
+                self._connection.execute(f"pragma {pragma}")
+            schema = resources.files(__package__).joinpath("schema.sql").read_text()
+            self._connection.executescript(f"begin immediate; {schema} commit;")
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` and give back its value; it must not write."""

@@ -41,7 +41,7 @@ class SqliteDeliveries:
         self._clock = clock
 
     async def claim(self, source: str, limit: int, ack_seconds: float) -> list[Delivery]:
-        """Up to `limit` due deliveries, oldest first; each comes again after `ack_seconds` unless it is ended."""
+        """Up to `limit` due deliveries, new ones first; each comes again after `ack_seconds` unless it is ended."""
         now = self._clock.now()
 
         def work(connection: sqlite3.Connection) -> list[Delivery]:
@@ -69,11 +69,11 @@ class SqliteDeliveries:
         await self._database.write(lambda connection: connection.execute(sql, (delivery.id,)))
 
     async def nack(self, delivery: Delivery) -> bool:
-        """Not done: again after a while. True if that was the last try and the delivery is now dead."""
+        """Not done: again after a while, unless it was claimed again meanwhile. True if this was its last try."""
         wait = min(MIN_BACKOFF_SECONDS * 2 ** (delivery.attempts - 1), MAX_BACKOFF_SECONDS)
         dead = delivery.attempts >= MAX_ATTEMPTS
-        values = (self._clock.now() + wait, dead, delivery.id)
-        sql = "update deliveries set not_before = ?, dead = ? where id = ?"
+        values = (self._clock.now() + wait, dead, delivery.id, delivery.attempts)
+        sql = "update deliveries set not_before = ?, dead = ? where id = ? and attempts = ? and dead = 0"
         await self._database.write(lambda connection: connection.execute(sql, values))
         return dead
 

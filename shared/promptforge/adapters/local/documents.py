@@ -20,6 +20,15 @@ from promptforge.ports.documents import (
     Write,
 )
 
+KINDS: dict[type, tuple[str, ...]] = {
+    bool: ("true", "false"),
+    int: ("integer", "real"),
+    float: ("integer", "real"),
+    str: ("text",),
+    type(None): ("null",),
+}
+"""The JSON types that a value of a query may equal: true is not 1, and a missing field is not null."""
+
 
 class SqliteDocuments:
     """The documents port on one SQLite table."""
@@ -60,7 +69,7 @@ class SqliteDocuments:
         order = "path"
         if order_by:
             order = f"{_field(order_by)}, path"
-            condition += f" and {_field(order_by)} is not null"
+            condition += f" and {_kind(order_by)} is not null"
         if after:
             row = "(?, ?)" if order_by else "(?)"
             condition += f" and ({order}) > {row}"
@@ -78,6 +87,8 @@ class SqliteDocuments:
         return int(await self._database.read(lambda connection: connection.execute(sql, values).fetchone()[0]))
 
     async def sum(self, collection: str, fields: Sequence[str]) -> dict[str, int]:
+        if not fields:
+            return {}
         sums = ", ".join(f"coalesce(sum({_field(field)}), 0)" for field in fields)
         sql = f"select {sums} from documents where collection = ?"  # noqa: S608
         row = await self._database.read(lambda connection: connection.execute(sql, (collection,)).fetchone())
@@ -88,12 +99,13 @@ def _document(row: tuple[str, int, str]) -> Document:
     return Document(path=row[0], data=orjson.loads(row[2]), version=str(row[1]))
 
 
-def _encode(write: Write) -> str:
+def _encode(write: Write) -> bytes:
     data: Data = {} if isinstance(write, Delete) else write.data
-    return orjson.dumps(data).decode()
+    return orjson.dumps(data)
 
 
-def _apply(connection: sqlite3.Connection, write: Write, data: str) -> Version:
+def _apply(connection: sqlite3.Connection, write: Write, encoded: bytes) -> Version:
+    data = encoded.decode()
     version = next_number(connection)
     match write:
         case Create(path=path):
@@ -101,10 +113,11 @@ def _apply(connection: sqlite3.Connection, write: Write, data: str) -> Version:
             sql = "insert into documents (path, collection, version, data) values (?, ?, ?, ?) on conflict do nothing"
             done = connection.execute(sql, (path, collection, version, data))
         case Update(path=path, version=expected):
-            sql = "update documents set version = ?, data = ? where path = ? and version = ?"
-            done = connection.execute(sql, (version, data, path, int(expected)))
+            sql = "update documents set version = ?, data = ? where path = ? and version = cast(? as integer)"
+            done = connection.execute(sql, (version, data, path, expected))
         case Delete(path=path, version=expected):
-            done = connection.execute("delete from documents where path = ? and version = ?", (path, int(expected)))
+            sql = "delete from documents where path = ? and version = cast(? as integer)"
+            done = connection.execute(sql, (path, expected))
     if done.rowcount != 1:
         raise Conflict(write.path)
     return "" if isinstance(write, Delete) else str(version)
@@ -116,10 +129,16 @@ def _field(name: str) -> str:
     return f"json_extract(data, '$.{name}')"
 
 
+def _kind(name: str) -> str:
+    """The JSON type of a field, null where there is no such field."""
+    return _field(name).replace("json_extract", "json_type")
+
+
 def _condition(collection: str, where: Mapping[str, Scalar] | None) -> tuple[str, list[Any]]:
     values: list[Any] = [collection]
     condition = "collection = ?"
     for name, value in (where or {}).items():
-        condition += f" and {_field(name)} is ?"
+        kinds = ", ".join(f"'{kind}'" for kind in KINDS[type(value)])
+        condition += f" and {_field(name)} is ? and {_kind(name)} in ({kinds})"
         values.append(value)
     return condition, values

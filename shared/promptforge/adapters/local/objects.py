@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,7 @@ from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
 from promptforge.ports.objects import MAX_COMPOSE, ObjectInfo
 
 BLOCK_BYTES = 1024 * 1024
+LIST_PAGE = 1000
 
 
 @dataclass
@@ -77,6 +79,18 @@ class FileObjects:
         if not 1 <= len(sources) <= MAX_COMPOSE:
             raise ValueError(f"compose takes 1 to {MAX_COMPOSE} sources, not {len(sources)}")
         return await self.create(name, self._joined(sources))
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        sql = "select name from objects where bucket = ? and name > ? and substr(name, 1, ?) = ? order by name limit ?"
+        last = prefix[:-1]
+        while True:
+            values = (self.bucket, last, len(prefix), prefix, LIST_PAGE)
+            rows = await self.database.read(partial(_all, sql, values))
+            for (name,) in rows:
+                yield name
+            if len(rows) < LIST_PAGE:
+                return
+            last = rows[-1][0]
 
     async def delete(self, name: str) -> None:
         def work(connection: sqlite3.Connection) -> ObjectInfo | None:
@@ -171,6 +185,10 @@ def _find(connection: sqlite3.Connection, bucket: str, name: str) -> ObjectInfo 
     sql = "select name, generation, size, crc32c from objects where bucket = ? and name = ?"
     row = connection.execute(sql, (bucket, name)).fetchone()
     return ObjectInfo(*row) if row else None
+
+
+def _all(sql: str, values: tuple[object, ...], connection: sqlite3.Connection) -> list[tuple[str]]:
+    return connection.execute(sql, values).fetchall()
 
 
 def _event(bucket: str, info: ObjectInfo) -> bytes:

@@ -41,5 +41,5 @@ class UrlSigner:
             raise Expired
 
     def _sign(self, method: str, bucket: str, name: str, filename: str, expires: str) -> str:
-        text = "\n".join((method, bucket, name, filename, expires))
+        text = "\n".join(map(quote, (method, bucket, name, filename, expires)))
         return hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()

@@ -4,12 +4,12 @@
 class HandClock:
     """The clock port, moved by hand."""
 
-    def __init__(self, at: float = 1_700_000_000.0) -> None:
-        self._at = at
+    def __init__(self, at: float = 1_800_000_000.0) -> None:
+        self.time = at
 
     def now(self) -> float:
-        return self._at
+        return self.time
 
     def move(self, seconds: float) -> None:
-        """Let time pass."""
-        self._at += seconds
+        """Go on, or back."""
+        self.time += seconds

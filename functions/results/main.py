@@ -1,0 +1,15 @@
+"""GET /v1/jobs/{job_id}/results: signed URLs of a job's files."""
+
+import functions_framework.aio as functions_framework
+from starlette.requests import Request
+from starlette.responses import Response
+
+from promptforge import edge
+from promptforge.app import current
+from promptforge.service import report
+
+
+@functions_framework.http
+@edge.api("GET")
+async def results(request: Request, client: str) -> Response:
+    return edge.reply(200, await report.results(current(), client, edge.job_in_path(request)))
