@@ -43,6 +43,7 @@ def build(settings: Settings, clock: Clock | None = None, rng: random.Random | N
         topics=deliveries.SqliteTopics(state),
         tasks=deliveries.SqliteTasks(state, time),
         make_provider=provider,
+        release=state.close,
     )
 
 

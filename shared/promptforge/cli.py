@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 import click
@@ -15,7 +15,11 @@ from promptforge.errors import Interrupted, PromptForgeError
 from promptforge.settings import ENV_PREFIX, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from promptforge.service.app import App
+
+T = TypeVar("T")
 
 data_dir_option = click.option(
     "--data-dir",
@@ -113,7 +117,7 @@ def create(client: str, data_dir: Path) -> None:
     """Make a key and print it, this once."""
     from promptforge.service import access
 
-    click.echo(asyncio.run(access.create_key(_app(data_dir), client)))
+    click.echo(_with_app(data_dir, lambda app: access.create_key(app, client)))
 
 
 @keys.command("list")
@@ -124,7 +128,7 @@ def list_(client: str | None, data_dir: Path) -> None:
     from promptforge.domain.moment import rfc3339
     from promptforge.service import access
 
-    for key in asyncio.run(access.list_keys(_app(data_dir), client)):
+    for key in _with_app(data_dir, lambda app: access.list_keys(app, client)):
         state = f"revoked {rfc3339(key.revoked_at)}" if key.revoked_at else "valid"
         click.echo(f"{key.key_id}  {key.client}  {rfc3339(key.created_at)}  {state}")
 
@@ -137,7 +141,7 @@ def revoke(client: str, key_id: str | None, data_dir: Path) -> None:
     """Make a client's keys useless, from the next request on."""
     from promptforge.service import access
 
-    revoked = asyncio.run(access.revoke_keys(_app(data_dir), client, key_id))
+    revoked = _with_app(data_dir, lambda app: access.revoke_keys(app, client, key_id))
     click.echo(f"{revoked} revoked")
     sys.exit(0 if revoked else 1)
 
@@ -155,7 +159,15 @@ def main() -> None:
         sys.exit(f"promptforge: {type(exc).__name__}: {exc}")
 
 
-def _app(data_dir: Path) -> "App":
+def _with_app(data_dir: Path, use: "Callable[[App], Awaitable[T]]") -> T:
+    """What `use` makes of an App on a data folder."""
     from promptforge.app import build
 
-    return build(Settings.from_env(os.environ, data_dir=data_dir))
+    async def main() -> T:
+        app = build(Settings.from_env(os.environ, data_dir=data_dir))
+        try:
+            return await use(app)
+        finally:
+            await app.close()
+
+    return asyncio.run(main())

@@ -100,7 +100,8 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
     app = build(settings)
     app.stopping = stop
     install(app)
-    deliveries = SqliteDeliveries(Database(settings.data_dir / "state.db"), app.clock)
+    database = Database(settings.data_dir / "state.db")
+    deliveries = SqliteDeliveries(database, app.clock)
     await recover(app, deliveries)
     open_jobs = len([job async for job in app.ledger.open_jobs(float("inf")) if job.input])
     key = await _admit(app, plan.api_key)
@@ -121,6 +122,7 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
         await pool.stop()
         await asyncio.gather(*tasks)
         await app.close()
+        database.close()
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

@@ -21,7 +21,8 @@ from promptforge.settings import Settings
 class App:
     """One per process, handed on by argument.
 
-    `pepper` keys the hashes of API keys. `make_provider` makes a provider by name. `instance` names the process in the
+    `pepper` keys the hashes of API keys. `make_provider` makes a provider by name, `release` lets go of what the
+    adapters hold. `instance` names the process in the
     leases it takes. `slots` bounds the provider calls in flight. `stopping` is set when the process is told to end:
     workers then let come back what is in flight and give their chunks back.
     """
@@ -37,6 +38,7 @@ class App:
     topics: Topics
     tasks: Tasks
     make_provider: Callable[[str], Provider]
+    release: Callable[[], None]
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -61,6 +63,7 @@ class App:
         return self._gates.setdefault((provider, model), Gate(self.rng))
 
     async def close(self) -> None:
-        """Close the providers' connections."""
+        """Close every connection and file."""
         for provider in self._providers.values():
             await provider.close()
+        self.release()
