@@ -131,10 +131,12 @@ async def machine(folder: Path, clock: HandClock | None = None, **settings: Any)
     install(app)
     database = Database(folder / "state.db")
     transport = httpx.ASGITransport(api_app(app, lambda: None))
-    async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
-        yield Machine(app, database, http, await create_key(app, "tests"))
-    await app.close()
-    database.close()
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
+            yield Machine(app, database, http, await create_key(app, "tests"))
+    finally:
+        await app.close()
+        database.close()
 
 
 def lines_of(content: bytes) -> list[Line]:
