@@ -1,4 +1,4 @@
-"""House rules that no linter knows: file sizes, and functions no longer than a screen. Run by `make lint`."""
+"""House rules that no linter knows: sizes of files and functions, and what functions/ may import. Run by `make lint`."""
 
 import ast
 import subprocess
@@ -9,6 +9,14 @@ from pathlib import Path
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
 MAX_MAIN_LINES = 30
+FOR_FUNCTIONS = (
+    "functions_framework",
+    "promptforge.app",
+    "promptforge.domain.messages",
+    "promptforge.edge",
+    "promptforge.service",
+    "starlette",
+)
 
 
 def faults(path: Path) -> Iterator[str]:
@@ -18,11 +26,23 @@ def faults(path: Path) -> Iterator[str]:
     limit = MAX_MAIN_LINES if path.parts[0] == "functions" else MAX_FILE_LINES
     if lines > limit:
         yield f"{path}: {lines} lines, at most {limit}"
-    for node in ast.walk(ast.parse(text)):
+    tree = ast.parse(text)
+    if path.parts[0] == "functions":
+        yield from (f"{path}: may not import {name}" for name in imported(tree) if not name.startswith(FOR_FUNCTIONS))
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > MAX_FUNCTION_LINES:
                 yield f"{path}:{node.lineno}: {node.name} has {length} lines, at most {MAX_FUNCTION_LINES}"
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Every module that a file imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def main() -> int:
