@@ -1,4 +1,4 @@
-"""House rules that no linter knows: sizes of files and functions, and what functions/ may import. Run by `make lint`."""
+"""House rules that no linter knows: sizes of files and functions, and what a function may import. For `make lint`."""
 
 import ast
 import subprocess
