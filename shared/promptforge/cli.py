@@ -64,7 +64,9 @@ def serve(host: str, port: int, data_dir: Path, workers: int) -> None:
     async def main() -> None:
         stop = asyncio.Event()
         engine.stop_on_signals(stop)
-        await engine.serve(engine.plan(settings, host, port, workers), stop, ready)
+        await engine.serve(
+            engine.plan(settings, host, port, workers, os.environ.get(ENV_PREFIX + "PUBLIC_URL")), stop, ready
+        )
 
     asyncio.run(main())
 

@@ -35,9 +35,13 @@ class Client:
     ) -> None:
         await self._session.close()
 
-    async def init(self, provider: str, model: str, **options: Any) -> dict[str, Any]:
-        """Open a job: `job_id`, `upload_url`, `expires_at`."""
-        return await self._call("POST", "/v1/jobs/init", {"provider": provider, "model": model, **options})
+    async def init(
+        self, provider: str, model: str, idempotency_key: str | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """Open a job, or find the one that was opened with the same key: `job_id`, `upload_url`, `expires_at`."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        body = {"provider": provider, "model": model, **options}
+        return await self._call("POST", "/v1/jobs/init", body, headers)
 
     async def upload(self, upload_url: str, path: Path) -> None:
         """PUT a file to the URL of `init`."""
@@ -63,8 +67,11 @@ class Client:
                     on_bytes(file.write(block))
         os.replace(partial, target)
 
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        async with self._session.request(method, self._url + path, json=body, headers=self._headers) as response:
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        sent = {**self._headers, **(headers or {})}
+        async with self._session.request(method, self._url + path, json=body, headers=sent) as response:
             await _checked(response)
             answer: dict[str, Any] = await response.json()
             return answer

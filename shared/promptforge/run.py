@@ -1,6 +1,8 @@
 """`promptforge run`: one file in, its results in a folder, on a running service or an engine of its own."""
 
 import asyncio
+import hashlib
+import itertools
 import os
 import time
 from dataclasses import dataclass
@@ -65,7 +67,7 @@ async def _run_on_own_engine(batch: Batch, data_dir: Path, workers: int) -> bool
     engine.stop_on_signals(stop)
     with (data_dir / "engine.log").open("a") as log:
         logs.configure(settings.log_level, log)
-        plan = engine.plan(settings, "127.0.0.1", 0, workers, log)
+        plan = engine.plan(settings, "127.0.0.1", 0, workers, log=log)
         serving = asyncio.create_task(engine.serve(plan, stop, ready.set_result))
         running = asyncio.create_task(_when_ready(batch, ready))
         try:
@@ -77,7 +79,7 @@ async def _run_on_own_engine(batch: Batch, data_dir: Path, workers: int) -> bool
             stop.set()
             await serving
     if interrupted:
-        raise Interrupted(f"Stopped. What was begun goes on when an engine runs on {data_dir} again.")
+        raise Interrupted("Stopped. The same command takes the job up again where it is.")
     return running.result()
 
 
@@ -91,13 +93,36 @@ async def _when_ready(batch: Batch, ready: asyncio.Future[engine.Ready]) -> bool
 async def _run(batch: Batch, url: str, api_key: str) -> bool:
     console, began = Console(stderr=True, highlight=False), time.monotonic()
     async with Client(url, api_key) as client:
-        job = await client.init(batch.provider, batch.model, max_retries=batch.max_retries)
-        console.print(f"{'Job':<11}{job['job_id']}")
-        await client.upload(job["upload_url"], batch.file)
+        job, begun = await _open(client, batch)
+        console.print(f"{'Job':<11}{job['job_id']}{', begun by an earlier run' * begun}")
+        if not begun:
+            await client.upload(job["upload_url"], batch.file)
         status = await _wait(client, job["job_id"], console)
         downloaded = await _download(client, job["job_id"], batch.output)
     _summarise(console, status, batch.output if downloaded else None, time.monotonic() - began)
     return bool(status["status"] == "COMPLETED" and status["failed_count"] == 0)
+
+
+async def _open(client: Client, batch: Batch) -> tuple[dict[str, Any], bool]:
+    """A job for the batch, and whether it is one that an earlier run of the same command began and did not bring home:
+    what was paid for then need not be paid for again. One that ended with failures is not taken up."""
+    key = await asyncio.to_thread(_identity, batch)
+    for count in itertools.count():
+        job = await client.init(
+            batch.provider, batch.model, idempotency_key=f"run-{key}-{count}", max_retries=batch.max_retries
+        )
+        status = await client.status(job["job_id"])
+        if status["status"] not in FINAL or (status["status"] == "COMPLETED" and not status["failed_count"]):
+            return job, status["status"] != "AWAITING_UPLOAD"
+    raise AssertionError("unreachable: the count has no end")
+
+
+def _identity(batch: Batch) -> str:
+    """The same for the same file, order and output folder."""
+    with batch.file.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    order = (content, batch.provider, batch.model, str(batch.max_retries), str(batch.output.resolve()))
+    return hashlib.sha256("\n".join(order).encode()).hexdigest()[:32]
 
 
 async def _wait(client: Client, job_id: str, console: Console) -> dict[str, Any]:

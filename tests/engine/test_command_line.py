@@ -131,14 +131,18 @@ def test_a_run_that_is_terminated_takes_its_engine_along_and_says_what_becomes_o
     running.terminate()
     said = running.communicate(timeout=20)[1]
     left = subprocess.run(["pgrep", "-f", str(tmp_path / "data")], capture_output=True, check=False)
-    again = run(tmp_path, EXAMPLE, PROMPTFORGE_LOG_LEVEL="ERROR")
+    other = run(tmp_path, EXAMPLE, "--output", tmp_path / "other")
+    again = run(tmp_path, file)
 
     assert running.returncode == 130
-    assert "goes on" in said
+    assert "takes the job up again" in said
     assert "Traceback" not in said
     assert left.stdout == b""
+    assert other.returncode == 0
+    assert "1 unfinished job" in other.stderr
     assert again.returncode == 0
-    assert "1 unfinished job" in again.stderr
+    assert "begun by an earlier run" in again.stderr
+    assert "500 answered" in again.stderr
 
 
 def test_run_says_why_the_service_refused_a_file(tmp_path: Path) -> None:

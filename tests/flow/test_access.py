@@ -124,9 +124,10 @@ async def test_the_same_idempotency_key_gives_the_same_job(tmp_path: Path) -> No
         theirs = (await one.http.post("/v1/jobs/init", json=order, headers=stranger)).json()
         await one.put(again["upload_url"], prompts(1))
         await one.until_ended(first["job_id"])
-        late = await one.http.post("/v1/jobs/init", json=order, headers=mine)
+        late = (await one.http.post("/v1/jobs/init", json=order, headers=mine)).json()
+        second_put = await one.put(late["upload_url"], prompts(1))
 
-    assert first == again
+    assert first == again == late
+    assert second_put.status_code == 403
     assert theirs["job_id"] != first["job_id"]
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
-    assert (late.status_code, late.json()["code"]) == (409, "already_uploaded")

@@ -40,7 +40,7 @@ class Chunk(Cut):
     `open` ends with the settling. `due_at` is when the sweeper should announce the chunk again: for a chunk that is
     held it is the end of the lease. `epoch` rises with every claim; `holder` names the claim and stays after the
     settling, so that a holder whose answer was lost knows its own commit. `failures` counts, by line, the failed calls
-    of prompts that are not answered yet. `stalls` counts the claims since an answer was last flushed.
+    of prompts that are not answered yet. `faults` counts how often work on the chunk ended in an unforeseen fault.
     """
 
     due_at: float
@@ -48,7 +48,7 @@ class Chunk(Cut):
     epoch: int = 0
     holder: str | None = None
     failures: dict[int, int] = Field(default_factory=dict)
-    stalls: int = 0
+    faults: int = 0
     flushed: list[Flushed] = Field(default_factory=list)
     completed: int = 0
     failed: int = 0

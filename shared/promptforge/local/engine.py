@@ -78,7 +78,9 @@ class Plan:
     log: TextIO | None = None
 
 
-def plan(settings: Settings, host: str, port: int, workers: int, log: TextIO | None = None) -> Plan:
+def plan(
+    settings: Settings, host: str, port: int, workers: int, public_url: str | None = None, log: TextIO | None = None
+) -> Plan:
     """Bind the port and settle the URL and the key. Raises SettingsError for a port that cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -86,7 +88,7 @@ def plan(settings: Settings, host: str, port: int, workers: int, log: TextIO | N
     except OSError as exc:
         raise SettingsError(f"Cannot listen on {host} port {port}: {exc.strerror}; name another --port.") from None
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    url = os.environ.get(ENV_PREFIX + "PUBLIC_URL") or f"http://{reachable}:{listening.getsockname()[1]}"
+    url = public_url or f"http://{reachable}:{listening.getsockname()[1]}"
     api_key = os.environ.get(ENV_PREFIX + "API_KEY") or None
     return Plan(settings.model_copy(update={"public_url": url}), listening, workers, api_key, log)
 
@@ -112,7 +114,8 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
     try:
         await pool.start()
         tasks += [asyncio.create_task(dispatcher.run()), asyncio.create_task(_sweep_regularly(app))]
-        on_ready(Ready(settings.public_url, key, plan.workers, open_jobs))
+        if not stop.is_set():
+            on_ready(Ready(settings.public_url, key, plan.workers, open_jobs))
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         # Claim nothing more, let the workers give back what they hold, and only then stop hearing their answers.
@@ -126,9 +129,10 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` at SIGTERM, SIGHUP or Ctrl-C."""
+    """Set `stop` at SIGTERM, SIGHUP or Ctrl-C, those left out that the process was told to ignore."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 def _server_config(app: ASGIApp) -> uvicorn.Config:

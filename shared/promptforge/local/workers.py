@@ -22,7 +22,7 @@ RESTART_PAUSE_SECONDS = 1.0
 
 
 class WorkerFailed(PromptForgeError):
-    """A worker process ended before it was ready; what it said went to standard error."""
+    """A worker process was not ready in time, or ended before; what it said went to standard error."""
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Workers:
         self._session = aiohttp.ClientSession(connector=connector, headers=self._headers)
         for seat in self._seats:
             await self._launch(seat)
-        await asyncio.wait_for(asyncio.gather(*map(self._until_ready, self._seats)), START_SECONDS)
+        await asyncio.gather(*map(self._until_ready, self._seats))
         self._keepers = [asyncio.create_task(self._keep(seat)) for seat in self._seats]
 
     async def send(self, function: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float) -> bool:
@@ -115,12 +115,15 @@ class Workers:
             return
         ended = asyncio.create_task(seat.process.wait())
         answered = asyncio.create_task(self._ping(seat))
-        await asyncio.wait([ended, answered], return_when=asyncio.FIRST_COMPLETED)
-        ended.cancel()
-        if not answered.done():
+        try:
+            await asyncio.wait([ended, answered], timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not answered.done():
+                _signal(seat.process, signal.SIGKILL)
+                raise WorkerFailed("A worker process did not start; standard error, or engine.log, says why.")
+            answered.result()
+        finally:
+            ended.cancel()
             answered.cancel()
-            raise WorkerFailed("A worker process ended before it was ready; the lines above say why.")
-        answered.result()
         seat.ready.set()
 
     async def _ping(self, seat: _Seat) -> None:
@@ -138,7 +141,7 @@ class Workers:
                 await self._on_death(seat.instance)
                 await asyncio.sleep(RESTART_PAUSE_SECONDS)
                 await self._launch(seat)
-                await asyncio.wait_for(self._until_ready(seat), START_SECONDS)
+                await self._until_ready(seat)
             except Exception as exc:  # a seat that nobody keeps would swallow every request sent to it
                 logs.error("worker_not_ready", instance=seat.instance, error=type(exc).__name__)
                 await asyncio.sleep(RESTART_PAUSE_SECONDS)

@@ -32,9 +32,8 @@ class Entry:
 class Answers:
     """Every answered line of a chunk, by line number."""
 
-    def __init__(self, work: Objects, max_record_bytes: int) -> None:
+    def __init__(self, work: Objects) -> None:
         self._work = work
-        self._max_record_bytes = max_record_bytes
         self._entries: dict[int, Entry] = {}
         self._unflushed: list[int] = []
         self._held_bytes = 0
@@ -87,7 +86,7 @@ class Answers:
     async def recover(self, segments: list[Flushed]) -> None:
         """Read what earlier holders of the chunk have flushed. A segment that is gone costs its answers, no more."""
         for segment in segments:
-            start, splitter = 0, LineSplitter(self._max_record_bytes)
+            start, splitter = 0, LineSplitter(segment.size)
             try:
                 async for block in self._work.read(segment.name):
                     for record in splitter.feed(block):

@@ -11,6 +11,8 @@ from promptforge.ports.provider import Answer, Failure, Question
 from promptforge.service.app import App
 from promptforge.service.hold import Hold
 
+KEY_MISSING_SECONDS = 60.0
+
 
 async def _first(future: asyncio.Task[Any], event: asyncio.Event, timeout_seconds: float | None = None) -> None:
     """Wait until the future is done, the event has come, or the time is up."""
@@ -35,8 +37,9 @@ class Asker:
         """Return when every prompt is answered, or when the hold is ending and what was in flight has come back or
         had its time. Raises LeaseLost."""
         if self._stop is None and (variable := self._app.settings.missing_key(self._job.provider)):
-            message = f"The provider {self._job.provider} has no key here any more: the operator must set {variable}."
-            await self._stop_job(Problem(code="provider_account", message=message))
+            # The job began with a key; whoever started this process without it may yet set it.
+            logs.error("provider_key_missing", job_id=self._job.job_id, variable=variable)
+            self._hold.end(resume_at=self._app.clock.now() + KEY_MISSING_SECONDS)
         if not prompts:
             return
         calls = [asyncio.create_task(self._answer(line, prompt)) for line, prompt in prompts.items()]
@@ -55,7 +58,7 @@ class Asker:
 
     async def _let_come_back(self, over: asyncio.Task[Any]) -> None:
         """Calls in flight are paid for: wait for them as long as the platform lets this process live."""
-        await _first(over, self._app.stopping, timeout_seconds=self._app.settings.grace_seconds)
+        await _first(over, self._app.stopping, timeout_seconds=self._hold.seconds_left)
         if self._app.stopping.is_set():
             await asyncio.wait([over], timeout=self._app.settings.drain_seconds)
 

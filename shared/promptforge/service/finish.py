@@ -84,13 +84,18 @@ async def _publish(app: App, job: Job, tally: _Tally) -> bool:
             try:
                 await _join(app, target, names)
             except ObjectMissing:
-                await app.results.create(target, _what_is_left(app, names))
+                if await app.results.stat(target) is None:  # else it was joined before the part went
+                    await app.results.create(target, _what_is_left(app, names))
             return await _count_lines(app, target) == sum(part.lines for part in parts)
 
-    files = [publish(_part_file(number), parts) for number, parts in enumerate(tally.results)]
-    right = await asyncio.gather(*files, publish(ERRORS_FILE, tally.errors))
+    async with asyncio.TaskGroup() as group:
+        files = [group.create_task(publish(_part_file(at), parts)) for at, parts in enumerate(tally.results)]
+        files.append(group.create_task(publish(ERRORS_FILE, tally.errors)))
     published = sum(part.lines for parts in [*tally.results, tally.errors] for part in parts)
-    return all(right) and published == tally.completed + tally.failed == tally.lines == job.prompt_count
+    return (
+        all(file.result() for file in files)
+        and published == tally.completed + tally.failed == tally.lines == job.prompt_count
+    )
 
 
 async def _what_is_left(app: App, names: Sequence[str]) -> AsyncIterator[bytes]:

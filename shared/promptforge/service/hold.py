@@ -15,6 +15,10 @@ from promptforge.service.app import App
 from promptforge.service.ledger import Claim
 
 
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class Hold:
     """Use as an async context: inside, a background beat renews the lease and flushes what waits too long.
 
@@ -33,14 +37,20 @@ class Hold:
         self._background: list[asyncio.Task[None]] = []
         self._renewed_at = float("-inf")  # by the event loop's time: a span is not measured with a wall clock
         self.failures = dict(claim.chunk.failures)
-        self.answers = Answers(app.work, max_record_bytes=8 * app.settings.max_answer_bytes)
+        self.answers = Answers(app.work)
         self.ending = asyncio.Event()
         self.resume_at = 0.0
+        self._ends_at = app.settings.soft_deadline_seconds + app.settings.grace_seconds + _loop_time()
 
     @property
     def chunk(self) -> Chunk:
         """The chunk as this holder last wrote it."""
         return self._claim.chunk
+
+    @property
+    def seconds_left(self) -> float:
+        """How long this invocation may still last."""
+        return max(self._ends_at - _loop_time(), 0.0)
 
     async def __aenter__(self) -> Self:
         self._background = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
@@ -101,7 +111,11 @@ class Hold:
             self._segments += 1
             info = await self._app.work.create(name, segment)
             flushed = [*self.chunk.flushed, Flushed(name=name, size=info.size)]
-            await self._amend(flushed=flushed, **counts, due_at=self._lease_end(), stalls=0)
+            try:
+                await self._amend(flushed=flushed, **counts, due_at=self._lease_end())
+            except LeaseLost:
+                await self._app.work.delete(name)
+                raise
             self.answers.mark_flushed(name, lines)
 
     async def settle(self) -> None:
@@ -109,8 +123,13 @@ class Hold:
         counts = self.answers.counts
         results = await self._part("results", counts["completed"])
         errors = await self._part("errors", counts["failed"])
-        async with self._writing:
-            await self._amend(open=False, results=results, errors=errors, **counts)
+        try:
+            async with self._writing:
+                await self._amend(open=False, results=results, errors=errors, **counts)
+        except LeaseLost:
+            for part in filter(None, (results, errors)):
+                await self._app.results.delete(part.name)
+            raise
         logs.info("chunk_settled", job_id=self._job.job_id, chunk=self.chunk.number, **counts)
 
     async def give_back(self) -> None:
@@ -119,7 +138,7 @@ class Hold:
         chunk, now = self.chunk, self._app.clock.now()
         resume_at = max(self.resume_at, now)
         async with self._writing:
-            await self._amend(holder=None, due_at=resume_at + self._app.settings.lease_seconds, stalls=0)
+            await self._amend(holder=None, due_at=resume_at + self._app.settings.lease_seconds)
         message = ChunkMessage(job_id=self._job.job_id, chunk=chunk.number).encode()
         name = f"resume-{self._job.job_id}-{chunk.number}-{chunk.epoch}"
         await self._app.tasks.enqueue("worker", message, name=name, not_before=resume_at)
@@ -140,7 +159,7 @@ class Hold:
             self.lost = True
             self.ending.set()
             raise
-        self._renewed_at = asyncio.get_running_loop().time()
+        self._renewed_at = _loop_time()
 
     def _lease_end(self) -> float:
         return self._app.clock.now() + self._app.settings.lease_seconds
@@ -151,13 +170,13 @@ class Hold:
 
     async def _beat(self) -> None:
         """Renew on time whether or not answers come, and let no answer stay at risk for long."""
-        settings, loop = self._app.settings, asyncio.get_running_loop()
-        self._renewed_at = loop.time()
+        settings = self._app.settings
+        self._renewed_at = _loop_time()
         while not self.lost:
             await asyncio.sleep(min(settings.flush_seconds, settings.beat_seconds))
             try:
                 await self.flush()
-                if loop.time() - self._renewed_at >= settings.beat_seconds:
+                if _loop_time() - self._renewed_at >= settings.beat_seconds:
                     await self._renew()
             except LeaseLost:
                 return
@@ -174,11 +193,11 @@ class Hold:
 
     async def _let_go_quietly(self, exc: BaseException) -> None:
         """After a fault: end the lease if that can be done, so that the retry need not wait for it. What the platform
-        did is not held against the chunk."""
-        stalls = self.chunk.stalls if isinstance(exc, Exception) and not isinstance(exc, PromptForgeError) else 0
+        did, or a cancellation, is not held against the chunk."""
+        unforeseen = isinstance(exc, Exception) and not isinstance(exc, PromptForgeError)
         try:
             await self.flush()
             async with self._writing:
-                await self._amend(holder=None, due_at=self._app.clock.now(), stalls=stalls)
+                await self._amend(holder=None, due_at=self._app.clock.now(), faults=self.chunk.faults + unforeseen)
         except PromptForgeError as exc:
             logs.warning("release_failed", job_id=self._job.job_id, error=type(exc).__name__)

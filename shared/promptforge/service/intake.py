@@ -6,7 +6,7 @@ import hmac
 from pydantic import BaseModel, ConfigDict, Field
 
 from promptforge import logs
-from promptforge.domain.job import Job, Status
+from promptforge.domain.job import Job
 from promptforge.domain.messages import JobMessage, upload_object
 from promptforge.domain.moment import rfc3339
 from promptforge.errors import ApiError
@@ -38,15 +38,14 @@ class Ticket(BaseModel):
 async def open_job(app: App, client: str, order: Order, idempotency_key: str | None) -> Ticket:
     """Create the job, or find the one that the same client made with the same Idempotency-Key.
 
+    A repeated order is answered alike also when the job is past its upload; the upload URL is of no use then.
     Raises ApiError 422 for a provider that is unknown or has no key here, or for an Idempotency-Key used with
-    another order; 409 for one whose job has its upload already.
+    another order.
     """
     _check_provider(app, order.provider)
     job = await app.ledger.create_job(_new_job(app, client, order, idempotency_key))
     if job.request_digest != _digest(order):
         raise ApiError(422, "idempotency_key_reused", "This Idempotency-Key was used with another request body.")
-    if job.status is not Status.AWAITING_UPLOAD:
-        raise ApiError(409, "already_uploaded", f"The job of this Idempotency-Key is {job.status} already.")
     message, too_late = JobMessage(job_id=job.job_id), job.upload_expires_at + UPLOAD_GRACE_SECONDS
     await app.tasks.enqueue("sweeper", message.encode(), name=f"expire-{job.job_id}", not_before=too_late)
     url = await app.uploads.upload_url(upload_object(job.job_id), job.upload_expires_at)

@@ -122,10 +122,7 @@ class Ledger:
                 return Claim(job_id, chunk, document.version)
             if not chunk.open or (chunk.holder and chunk.due_at > now):
                 return chunk
-            due_at, stalls = now + lease_seconds, chunk.stalls + 1
-            taken = chunk.model_copy(
-                update={"epoch": chunk.epoch + 1, "holder": holder, "due_at": due_at, "stalls": stalls}
-            )
+            taken = chunk.model_copy(update={"epoch": chunk.epoch + 1, "holder": holder, "due_at": now + lease_seconds})
             try:
                 version = await self._write_chunk(job_id, taken, document.version)
             except (Conflict, Unavailable):  # a lost answer may have been a yes: the next look tells

@@ -39,8 +39,7 @@ async def abandon_leases(app: App, instance: str | None) -> None:
     async for job in app.ledger.open_jobs(due_before=float("inf")):
         async for chunk in app.ledger.open_chunks(job.job_id, due_before=float("inf")):
             if chunk.holder and (instance is None or chunk.holder.startswith(f"{instance}.")):
-                stalls = 0 if instance is None else chunk.stalls  # a whole engine's end is no chunk's fault
-                await app.ledger.end_lease(job.job_id, chunk, due_at=now, stalls=stalls)
+                await app.ledger.end_lease(job.job_id, chunk, due_at=now)
                 await _announce(app, job, chunk)
 
 
@@ -85,7 +84,6 @@ async def _expire(app: App, job: Job) -> None:
         return job.to(Status.FAILED, error=UPLOAD_EXPIRED, completed_at=app.clock.now())
 
     await app.ledger.change_job(job.job_id, decide)
-    logs.info("upload_expired", job_id=job.job_id)
 
 
 async def _look_again_in(app: App, job: Job, seconds: float) -> None:

@@ -13,7 +13,7 @@ from promptforge.service.ask import Asker
 from promptforge.service.hold import Hold
 from promptforge.service.ledger import Claim
 
-MAX_STALLS = 10
+MAX_FAULTS = 10
 
 
 async def work(app: App, message: ChunkMessage) -> None:
@@ -47,7 +47,7 @@ async def _work_on(app: App, job: Job, pinned: Input, claim: Claim) -> None:
         async with hold:
             await hold.answers.recover(claim.chunk.flushed)
             prompts = await _prompts(app, job, pinned, hold)
-            if claim.chunk.stalls > MAX_STALLS:
+            if claim.chunk.faults >= MAX_FAULTS:
                 _give_up(hold, prompts)
             else:
                 await Asker(app, job, hold).ask_all(prompts)
@@ -62,10 +62,10 @@ async def _work_on(app: App, job: Job, pinned: Input, claim: Claim) -> None:
 
 
 def _give_up(hold: Hold, prompts: dict[int, Prompt]) -> None:
-    """Whoever takes this chunk dies of it before it has anything to show: answer its prompts with that."""
-    message = f"The prompt's chunk was begun {MAX_STALLS} times, and no worker survived it."
+    """Work on this chunk ends in the same fault each time: answer its prompts with that, so that the job ends."""
+    message = f"Work on this prompt's chunk failed {MAX_FAULTS} times with a fault of our own."
     for line, prompt in prompts.items():
-        hold.fail(line, prompt.prompt_id, "worker_crash", message, hold.failures.get(line, 0))
+        hold.fail(line, prompt.prompt_id, "worker_fault", message, hold.failures.get(line, 0))
 
 
 async def _prompts(app: App, job: Job, pinned: Input, hold: Hold) -> dict[int, Prompt]:

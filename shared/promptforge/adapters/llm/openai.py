@@ -71,7 +71,7 @@ def _answer(body: Any, question: Question) -> Answer | Failure:
 
 def _count(value: Any) -> int:
     """A number of tokens; whatever is none counts as 0."""
-    return value if type(value) is int and 0 <= value < 2**53 else 0
+    return value if type(value) is int and 0 <= value < 2**31 else 0
 
 
 def _failure(reply: HttpReply) -> Failure:
