@@ -255,12 +255,10 @@ async def test_what_fenced_workers_wrote_is_removed_with_the_rest(tmp_path: Path
         await one.app.work.create(f"{job_id}/00000000/000009-000000", b"from the dead")
         await one.app.results.create(f"{job_id}/parts/00000000-000009.results", b"from the dead")
         await one.until_ended(job_id)
+        await finish(one.app, job_id)
 
-        async with asyncio.timeout(10):
-            while [name async for name in one.app.work.list("")]:
-                await asyncio.sleep(0.01)
-            while [name async for name in one.app.results.list(f"{job_id}/parts/")]:
-                await asyncio.sleep(0.01)
+        assert [name async for name in one.app.work.list("")] == []
+        assert [name async for name in one.app.results.list(f"{job_id}/parts/")] == []
 
 
 async def test_a_job_is_summed_up_once_a_second_however_often_it_is_asked_about(tmp_path: Path) -> None:

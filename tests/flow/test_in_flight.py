@@ -32,7 +32,8 @@ async def test_no_call_begins_after_the_lease_was_lost(tmp_path: Path) -> None:
         while provider.calls.total() < 4:
             await asyncio.sleep(0.005)
         clock.move(61)
-        assert isinstance(await one.app.ledger.claim(job_id, 0, "thief", 60), Claim)
+        while not isinstance(await one.app.ledger.claim(job_id, 0, "thief", 60), Claim):
+            clock.move(61)  # the holder renewed first
         at_the_loss = provider.calls.total()
         await working
         when_it_ended = provider.calls.total()
