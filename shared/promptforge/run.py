@@ -43,9 +43,11 @@ class Batch:
 def run_batch(batch: Batch, url: str | None, api_key: str | None, data_dir: Path, workers: int) -> bool:
     """Run it with a progress bar and a summary on standard error; whether every prompt was answered.
 
-    Raises SettingsError for an output folder that cannot take the results, RequestRefused, and Interrupted when a
-    signal ends the engine that was started for this run.
+    Raises SettingsError for a pipe, or for an output folder that cannot take the results; RequestRefused; and
+    Interrupted when a signal ends the engine that was started for this run.
     """
+    if not batch.file.is_file():
+        raise SettingsError(f"{batch.file} is no regular file: write the prompts to one first, it is read twice.")
     if any([*batch.output.glob("results_part_*.jsonl"), *batch.output.glob("errors.jsonl")]):
         raise SettingsError(f"{batch.output} holds results already: name another --output.")
     try:

@@ -70,10 +70,12 @@ async def test_a_failure_does_not_repeat_the_prompt(bench: ProviderBench) -> Non
         assert failure.message.endswith(".")
 
 
-async def test_closing_twice_or_unused_is_harmless(bench: ProviderBench) -> None:
-    unused, used = bench.answering(), bench.answering()
+async def test_closing_twice_or_unused_is_harmless_to_it_and_to_others(bench: ProviderBench) -> None:
+    unused, used, other = bench.answering(), bench.answering(), bench.answering()
     await used.ask(QUESTION, PATIENT_SECONDS)
 
     for provider in (unused, used):
         await provider.close()
         await provider.close()
+
+    assert isinstance(await other.ask(QUESTION, PATIENT_SECONDS), Answer)

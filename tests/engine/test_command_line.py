@@ -1,5 +1,6 @@
 """The command line as a stranger types it."""
 
+import contextlib
 import json
 import os
 import socket
@@ -126,8 +127,11 @@ def test_a_run_that_is_terminated_takes_its_engine_along_and_says_what_becomes_o
     slow = environment({"PROMPTFORGE_ECHO_LATENCY_SECONDS": "2", "PROMPTFORGE_MAX_IN_FLIGHT": "2"})
     running = subprocess.Popen(list(map(str, command)), env=slow, stderr=subprocess.PIPE, text=True)
     log = tmp_path / "data" / "engine.log"
-    while running.poll() is None and not (log.exists() and "job_split" in log.read_text()):
-        time.sleep(0.05)
+    deadline = time.monotonic() + 60
+    while not (log.exists() and "job_split" in log.read_text()):
+        assert time.monotonic() < deadline
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(0.05)
     running.terminate()
     said = running.communicate(timeout=20)[1]
     left = subprocess.run(["pgrep", "-f", str(tmp_path / "data")], capture_output=True, check=False)
@@ -170,3 +174,11 @@ def test_what_could_never_work_is_refused_at_the_start(tmp_path: Path, name: str
     assert done.returncode == 1
     assert name in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_pipe_is_refused_because_it_can_be_read_only_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = run(tmp_path, tmp_path / "pipe")
+
+    assert done.returncode == 1
+    assert "regular file" in done.stderr
