@@ -93,7 +93,7 @@ async def _when_ready(batch: Batch, ready: asyncio.Future[engine.Ready]) -> bool
 
 
 async def _run(batch: Batch, url: str, api_key: str) -> bool:
-    console, began = Console(stderr=True, highlight=False), time.monotonic()
+    console, began = Console(stderr=True, highlight=False, soft_wrap=True), time.monotonic()
     async with Client(url, api_key) as client:
         job, begun = await _open(client, batch)
         console.print(f"{'Job':<11}{job['job_id']}{', begun by an earlier run' * begun}")
