@@ -47,7 +47,7 @@ async def split_once(folder: Path, path: Path, lines: int) -> float:
     job_id = f"job_{app.new_id()}"
     job = Job(
         job_id=job_id, client="c", provider="echo", model="m", max_retries=0, created_at=0, upload_expires_at=0,
-        request_digest="", due_at=0,
+        request_digest="", due_at=0, deadline_at=0,
     )  # fmt: skip
     await app.ledger.create_job(job)
     await app.uploads.create(upload_object(job_id), _blocks(path))

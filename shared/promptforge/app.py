@@ -2,6 +2,7 @@
 
 import os
 import random
+from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
 
@@ -54,14 +55,15 @@ def _built() -> App:
     return build(settings)
 
 
-_given: list[App] = []
+_given: ContextVar[App | None] = ContextVar("app", default=None)
 
 
 def current() -> App:
-    """The App of this process: the one that was `install`ed, or one built from the environment at the first call."""
-    return _given[-1] if _given else _built()
+    """The App that was `install`ed, or the process's own, built from the environment at the first call."""
+    return _given.get() or _built()
 
 
 def install(app: App) -> None:
-    """Make `app` the one that this process's functions use."""
-    _given[:] = [app]
+    """Make `app` the one that functions use which are called from here on in this context: a process may hold several,
+    as a simulation of many machines does."""
+    _given.set(app)

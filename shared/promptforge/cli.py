@@ -1,4 +1,4 @@
-"""The command line: serve, run, keys."""
+"""The command line: serve, run, verify, keys."""
 
 import asyncio
 import os
@@ -105,6 +105,23 @@ def run(
         raise click.UsageError(f"--url needs a key: set {ENV_PREFIX}API_KEY or give --api-key.")
     batch = Batch(file, provider, model, max_retries, output)
     sys.exit(0 if run_batch(batch, url, api_key, data_dir, workers) else 1)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def verify(file: Path, folder: Path) -> None:
+    """Prove that the results in FOLDER hold one line for every prompt of FILE. Exit code 0 only if they do."""
+    from promptforge.verify import verify as examine
+
+    verdict = examine(file, folder)
+    for fault in verdict.faults:
+        click.echo(fault)
+    if verdict.faults:
+        sys.exit(f"promptforge: {folder} does not hold the answers to {file}.")
+    click.echo(
+        f"{verdict.lines} prompts: {verdict.results} results and {verdict.errors} errors, each once and in order"
+    )
 
 
 @cli.group()

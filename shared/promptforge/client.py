@@ -53,6 +53,10 @@ class Client:
         """How the job stands."""
         return await self._call("GET", f"/v1/jobs/{job_id}/status")
 
+    async def cancel(self, job_id: str) -> dict[str, Any]:
+        """Have no further call made for the job; how it stands then."""
+        return await self._call("POST", f"/v1/jobs/{job_id}/cancel")
+
     async def results(self, job_id: str) -> dict[str, Any]:
         """The job's files with their URLs."""
         return await self._call("GET", f"/v1/jobs/{job_id}/results")

@@ -21,9 +21,11 @@ from rich.progress import (
 
 from promptforge import logs
 from promptforge.client import Client, RequestRefused
+from promptforge.domain.manifest import MANIFEST_FILE
 from promptforge.errors import Interrupted, SettingsError
 from promptforge.local import engine
 from promptforge.settings import Settings
+from promptforge.verify import verify
 
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 POLL_SECONDS = (0.1, 1.0)  # at first, and in the long run
@@ -48,7 +50,9 @@ def run_batch(batch: Batch, url: str | None, api_key: str | None, data_dir: Path
     """
     if not batch.file.is_file():
         raise SettingsError(f"{batch.file} is no regular file: write the prompts to one first, it is read twice.")
-    if any([*batch.output.glob("results_part_*.jsonl"), *batch.output.glob("errors.jsonl")]):
+    if any(
+        path for name in ("results_part_*.jsonl", "errors.jsonl", MANIFEST_FILE) for path in batch.output.glob(name)
+    ):
         raise SettingsError(f"{batch.output} holds results already: name another --output.")
     try:
         batch.output.mkdir(parents=True, exist_ok=True)
@@ -102,7 +106,8 @@ async def _run(batch: Batch, url: str, api_key: str) -> bool:
         status = await _wait(client, job["job_id"], console)
         downloaded = await _download(client, job["job_id"], batch.output)
     _summarise(console, status, batch.output if downloaded else None, time.monotonic() - began)
-    return bool(status["status"] == "COMPLETED" and status["failed_count"] == 0)
+    proven = not downloaded or await asyncio.to_thread(_verify, console, batch)
+    return bool(proven and status["status"] == "COMPLETED" and status["failed_count"] == 0)
 
 
 async def _open(client: Client, batch: Batch) -> tuple[dict[str, Any], bool]:
@@ -145,14 +150,23 @@ async def _wait(client: Client, job_id: str, console: Console) -> dict[str, Any]
 async def _download(client: Client, job_id: str, output: Path) -> bool:
     """Bring every file home; False if the job has none."""
     try:
-        files = (await client.results(job_id))["files"]
+        found = await client.results(job_id)
     except RequestRefused as exc:
         if exc.code == "no_results":
             return False
         raise
-    for file in files:
+    for file in [*found["files"], found["manifest"]]:
         await client.download(file["url"], output / Path(file["filename"]).name)
     return True
+
+
+def _verify(console: Console, batch: Batch) -> bool:
+    verdict = verify(batch.file, batch.output)
+    for fault in verdict.faults:
+        console.print(f"{'Fault':<11}{fault}")
+    if not verdict.faults:
+        console.print(f"{'Verified':<11}every prompt has one line, in order; files as in {MANIFEST_FILE}")
+    return not verdict.faults
 
 
 def _summarise(console: Console, status: dict[str, Any], output: Path | None, seconds: float) -> None:

@@ -68,7 +68,8 @@ async def test_what_only_the_work_needed_is_gone_at_the_end(tmp_path: Path) -> N
 
         stored = await one.database.read(lambda c: c.execute("select bucket, name from objects").fetchall())
         names = {f"{bucket}/{name.partition('/')[2]}" for bucket, name in stored}
-        assert names == {"uploads/input.jsonl", "results/results_part_000.jsonl", "results/errors.jsonl"}
+        files = {"results/results_part_000.jsonl", "results/errors.jsonl", "results/manifest.json"}
+        assert names == {"uploads/input.jsonl", *files}
 
 
 def _finish_event(job_id: str) -> tuple[dict[str, str], bytes]:

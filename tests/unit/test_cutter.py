@@ -25,6 +25,7 @@ def pinned(size: int, chunk_lines: int, chunk_bytes: int) -> Input:
     return Input(
         generation=1,
         size=size,
+        crc32c="AAAAAA==",
         max_line_bytes=LIMIT,
         chunk_lines=chunk_lines,
         chunk_bytes=chunk_bytes,

@@ -31,6 +31,7 @@ def job(status: Status = Status.AWAITING_UPLOAD) -> Job:
         upload_expires_at=1000.0,
         request_digest="d",
         due_at=1000.0,
+        deadline_at=9000.0,
         status=status,
         open=not status.final,
     )

@@ -40,7 +40,8 @@ class Chunk(Cut):
     `open` ends with the settling. `due_at` is when the sweeper should announce the chunk again: for a chunk that is
     held it is the end of the lease. `epoch` rises with every claim; `holder` names the claim and stays after the
     settling, so that a holder whose answer was lost knows its own commit. `failures` counts, by line, the failed calls
-    of prompts that are not answered yet. `faults` counts how often work on the chunk ended in an unforeseen fault.
+    of prompts that are not answered yet. `faults` counts how often work on the chunk ended in an unforeseen fault,
+    `deaths` how many holders in a row were never heard of again and had made no answer safe.
     """
 
     due_at: float
@@ -49,6 +50,7 @@ class Chunk(Cut):
     holder: str | None = None
     failures: dict[int, int] = Field(default_factory=dict)
     faults: int = 0
+    deaths: int = 0
     flushed: list[Flushed] = Field(default_factory=list)
     completed: int = 0
     failed: int = 0

@@ -50,6 +50,7 @@ class Input(Frozen):
 
     generation: int
     size: int
+    crc32c: str
     max_line_bytes: int
     chunk_lines: int
     chunk_bytes: int
@@ -60,7 +61,8 @@ class Job(Frozen):
     """A job's document. Times are seconds since 1970 UTC.
 
     `open` says that the status is not final, `due_at` when the sweeper should look at the job: together they are
-    what the sweeper asks for. `stop` makes the workers call no more; the job ends FAILED with that problem.
+    what the sweeper asks for. `stop` makes the workers call no more: what has no answer yet is answered with that
+    problem, and the job ends with it. That happens at the latest at `deadline_at`.
     """
 
     job_id: str
@@ -72,6 +74,7 @@ class Job(Frozen):
     upload_expires_at: float
     request_digest: str
     due_at: float
+    deadline_at: float
     status: Status = Status.AWAITING_UPLOAD
     open: bool = True
     input: Input | None = None
@@ -94,7 +97,14 @@ class Job(Frozen):
             raise ValueError(f"a job cannot go from {self.status} to {status}")
         return self.model_copy(update={"status": status, "open": not status.final, **changes})
 
+    def ended(self, problem: Problem | None, **changes: Any) -> Self:
+        """The job in the final status that fits the problem it ends with. Raises as `to`."""
+        status = Status.COMPLETED if problem is None else Status.CANCELLED if problem == CANCELLED else Status.FAILED
+        return self.to(status, error=problem, **changes)
 
+
+CANCELLED = Problem(code="cancelled", message="The job was cancelled.")
+DEADLINE_EXCEEDED = Problem(code="deadline_exceeded", message="The job did not end within its time limit.")
 INPUT_CHANGED = Problem(code="input_changed", message="The uploaded file is not there any more.")
 EMPTY_INPUT = Problem(code="empty_input", message="The file holds no line with a prompt.")
 UPLOAD_EXPIRED = Problem(code="upload_expired", message="No file was uploaded before the upload URL expired.")

@@ -12,6 +12,7 @@ HTTP_FUNCTIONS = {
     "/v1/jobs/init": "init",
     "/v1/jobs/{job_id}/status": "status",
     "/v1/jobs/{job_id}/results": "results",
+    "/v1/jobs/{job_id}/cancel": "cancel",
     "/healthz": "init",
 }
 """The documented paths, and the function that serves each."""

@@ -1,10 +1,12 @@
-"""Who is calling: API keys made, listed, revoked and checked."""
+"""Who is calling, and what is theirs: API keys made, listed, revoked and checked; a job for its own client only."""
 
 import hmac
 import secrets
 from dataclasses import dataclass
 
+from promptforge.domain.job import Job
 from promptforge.domain.keys import hash_key, is_mistyped, make_key
+from promptforge.domain.messages import is_job_id
 from promptforge.errors import ApiError, Conflict
 from promptforge.ports.documents import Create, Document, Update
 from promptforge.service.app import App
@@ -34,6 +36,14 @@ async def client_of(app: App, key: str | None) -> str:
     if not hmac.compare_digest(stored, hashed) or document is None or document.data["revoked_at"] is not None:
         raise refused
     return str(document.data["client"])
+
+
+async def owned_job(app: App, client: str, job_id: str) -> Job:
+    """The client's job. Raises ApiError 404, the same for a job that is unknown and for another client's."""
+    job = await app.ledger.job(job_id) if is_job_id(job_id) else None
+    if job is None or job.client != client:
+        raise ApiError(404, "job_not_found", "There is no such job.")
+    return job
 
 
 async def create_key(app: App, client: str) -> str:

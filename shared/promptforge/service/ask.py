@@ -31,12 +31,11 @@ class Asker:
         self._job = job
         self._hold = hold
         self._gate = app.gate(job.provider, job.model)
-        self._stop = job.stop
 
     async def ask_all(self, prompts: dict[int, Prompt]) -> None:
         """Return when every prompt is answered, or when the hold is ending and what was in flight has come back or
         had its time. Raises LeaseLost."""
-        if self._stop is None and (variable := self._app.settings.missing_key(self._job.provider)):
+        if self._hold.stop is None and (variable := self._app.settings.missing_key(self._job.provider)):
             # The job began with a key; whoever started this process without it may yet set it.
             logs.error("provider_key_missing", job_id=self._job.job_id, variable=variable)
             self._hold.end(resume_at=self._app.clock.now() + KEY_MISSING_SECONDS)
@@ -64,9 +63,7 @@ class Asker:
 
     async def _answer(self, line: int, prompt: Prompt) -> None:
         failures = self._hold.failures
-        while self._stop is None:
-            if not await self._open():
-                return
+        while await self._open():
             reply = await self._call(prompt)
             match reply:
                 case None | Failure(kind=FailureKind.THROTTLED):
@@ -78,8 +75,8 @@ class Asker:
                     failures[line] = failures.get(line, 0) + 1
                     if not await self._failed(line, prompt, reply, failures[line]):
                         break
-        if line not in self._hold.answers and self._stop is not None:
-            self._hold.fail(line, prompt.prompt_id, self._stop.code, self._stop.message, failures.get(line, 0))
+        if line not in self._hold.answers and (stop := self._hold.stop):
+            self._hold.fail(line, prompt.prompt_id, stop.code, stop.message, failures.get(line, 0))
         await self._hold.flush_if_full()
 
     async def _open(self) -> bool:
@@ -88,22 +85,15 @@ class Asker:
         while (wait := self._gate.opens_at - loop.time()) > 0:
             if wait > self._app.settings.patience_seconds:
                 self._hold.end(resume_at=self._app.clock.now() + wait)
-            if await self._ending_within(wait):
+            if await self._hold.halted_within(wait):
                 return False
-        return not self._hold.ending.is_set()
-
-    async def _ending_within(self, seconds: float) -> bool:
-        try:
-            await asyncio.wait_for(self._hold.ending.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
+        return not self._hold.halted
 
     async def _call(self, prompt: Prompt) -> Answer | Failure | None:
         """One call to the provider; None if the wait for a slot brought news that forbid it."""
         loop = asyncio.get_running_loop()
         async with self._app.slots:
-            if self._stop is not None or self._gate.opens_at > loop.time() or not await self._hold.may_call():
+            if self._gate.opens_at > loop.time() or not await self._hold.may_call():
                 return None
             began_at = loop.time()
             question = Question(self._job.model, prompt.prompt)
@@ -123,14 +113,14 @@ class Asker:
     async def _failed(self, line: int, prompt: Prompt, failure: Failure, failures: int) -> bool:
         """Whether the prompt is to be asked again, after its pause; if not, it is answered with the failure."""
         if may_retry(failure.kind, failures, self._job.max_retries):
-            return not await self._ending_within(backoff_seconds(failures, self._app.rng))
+            return not await self._hold.halted_within(backoff_seconds(failures, self._app.rng))
         self._hold.fail(line, prompt.prompt_id, failure.code, failure.message, failures)
-        if failure.kind is FailureKind.ACCOUNT and self._stop is None:
+        if failure.kind is FailureKind.ACCOUNT and self._hold.stop is None:
             await self._stop_job(Problem(code="provider_account", message=failure.message))
         return False
 
     async def _stop_job(self, problem: Problem) -> None:
         """No call of this job can succeed: let every worker know, and answer the rest without calling."""
-        self._stop = problem
+        self._hold.halt(problem)
         await self._app.ledger.stop_job(self._job.job_id, problem)
         logs.error("job_stopped", job_id=self._job.job_id, provider=self._job.provider, code=problem.code)

@@ -1,13 +1,15 @@
 """Ends a job whose chunks are all settled: joins their parts in order, counts every line, sets the final status."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from promptforge import logs
 from promptforge.domain.chunk import Chunk, Part
-from promptforge.domain.job import ALL_FAILED, INCOMPLETE, NO_VALID_PROMPTS, Job, Problem, Status
-from promptforge.domain.messages import JobMessage
+from promptforge.domain.job import ALL_FAILED, INCOMPLETE, NO_VALID_PROMPTS, Input, Job, Problem, Status
+from promptforge.domain.manifest import MANIFEST_FILE, FileEntry, InputEntry, Manifest
+from promptforge.domain.messages import JobMessage, upload_object
 from promptforge.errors import ObjectMissing
 from promptforge.ports.objects import MAX_COMPOSE
 from promptforge.service.app import App
@@ -17,7 +19,7 @@ COMPOSES_AT_ONCE = 8
 
 
 def result_files(parts: int) -> list[str]:
-    """The names of a finished job's files."""
+    """The names of a finished job's files, its manifest left out."""
     return [_part_file(number) for number in range(parts)] + [ERRORS_FILE]
 
 
@@ -34,10 +36,11 @@ async def finish(app: App, job_id: str) -> None:
     job = await app.ledger.job(job_id)
     if job is None:
         return
-    if job.status is Status.PROCESSING and not await app.ledger.has_open_chunk(job_id):
-        tally = await _tally(app, job)
-        counted = await _publish(app, job, tally)
-        await _end(app, job, tally, counted)
+    if job.status is Status.PROCESSING and job.input and not await app.ledger.has_open_chunk(job_id):
+        tally = await _tally(app, job, job.input)
+        files = await _publish(app, job, tally)
+        await _write_manifest(app, job, job.input, tally, files)
+        await _end(app, job, tally, _adds_up(job, tally, files))
     ended = await app.ledger.job(job_id)
     if ended and not ended.open:
         await _clean_up(app, job_id)
@@ -54,6 +57,11 @@ class _Tally:
     results: list[list[Part]] = field(default_factory=list)  # one list a file
     errors: list[Part] = field(default_factory=list)
 
+    @property
+    def files(self) -> list[tuple[str, list[Part]]]:
+        """The files to publish and the parts of each."""
+        return [*((_part_file(at), parts) for at, parts in enumerate(self.results)), (ERRORS_FILE, self.errors)]
+
     def add(self, chunk: Chunk, part_lines: int) -> None:
         self.completed += chunk.completed
         self.failed += chunk.failed
@@ -67,18 +75,18 @@ class _Tally:
             self.results[-1].append(chunk.results)
 
 
-async def _tally(app: App, job: Job) -> _Tally:
+async def _tally(app: App, job: Job, pinned: Input) -> _Tally:
     tally = _Tally()
     async for chunk in app.ledger.chunks(job.job_id):
-        tally.add(chunk, job.input.part_lines if job.input else 1)
+        tally.add(chunk, pinned.part_lines)
     return tally
 
 
-async def _publish(app: App, job: Job, tally: _Tally) -> bool:
-    """Join the parts into the files the client sees, and count every line of them. False if the count is off."""
+async def _publish(app: App, job: Job, tally: _Tally) -> list[FileEntry]:
+    """Join the parts into the files the client sees, and count what is in them."""
     slots = asyncio.Semaphore(COMPOSES_AT_ONCE)
 
-    async def publish(filename: str, parts: Sequence[Part]) -> bool:
+    async def publish(filename: str, parts: Sequence[Part]) -> FileEntry:
         target, names = f"{job.job_id}/{filename}", [part.name for part in parts]
         async with slots:
             try:
@@ -86,16 +94,51 @@ async def _publish(app: App, job: Job, tally: _Tally) -> bool:
             except ObjectMissing:
                 if await app.results.stat(target) is None:  # else it was joined before the part went
                     await app.results.create(target, _what_is_left(app, names))
-            return await _count_lines(app, target) == sum(part.lines for part in parts)
+            return await _entry(app, target, filename)
 
     async with asyncio.TaskGroup() as group:
-        files = [group.create_task(publish(_part_file(at), parts)) for at, parts in enumerate(tally.results)]
-        files.append(group.create_task(publish(ERRORS_FILE, tally.errors)))
-    published = sum(part.lines for parts in [*tally.results, tally.errors] for part in parts)
+        files = [group.create_task(publish(filename, parts)) for filename, parts in tally.files]
+    return [file.result() for file in files]
+
+
+async def _entry(app: App, name: str, filename: str) -> FileEntry:
+    """What is in a published file, read from it byte by byte."""
+    info = await app.results.stat(name)
+    if info is None:
+        raise ObjectMissing(name)
+    lines, size, sha256 = 0, 0, hashlib.sha256()
+    async for block in app.results.read(name, generation=info.generation):
+        lines, size = lines + block.count(b"\n"), size + len(block)
+        sha256.update(block)
+    return FileEntry(filename=filename, lines=lines, bytes=size, crc32c=info.crc32c, sha256=sha256.hexdigest())
+
+
+def _adds_up(job: Job, tally: _Tally, files: Sequence[FileEntry]) -> bool:
+    """Whether every line of the input is in the files: counted in them, said by the chunks, and found by the split."""
+    claimed = [sum(part.lines for part in parts) for _, parts in tally.files]
+    counted = [file.lines for file in files]
     return (
-        all(file.result() for file in files)
-        and published == tally.completed + tally.failed == tally.lines == job.prompt_count
+        counted == claimed
+        and sum(counted[:-1]) == tally.completed
+        and counted[-1] == tally.failed
+        and sum(counted) == tally.lines == job.prompt_count
     )
+
+
+async def _write_manifest(app: App, job: Job, pinned: Input, tally: _Tally, files: list[FileEntry]) -> None:
+    """The same bytes at every run, so nothing in it may depend on the time or on how the job ends."""
+    name = upload_object(job.job_id)
+    manifest = Manifest(
+        job_id=job.job_id,
+        provider=job.provider,
+        model=job.model,
+        input=InputEntry(name=name, **pinned.model_dump(include=set(InputEntry.model_fields))),
+        prompt_count=job.prompt_count,
+        completed_count=tally.completed,
+        failed_count=tally.failed,
+        files=files,
+    )
+    await app.results.create(f"{job.job_id}/{MANIFEST_FILE}", manifest.model_dump_json(indent=1).encode() + b"\n")
 
 
 async def _what_is_left(app: App, names: Sequence[str]) -> AsyncIterator[bytes]:
@@ -124,23 +167,17 @@ async def _join(app: App, target: str, names: Sequence[str]) -> None:
     await app.results.compose(target, names)
 
 
-async def _count_lines(app: App, name: str) -> int:
-    return sum([block.count(b"\n") async for block in app.results.read(name)])
-
-
-async def _end(app: App, job: Job, tally: _Tally, counted: bool) -> None:
+async def _end(app: App, job: Job, tally: _Tally, adds_up: bool) -> None:
     def decide(job: Job) -> Job | None:
         if job.status is not Status.PROCESSING:
             return None
-        problem = _problem(job, tally, counted)
-        return job.to(
-            Status.FAILED if problem else Status.COMPLETED,
+        return job.ended(
+            _problem(job, tally, adds_up),
             completed_count=tally.completed,
             failed_count=job.prompt_count - tally.completed,
             tokens_used=tally.tokens,
             result_parts=len(tally.results),
             completed_at=app.clock.now(),
-            error=problem,
         )
 
     ended = await app.ledger.change_job(job.job_id, decide)
@@ -149,8 +186,8 @@ async def _end(app: App, job: Job, tally: _Tally, counted: bool) -> None:
         logs.info("job_ended", job_id=job.job_id, status=ended.status.value, **counts)
 
 
-def _problem(job: Job, tally: _Tally, counted: bool) -> Problem | None:
-    if not counted:
+def _problem(job: Job, tally: _Tally, adds_up: bool) -> Problem | None:
+    if not adds_up:
         return INCOMPLETE
     if job.stop:
         return job.stop

@@ -14,6 +14,8 @@ from promptforge.service.answers import Answers
 from promptforge.service.app import App
 from promptforge.service.ledger import Claim
 
+HEED_SECONDS = 2.0
+
 
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
@@ -22,9 +24,10 @@ def _loop_time() -> float:
 class Hold:
     """Use as an async context: inside, a background beat renews the lease and flushes what waits too long.
 
-    `ending` is set when no further call may begin: the process stops, the time is used up, the provider asks for a
+    `ending` is set when the chunk is to be let go: the process stops, the time is used up, the provider asks for a
     long wait (`resume_at`, a time of day) or the lease is lost. `lost` tells that another has the chunk; whichever
-    write finds that raises LeaseLost.
+    write finds that raises LeaseLost. `stop` is what the job was stopped with, if it was. No call begins any more
+    once the hold is ending or the job stopped.
     """
 
     def __init__(self, app: App, job: Job, claim: Claim) -> None:
@@ -33,12 +36,17 @@ class Hold:
         self._claim = claim
         self._writing = asyncio.Lock()
         self._segments = 0
+        self._called = False
         self.lost = False
         self._background: list[asyncio.Task[None]] = []
         self._renewed_at = float("-inf")  # by the event loop's time: a span is not measured with a wall clock
         self.failures = dict(claim.chunk.failures)
         self.answers = Answers(app.work)
         self.ending = asyncio.Event()
+        self.stop = job.stop
+        self._halted = asyncio.Event()
+        if job.stop:
+            self._halted.set()
         self.resume_at = 0.0
         self._ends_at = app.settings.soft_deadline_seconds + app.settings.grace_seconds + _loop_time()
 
@@ -53,7 +61,7 @@ class Hold:
         return max(self._ends_at - _loop_time(), 0.0)
 
     async def __aenter__(self) -> Self:
-        self._background = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
+        self._background = [asyncio.create_task(work()) for work in (self._beat, self._watch, self._heed)]
         return self
 
     async def __aexit__(
@@ -66,9 +74,15 @@ class Hold:
             await self._let_go_quietly(exc)
 
     def end(self, resume_at: float = 0.0) -> None:
-        """Begin no further call; the chunk is not to be worked on before `resume_at`."""
+        """Let the chunk go; it is not to be worked on before `resume_at`."""
         self.resume_at = max(self.resume_at, resume_at)
         self.ending.set()
+        self._halted.set()
+
+    def halt(self, problem: Problem) -> None:
+        """The job is stopped: what is not answered yet is to be answered with the problem."""
+        self.stop = problem
+        self._halted.set()
 
     def fail(self, line: int, prompt_id: str | None, code: str, message: str, attempts: int) -> None:
         """Answer a line with an error."""
@@ -81,14 +95,28 @@ class Hold:
         for line in left[: chunk.line_count - len(self.answers)]:
             self.fail(line, None, problem.code, problem.message, self.failures.get(line, 0))
 
+    @property
+    def halted(self) -> bool:
+        """Whether no call may begin any more."""
+        return self._halted.is_set()
+
+    async def halted_within(self, seconds: float) -> bool:
+        """Wait, unless no call may begin any more; whether that is so."""
+        try:
+            await asyncio.wait_for(self._halted.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
     async def may_call(self) -> bool:
         """Whether a call may begin now. A process that slept past its lease renews it before it pays."""
-        if self._app.clock.now() >= self.chunk.due_at and not self.ending.is_set():
+        if self._app.clock.now() >= self.chunk.due_at and not self.halted:
             try:
                 await self._renew()
             except Unavailable:
                 self.end()
-        return not self.ending.is_set()
+        self._called |= not self.halted
+        return not self.halted
 
     async def flush_if_full(self) -> None:
         """Flush when enough answers are at risk. If that cannot be done now, the beat tries again."""
@@ -112,7 +140,7 @@ class Hold:
             info = await self._app.work.create(name, segment)
             flushed = [*self.chunk.flushed, Flushed(name=name, size=info.size)]
             try:
-                await self._amend(flushed=flushed, **counts, due_at=self._lease_end())
+                await self._amend(flushed=flushed, **counts, deaths=0, due_at=self._lease_end())
             except LeaseLost:
                 await self._app.work.delete(name)
                 raise
@@ -137,8 +165,9 @@ class Hold:
         await self.flush()
         chunk, now = self.chunk, self._app.clock.now()
         resume_at = max(self.resume_at, now)
+        deaths = 0 if self._called else chunk.deaths  # whoever called and lived to tell ends the row
         async with self._writing:
-            await self._amend(holder=None, due_at=resume_at + self._app.settings.lease_seconds)
+            await self._amend(holder=None, due_at=resume_at + self._app.settings.lease_seconds, deaths=deaths)
         message = ChunkMessage(job_id=self._job.job_id, chunk=chunk.number).encode()
         name = f"resume-{self._job.job_id}-{chunk.number}-{chunk.epoch}"
         await self._app.tasks.enqueue("worker", message, name=name, not_before=resume_at)
@@ -157,7 +186,7 @@ class Hold:
             self._claim = await self._app.ledger.amend(self._claim, failures=failures, **changes)
         except LeaseLost:
             self.lost = True
-            self.ending.set()
+            self.end()
             raise
         self._renewed_at = _loop_time()
 
@@ -189,7 +218,19 @@ class Hold:
             await asyncio.wait_for(self._app.stopping.wait(), self._app.settings.soft_deadline_seconds)
         except TimeoutError:
             logs.info("soft_deadline", job_id=self._job.job_id, chunk=self.chunk.number)
-        self.ending.set()
+        self.end()
+
+    async def _heed(self) -> None:
+        """Hear it soon when the job is stopped elsewhere."""
+        while self.stop is None:
+            await asyncio.sleep(HEED_SECONDS)
+            try:
+                problem = await self._app.ledger.stop_of(self._job.job_id)
+            except PromptForgeError as exc:
+                logs.warning("heed_failed", job_id=self._job.job_id, error=type(exc).__name__)
+            else:
+                if problem:
+                    self.halt(problem)
 
     async def _let_go_quietly(self, exc: BaseException) -> None:
         """After a fault: end the lease if that can be done, so that the retry need not wait for it. What the platform

@@ -71,6 +71,7 @@ def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -
         created_at=now,
         upload_expires_at=expires_at,
         due_at=now + AWAIT_SECONDS,
+        deadline_at=now + app.settings.job_seconds,
         request_digest=_digest(order),
         **order.model_dump(),
     )

@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from promptforge.domain.chunk import Chunk, Cut
 from promptforge.domain.job import Job, Problem
@@ -15,9 +16,12 @@ from promptforge.errors import Conflict, LeaseLost, Unavailable
 from promptforge.ports.clock import Clock
 from promptforge.ports.documents import Create, Document, Documents, Update
 
+T = TypeVar("T")
+
 MAX_TRIES = 40
 PAGE = 200
 PROGRESS_SECONDS = 1.0
+STOP_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Ledger:
         self._clock = clock
         self._rng = rng
         self._progress: dict[str, tuple[float, dict[str, int]]] = {}
+        self._stops: dict[str, tuple[float, Problem | None]] = {}
 
     # Jobs
 
@@ -83,6 +88,16 @@ class Ledger:
 
         await self.change_job(job_id, decide)
 
+    async def stop_of(self, job_id: str) -> Problem | None:
+        """What the job was stopped with, if it was; up to STOP_SECONDS old, however many chunks of it ask."""
+        now = self._clock.now()
+        asked_at, stop = self._stops.get(job_id, (float("-inf"), None))
+        if not 0 <= now - asked_at < STOP_SECONDS:
+            job = await self.job(job_id)
+            stop = job.stop if job else None
+            _keep(self._stops, job_id, (now, stop))
+        return stop
+
     async def open_jobs(self, due_before: float) -> AsyncIterator[Job]:
         """Jobs not in a final status that are due, soonest first."""
         async for document in self._pages("jobs", {"open": True}, "due_at"):
@@ -122,7 +137,9 @@ class Ledger:
                 return Claim(job_id, chunk, document.version)
             if not chunk.open or (chunk.holder and chunk.due_at > now):
                 return chunk
-            taken = chunk.model_copy(update={"epoch": chunk.epoch + 1, "holder": holder, "due_at": now + lease_seconds})
+            deaths = chunk.deaths + (chunk.holder is not None)
+            held = {"epoch": chunk.epoch + 1, "holder": holder, "due_at": now + lease_seconds, "deaths": deaths}
+            taken = chunk.model_copy(update=held)
             try:
                 version = await self._write_chunk(job_id, taken, document.version)
             except (Conflict, Unavailable):  # a lost answer may have been a yes: the next look tells
@@ -161,13 +178,16 @@ class Ledger:
                 return
             yield chunk
 
-    async def end_lease(self, job_id: str, chunk: Chunk, **changes: object) -> bool:
-        """Leave a chunk without a holder, with `changes` besides; False if it is not as it was seen any more."""
+    async def end_lease(self, job_id: str, chunk: Chunk, due_at: float) -> bool:
+        """Leave a chunk without a holder until `due_at`; a holder that it still has counts as dead. False if the chunk
+        is not as it was seen any more."""
         document = await self._documents.get(_chunk_path(job_id, chunk.number))
         if document is None or Chunk.model_validate(document.data) != chunk:
             return False
         try:
-            await self._write_chunk(job_id, chunk.model_copy(update={"holder": None, **changes}), document.version)
+            deaths = chunk.deaths + (chunk.holder is not None)
+            left = chunk.model_copy(update={"holder": None, "due_at": due_at, "deaths": deaths})
+            await self._write_chunk(job_id, left, document.version)
         except Conflict:
             return False
         return True
@@ -184,9 +204,7 @@ class Ledger:
         asked_at, sums = self._progress.get(job_id, (float("-inf"), {}))
         if not 0 <= now - asked_at < PROGRESS_SECONDS:
             sums = await self._documents.sum(_chunks(job_id), ["completed", "failed", "tokens"])
-            if len(self._progress) >= PAGE:
-                self._progress.clear()
-            self._progress[job_id] = (now, sums)
+            _keep(self._progress, job_id, (now, sums))
         return sums
 
     # Inside
@@ -212,6 +230,13 @@ class Ledger:
 
     async def _pause(self, attempt: int) -> None:
         await asyncio.sleep(self._rng.uniform(0, 0.01 * 2 ** min(attempt, 6)))
+
+
+def _keep(cache: dict[str, T], job_id: str, value: T) -> None:
+    """Remember an answer for a while; a cache that grows large begins anew."""
+    if len(cache) >= PAGE:
+        cache.clear()
+    cache[job_id] = value
 
 
 def _job(document: Document) -> Job:

@@ -5,10 +5,11 @@ import asyncio
 from pydantic import BaseModel
 
 from promptforge.domain.job import Job, Problem, Status
-from promptforge.domain.messages import is_job_id
+from promptforge.domain.manifest import MANIFEST_FILE
 from promptforge.domain.moment import rfc3339
 from promptforge.errors import ApiError
 from promptforge.service import finish
+from promptforge.service.access import owned_job
 from promptforge.service.app import App
 
 
@@ -44,11 +45,16 @@ class ResultsReply(BaseModel):
     job_id: str
     status: Status
     files: list[File]
+    manifest: File
 
 
 async def status(app: App, client: str, job_id: str) -> StatusReply:
-    """How the job stands now. Raises ApiError 404 as `_owned` says."""
-    job = await _owned(app, client, job_id)
+    """How the client's job stands now. Raises ApiError as `owned_job`."""
+    return await describe(app, await owned_job(app, client, job_id))
+
+
+async def describe(app: App, job: Job) -> StatusReply:
+    """What a client is told of a job. A job that was stopped says why before it has ended."""
     if job.open and job.chunk_count is not None:  # its counts are still in its chunks
         sums = await app.ledger.progress(job.job_id)
         now = {
@@ -58,12 +64,12 @@ async def status(app: App, client: str, job_id: str) -> StatusReply:
         }
         job = job.model_copy(update=now)
     times = {name: rfc3339(getattr(job, name)) for name in ("created_at", "started_processing_at", "completed_at")}
-    return StatusReply.model_validate(job.model_dump() | times)
+    return StatusReply.model_validate(job.model_dump() | times | {"error": job.error or job.stop})
 
 
 async def results(app: App, client: str, job_id: str) -> ResultsReply:
-    """Signed URLs of the job's files. Raises ApiError 404 as `_owned` says, 409 while there is nothing to download."""
-    job = await _owned(app, client, job_id)
+    """Signed URLs of the job's files. Raises ApiError as `owned_job`, 409 while there is nothing to download."""
+    job = await owned_job(app, client, job_id)
     if job.open:
         detail = f"The job is {job.status}; its results can be fetched when it has ended."
         raise ApiError(409, "not_finished", detail)
@@ -75,13 +81,6 @@ async def results(app: App, client: str, job_id: str) -> ResultsReply:
         url = await app.results.download_url(f"{job.job_id}/{filename}", filename, expires_at)
         return File(filename=filename, url=url, expires_at=rfc3339(expires_at))
 
-    files = await asyncio.gather(*map(file, finish.result_files(job.result_parts)))
-    return ResultsReply(job_id=job.job_id, status=job.status, files=files)
-
-
-async def _owned(app: App, client: str, job_id: str) -> Job:
-    """The client's job. Raises ApiError 404, the same for a job that is unknown and for another client's."""
-    job = await app.ledger.job(job_id) if is_job_id(job_id) else None
-    if job is None or job.client != client:
-        raise ApiError(404, "job_not_found", "There is no such job.")
-    return job
+    filenames = finish.result_files(job.result_parts)
+    *files, manifest = await asyncio.gather(*map(file, [*filenames, MANIFEST_FILE]))
+    return ResultsReply(job_id=job.job_id, status=job.status, files=files, manifest=manifest)

@@ -54,6 +54,7 @@ def _pin(settings: Settings, upload: ObjectInfo) -> Input:
     return Input(
         generation=upload.generation,
         size=upload.size,
+        crc32c=upload.crc32c,
         max_line_bytes=settings.max_line_bytes,
         chunk_lines=min(settings.chunk_lines, settings.part_lines),
         chunk_bytes=min(max(upload.size // SPREAD, 1), MAX_CHUNK_BYTES),
@@ -107,8 +108,7 @@ async def _end(app: App, job: Job, cutter: Cutter) -> Job:
             return None
         counts = {"prompt_count": cutter.lines, "invalid_count": cutter.invalid}
         if cutter.problem:
-            lost = {**counts, "failed_count": cutter.lines}
-            return job.to(Status.FAILED, **lost, error=cutter.problem, completed_at=now)
+            return job.ended(job.stop or cutter.problem, **counts, failed_count=cutter.lines, completed_at=now)
         due_at = now + CHECK_SECONDS
         counts["chunk_count"] = cutter.chunks
         return job.to(Status.PROCESSING, **counts, started_processing_at=now, due_at=due_at)

@@ -1,8 +1,9 @@
-"""Finds what was forgotten: uploads that never came, events and messages that were lost, leases that ran out."""
+"""Finds what was forgotten: uploads that never came, events and messages that were lost, leases that ran out, jobs
+over their deadline."""
 
 from promptforge import logs
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.job import UPLOAD_EXPIRED, Job, Status
+from promptforge.domain.job import DEADLINE_EXCEEDED, UPLOAD_EXPIRED, Job, Problem, Status
 from promptforge.domain.messages import ChunkMessage, JobMessage, upload_object
 from promptforge.errors import PromptForgeError
 from promptforge.service import finish
@@ -24,9 +25,15 @@ async def sweep(app: App, job_id: str | None = None) -> None:
 
 
 async def _sweep_job(app: App, job: Job) -> None:
+    if job.input and job.stop is None and app.clock.now() >= job.deadline_at:
+        await app.ledger.stop_job(job.job_id, DEADLINE_EXCEEDED)
+        job = job.model_copy(update={"stop": DEADLINE_EXCEEDED})
+        logs.warning("job_overdue", job_id=job.job_id)
     match job.status:
         case Status.AWAITING_UPLOAD:
             await _awaiting_upload(app, job)
+        case Status.QUEUED if app.clock.now() >= job.deadline_at:
+            await _end(app, job, DEADLINE_EXCEEDED)
         case Status.QUEUED:
             await _split_again(app, job)
         case Status.PROCESSING:
@@ -47,7 +54,7 @@ async def _awaiting_upload(app: App, job: Job) -> None:
     if await app.uploads.stat(upload_object(job.job_id)):
         await _split_again(app, job)
     elif app.clock.now() >= job.upload_expires_at + UPLOAD_GRACE_SECONDS:
-        await _expire(app, job)
+        await _end(app, job, UPLOAD_EXPIRED)
     else:
         await _look_again_in(app, job, AWAIT_SECONDS)
 
@@ -64,24 +71,30 @@ async def _processing(app: App, job: Job) -> None:
         await _split_again(app, job)
         return
     now, announced = app.clock.now(), 0
-    async for chunk in app.ledger.open_chunks(job.job_id, due_before=now):
-        await _announce(app, job, chunk)
-        announced += await app.ledger.end_lease(job.job_id, chunk, due_at=now + UNHEARD_SECONDS)
+    async for chunk in app.ledger.open_chunks(job.job_id, due_before=float("inf") if job.stop else now):
+        if chunk.due_at <= now or _parked(chunk):
+            await _announce(app, job, chunk)
+            announced += await app.ledger.end_lease(job.job_id, chunk, due_at=now + UNHEARD_SECONDS)
     if announced:
         logs.warning("chunks_announced_again", job_id=job.job_id, chunks=announced)
     await finish.ask(app, job.job_id, name=_again("finish", job))
     await _look_again_in(app, job, CHECK_SECONDS)
 
 
+def _parked(chunk: Chunk) -> bool:
+    """Whether the chunk was given back for a while; when its job is stopped it need not wait any longer."""
+    return chunk.holder is None and chunk.epoch > 0
+
+
 async def _announce(app: App, job: Job, chunk: Chunk) -> None:
     await app.topics.publish("chunks", [ChunkMessage(job_id=job.job_id, chunk=chunk.number).encode()])
 
 
-async def _expire(app: App, job: Job) -> None:
-    def decide(job: Job) -> Job | None:
-        if job.status is not Status.AWAITING_UPLOAD:
-            return None
-        return job.to(Status.FAILED, error=UPLOAD_EXPIRED, completed_at=app.clock.now())
+async def _end(app: App, job: Job, problem: Problem) -> None:
+    """End a job of which no chunk was announced, unless it has gone on meanwhile."""
+
+    def decide(now: Job) -> Job | None:
+        return now.ended(now.stop or problem, completed_at=app.clock.now()) if now.status is job.status else None
 
     await app.ledger.change_job(job.job_id, decide)
 

@@ -1,8 +1,10 @@
 """Works on one chunk: claims it, asks the provider for what is not answered yet, keeps the answers safe, settles it."""
 
+from collections.abc import Iterable
+
 from promptforge import logs
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.job import INPUT_CHANGED, Input, Job
+from promptforge.domain.job import INPUT_CHANGED, Input, Job, Problem
 from promptforge.domain.lines import LineSplitter
 from promptforge.domain.messages import ChunkMessage, upload_object
 from promptforge.domain.prompt import BadLine, Prompt, duplicate, is_blank, read_line
@@ -13,7 +15,16 @@ from promptforge.service.ask import Asker
 from promptforge.service.hold import Hold
 from promptforge.service.ledger import Claim
 
-MAX_FAULTS = 10
+MAX_FAULTS = 10  # unforeseen faults after which a chunk's prompts are given up
+CAREFUL_DEATHS = 3  # holders dead in a row after which a chunk is asked one prompt at a time
+BLAMED_DEATHS = 6  # … and after which the prompt that came next is given up: it was the only one under way
+SURRENDER = 2  # times the limit of faults or deaths: not even giving up works, so the input is not read any more
+STEP_ASIDE_SECONDS = (5.0, 60.0)
+
+WORKER_FAULT = Problem(
+    code="worker_fault", message=f"Work on this prompt's chunk failed {MAX_FAULTS} times with a fault of our own."
+)
+WORKER_CRASH = Problem(code="worker_crash", message="The worker died each time it asked for this prompt.")
 
 
 async def work(app: App, message: ChunkMessage) -> None:
@@ -45,12 +56,11 @@ async def _work_on(app: App, job: Job, pinned: Input, claim: Claim) -> None:
     hold = Hold(app, job, claim)
     try:
         async with hold:
-            await hold.answers.recover(claim.chunk.flushed)
-            prompts = await _prompts(app, job, pinned, hold)
-            if claim.chunk.faults >= MAX_FAULTS:
-                _give_up(hold, prompts)
+            if problem := _surrender(claim.chunk):
+                hold.unreadable(problem)
             else:
-                await Asker(app, job, hold).ask_all(prompts)
+                await hold.answers.recover(claim.chunk.flushed)
+                await _answer(app, job, hold, await _prompts(app, job, pinned, hold))
             if hold.ending.is_set() and len(hold.answers) < claim.chunk.line_count:
                 await hold.give_back()
             else:
@@ -61,11 +71,45 @@ async def _work_on(app: App, job: Job, pinned: Input, claim: Claim) -> None:
     await finish.ask(app, job.job_id)
 
 
-def _give_up(hold: Hold, prompts: dict[int, Prompt]) -> None:
-    """Work on this chunk ends in the same fault each time: answer its prompts with that, so that the job ends."""
-    message = f"Work on this prompt's chunk failed {MAX_FAULTS} times with a fault of our own."
+def _surrender(chunk: Chunk) -> Problem | None:
+    """Why the chunk must be closed without looking at what it holds, if it must."""
+    if chunk.faults >= SURRENDER * MAX_FAULTS:
+        return WORKER_FAULT
+    return WORKER_CRASH if chunk.deaths >= SURRENDER * BLAMED_DEATHS else None
+
+
+async def _answer(app: App, job: Job, hold: Hold, prompts: dict[int, Prompt]) -> None:
+    """Ask for all at once; or, where work on the chunk keeps going wrong, as its faults and deaths advise."""
+    chunk, asker = hold.chunk, Asker(app, job, hold)
+    if chunk.faults >= MAX_FAULTS:
+        _give_up(hold, prompts, list(prompts), WORKER_FAULT)
+    elif chunk.deaths < CAREFUL_DEATHS or hold.stop:
+        await asker.ask_all(prompts)
+    elif app.careful.locked():
+        hold.end(resume_at=app.clock.now() + app.rng.uniform(*STEP_ASIDE_SECONDS))
+    else:
+        async with app.careful:
+            await _one_by_one(hold, asker, prompts)
+
+
+async def _one_by_one(hold: Hold, asker: Asker, prompts: dict[int, Prompt]) -> None:
+    """A prompt that kills whoever asks for it shows itself: it is the first without an answer, each time. Only one
+    chunk of a process is in such straits at a time, so that none takes the blame for another's prompt."""
+    if hold.chunk.deaths >= BLAMED_DEATHS:
+        _give_up(hold, prompts, list(prompts)[:1], WORKER_CRASH)
+        await hold.flush()
     for line, prompt in prompts.items():
-        hold.fail(line, prompt.prompt_id, "worker_fault", message, hold.failures.get(line, 0))
+        if hold.ending.is_set():
+            return
+        if line not in hold.answers:
+            await asker.ask_all({line: prompt})
+            await hold.flush()
+
+
+def _give_up(hold: Hold, prompts: dict[int, Prompt], lines: Iterable[int], problem: Problem) -> None:
+    """Answer some prompts with what is wrong with them or with us, so that the job ends."""
+    for line in lines:
+        hold.fail(line, prompts[line].prompt_id, problem.code, problem.message, hold.failures.get(line, 0))
 
 
 async def _prompts(app: App, job: Job, pinned: Input, hold: Hold) -> dict[int, Prompt]:

@@ -1,0 +1,42 @@
+"""manifest.json: what a finished job read and what it wrote, so that anyone can check the one against the other."""
+
+from typing import Literal
+
+from promptforge.domain.job import Frozen
+
+MANIFEST_FILE = "manifest.json"
+
+
+class InputEntry(Frozen):
+    """The upload as it was pinned. `crc32c` is base64 of the big-endian checksum; a line over `max_line_bytes` could
+    not be read."""
+
+    name: str
+    generation: int
+    size: int
+    crc32c: str
+    max_line_bytes: int
+
+
+class FileEntry(Frozen):
+    """A published file: its lines and bytes as they were counted in it, crc32c as above, sha256 in hex."""
+
+    filename: str
+    lines: int
+    bytes: int
+    crc32c: str
+    sha256: str
+
+
+class Manifest(Frozen):
+    """The whole account. When nothing was lost, prompt_count = completed_count + failed_count = the files' lines."""
+
+    version: Literal[1] = 1
+    job_id: str
+    provider: str
+    model: str
+    input: InputEntry
+    prompt_count: int
+    completed_count: int
+    failed_count: int
+    files: list[FileEntry]
