@@ -40,8 +40,7 @@ class Settings(BaseModel):
 
     lease_seconds: float = Field(60, gt=0)
     beat_seconds: float = Field(10, gt=0)
-    soft_deadline_seconds: float = Field(480, gt=0)
-    grace_seconds: float = Field(45, ge=0)
+    soft_deadline_seconds: float = Field(400, gt=0)
     drain_seconds: float = Field(7, ge=0, le=8)
     call_timeout_seconds: float = Field(120, gt=0)
     max_in_flight: int = Field(64, ge=1)

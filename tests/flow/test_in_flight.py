@@ -54,18 +54,14 @@ async def test_failed_tries_are_remembered_when_a_chunk_is_given_back(tmp_path: 
     assert provider.calls.total() == 5
 
 
-async def test_calls_that_do_not_come_back_in_time_leave_the_chunk_to_the_next(tmp_path: Path) -> None:
-    async def act(prompt: str, call: int) -> None:
-        if call == 1:
-            await asyncio.sleep(60)
-
-    spans: dict[str, Any] = {"soft_deadline_seconds": 0.2, "grace_seconds": 0.1}
-    async with openai_server(act) as provider, machine(tmp_path, **spans, **openai(provider.url)) as one:
-        job_id = await one.run(prompts(2), provider="openai", max_retries=0)
+async def test_a_call_in_flight_at_the_soft_deadline_comes_back_and_is_not_paid_again(tmp_path: Path) -> None:
+    spans: dict[str, Any] = {"soft_deadline_seconds": 0.1, "max_in_flight": 1}
+    async with openai_server(slow(0.3)) as provider, machine(tmp_path, **spans, **openai(provider.url)) as one:
+        job_id = await one.run(prompts(2) + b" " * 1000, provider="openai", max_retries=0)
         results = await one.results(job_id)
 
     assert [line["prompt_id"] for line in results] == ["id-0", "id-1"]
-    assert set(provider.calls.values()) == {2}
+    assert set(provider.calls.values()) == {1}
 
 
 async def test_a_call_in_flight_is_not_given_up_because_another_was_throttled(tmp_path: Path) -> None:
@@ -75,7 +71,7 @@ async def test_a_call_in_flight_is_not_given_up_because_another_was_throttled(tm
             return None
         return refusal(429, **{"Retry-After": "0.5"}) if call == 1 else None
 
-    spans: dict[str, Any] = {"patience_seconds": 0.1, "grace_seconds": 0.1}
+    spans: dict[str, Any] = {"patience_seconds": 0.1}
     async with openai_server(act) as provider, machine(tmp_path, **spans, **openai(provider.url)) as one:
         job_id = await one.submit(prompts(2) + b" " * 1000, provider="openai")
         ended = await one.until_ended(job_id)

@@ -9,7 +9,7 @@ from tests.support.clock import HandClock
 from tests.support.machine import Machine, machine, prompts
 from tests.support.openai_server import openai_server
 
-from promptforge.domain.chunk import Chunk
+from promptforge.domain.chunk import CLOCK_SKEW_SECONDS, Chunk
 from promptforge.domain.job import Status
 from promptforge.domain.messages import ChunkMessage
 from promptforge.errors import LeaseLost
@@ -104,8 +104,8 @@ async def test_a_second_delivery_leaves_a_held_chunk_alone_and_looks_again_when_
 
         sql = "select not_before from deliveries where source = 'queue:worker'"
         tasks = await one.database.read(lambda connection: connection.execute(sql).fetchall())
-        assert tasks == [(held.chunk.due_at,)]
-        clock.move(61)
+        assert tasks == [(held.chunk.due_at + CLOCK_SKEW_SECONDS,)]
+        clock.move(60 + CLOCK_SKEW_SECONDS)
         assert (await one.until_ended(job_id)).status is Status.COMPLETED
 
 

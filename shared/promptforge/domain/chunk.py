@@ -4,6 +4,8 @@ from pydantic import Field
 
 from promptforge.domain.job import Frozen
 
+CLOCK_SKEW_SECONDS = 2.0  # how far apart the clocks of well-kept machines may be
+
 
 class Flushed(Frozen):
     """A run of answered lines that is safe in an object of the work bucket."""
@@ -38,14 +40,16 @@ class Chunk(Cut):
     """A chunk's document.
 
     `open` ends with the settling. `due_at` is when the sweeper should announce the chunk again: for a chunk that is
-    held it is the end of the lease. `epoch` rises with every claim; `holder` names the claim and stays after the
-    settling, so that a holder whose answer was lost knows its own commit. `failures` counts, by line, the failed calls
-    of prompts that are not answered yet. `faults` counts how often work on the chunk ended in an unforeseen fault,
-    `deaths` how many holders in a row were never heard of again and had made no answer safe.
+    held it is the end of the lease. A chunk without a holder may not be claimed before `resume_at`. `epoch` rises with
+    every claim; `holder` names the claim and stays after the settling, so that a holder whose answer was lost knows its
+    own commit. `failures` counts, by line, the failed calls of prompts that are not answered yet. `faults` counts how
+    often work on the chunk ended in an unforeseen fault, `deaths` how many holders in a row were never heard of again
+    and had made no answer safe.
     """
 
     due_at: float
     open: bool = True
+    resume_at: float = 0.0
     epoch: int = 0
     holder: str | None = None
     failures: dict[int, int] = Field(default_factory=dict)
@@ -57,3 +61,9 @@ class Chunk(Cut):
     tokens: int = 0
     results: Part | None = None
     errors: Part | None = None
+
+    def claimable(self, now: float) -> bool:
+        """Whether it may be claimed: it is open, no lease runs, and it is not given back until a later time."""
+        if self.holder is None:
+            return self.open and self.resume_at <= now + CLOCK_SKEW_SECONDS
+        return self.open and self.due_at <= now

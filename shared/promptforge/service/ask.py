@@ -14,11 +14,11 @@ from promptforge.service.hold import Hold
 KEY_MISSING_SECONDS = 60.0
 
 
-async def _first(future: asyncio.Task[Any], event: asyncio.Event, timeout_seconds: float | None = None) -> None:
-    """Wait until the future is done, the event has come, or the time is up."""
+async def _first(future: asyncio.Task[Any], event: asyncio.Event) -> None:
+    """Wait until the future is done or the event has come."""
     waiter = asyncio.create_task(event.wait())
     try:
-        await asyncio.wait([future, waiter], timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([future, waiter], return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiter.cancel()
 
@@ -56,8 +56,9 @@ class Asker:
                 call.result()
 
     async def _let_come_back(self, over: asyncio.Task[Any]) -> None:
-        """Calls in flight are paid for: wait for them as long as the platform lets this process live."""
-        await _first(over, self._app.stopping, timeout_seconds=self._hold.seconds_left)
+        """Calls in flight are paid for: wait for them. Each has a deadline, and from the soft deadline to the
+        platform's there is time for one; a process that is told to stop has less."""
+        await _first(over, self._app.stopping)
         if self._app.stopping.is_set():
             await asyncio.wait([over], timeout=self._app.settings.drain_seconds)
 

@@ -96,9 +96,10 @@ async def _publish(app: App, job: Job, tally: _Tally) -> list[FileEntry]:
                     await app.results.create(target, _what_is_left(app, names))
             return await _entry(app, target, filename)
 
-    async with asyncio.TaskGroup() as group:
-        files = [group.create_task(publish(filename, parts)) for filename, parts in tally.files]
-    return [file.result() for file in files]
+    published = await asyncio.gather(*[publish(*file) for file in tally.files], return_exceptions=True)
+    if failed := [exc for exc in published if isinstance(exc, BaseException)]:
+        raise failed[0]
+    return [entry for entry in published if isinstance(entry, FileEntry)]
 
 
 async def _entry(app: App, name: str, filename: str) -> FileEntry:

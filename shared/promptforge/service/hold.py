@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from promptforge import logs
-from promptforge.domain.chunk import Chunk, Flushed, Part
+from promptforge.domain.chunk import CLOCK_SKEW_SECONDS, Chunk, Flushed, Part
 from promptforge.domain.job import Job, Problem
 from promptforge.domain.messages import ChunkMessage
 from promptforge.domain.prompt import error_line
@@ -15,6 +15,17 @@ from promptforge.service.app import App
 from promptforge.service.ledger import Claim
 
 HEED_SECONDS = 2.0
+
+
+async def look_again(app: App, job_id: str, chunk: Chunk) -> None:
+    """Have a task knock when the chunk can next be claimed: when it was given back until a time, at that time, else at
+    the end of the lease that runs. However many ask for it, there is one task: with more, each would make the next."""
+    message = ChunkMessage(job_id=job_id, chunk=chunk.number).encode()
+    if chunk.holder is None:
+        name, moment = f"resume-{job_id}-{chunk.number}-{chunk.epoch}", chunk.resume_at
+    else:  # not a moment too early by another machine's clock
+        name, moment = f"recheck-{job_id}-{chunk.number}-{chunk.due_at:.0f}", chunk.due_at + CLOCK_SKEW_SECONDS
+    await app.tasks.enqueue("worker", message, name=name, not_before=moment)
 
 
 def _loop_time() -> float:
@@ -48,17 +59,11 @@ class Hold:
         if job.stop:
             self._halted.set()
         self.resume_at = 0.0
-        self._ends_at = app.settings.soft_deadline_seconds + app.settings.grace_seconds + _loop_time()
 
     @property
     def chunk(self) -> Chunk:
         """The chunk as this holder last wrote it."""
         return self._claim.chunk
-
-    @property
-    def seconds_left(self) -> float:
-        """How long this invocation may still last."""
-        return max(self._ends_at - _loop_time(), 0.0)
 
     async def __aenter__(self) -> Self:
         self._background = [asyncio.create_task(work()) for work in (self._beat, self._watch, self._heed)]
@@ -166,11 +171,10 @@ class Hold:
         chunk, now = self.chunk, self._app.clock.now()
         resume_at = max(self.resume_at, now)
         deaths = 0 if self._called else chunk.deaths  # whoever called and lived to tell ends the row
+        due_at = resume_at + self._app.settings.lease_seconds
         async with self._writing:
-            await self._amend(holder=None, due_at=resume_at + self._app.settings.lease_seconds, deaths=deaths)
-        message = ChunkMessage(job_id=self._job.job_id, chunk=chunk.number).encode()
-        name = f"resume-{self._job.job_id}-{chunk.number}-{chunk.epoch}"
-        await self._app.tasks.enqueue("worker", message, name=name, not_before=resume_at)
+            await self._amend(holder=None, resume_at=resume_at, due_at=due_at, deaths=deaths)
+        await look_again(self._app, self._job.job_id, self.chunk)
         logs.info("chunk_given_back", job_id=self._job.job_id, chunk=chunk.number, seconds=resume_at - now)
 
     async def _part(self, kind: str, lines: int) -> Part | None:

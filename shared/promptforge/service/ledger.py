@@ -126,8 +126,8 @@ class Ledger:
         raise Conflict(job_id)
 
     async def claim(self, job_id: str, number: int, holder: str, lease_seconds: float) -> Claim | Chunk | None:
-        """Take the chunk under the next epoch. Answers the Claim, or the chunk as it stands if it is settled or
-        another's lease runs, or None if there is no such chunk."""
+        """Take the chunk under the next epoch. Answers the Claim, or the chunk as it stands if it is settled, waits
+        for its time, or another's lease runs, or None if there is no such chunk."""
         for attempt in range(MAX_TRIES):
             document = await self._documents.get(_chunk_path(job_id, number))
             if document is None:
@@ -135,7 +135,7 @@ class Ledger:
             chunk, now = Chunk.model_validate(document.data), self._clock.now()
             if chunk.open and chunk.holder == holder:
                 return Claim(job_id, chunk, document.version)
-            if not chunk.open or (chunk.holder and chunk.due_at > now):
+            if not chunk.claimable(now):
                 return chunk
             deaths = chunk.deaths + (chunk.holder is not None)
             held = {"epoch": chunk.epoch + 1, "holder": holder, "due_at": now + lease_seconds, "deaths": deaths}
@@ -186,7 +186,8 @@ class Ledger:
             return False
         try:
             deaths = chunk.deaths + (chunk.holder is not None)
-            left = chunk.model_copy(update={"holder": None, "due_at": due_at, "deaths": deaths})
+            changes = {"holder": None, "due_at": due_at, "resume_at": 0.0, "deaths": deaths}
+            left = chunk.model_copy(update=changes)
             await self._write_chunk(job_id, left, document.version)
         except Conflict:
             return False

@@ -123,4 +123,6 @@ async def _announce(app: App, job: Job) -> None:
         numbers = range(first, min(first + MESSAGES_A_PUBLISH, job.chunk_count or 0))
         messages = [ChunkMessage(job_id=job.job_id, chunk=number).encode() for number in numbers]
         await app.topics.publish("chunks", messages)
-    await app.ledger.change_job(job.job_id, lambda job: job.model_copy(update={"announced": True}))
+    await app.ledger.change_job(
+        job.job_id, lambda job: job.model_copy(update={"announced": True}) if job.open else None
+    )

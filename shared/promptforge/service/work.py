@@ -12,7 +12,7 @@ from promptforge.errors import LeaseLost, ObjectMissing
 from promptforge.service import finish
 from promptforge.service.app import App
 from promptforge.service.ask import Asker
-from promptforge.service.hold import Hold
+from promptforge.service.hold import Hold, look_again
 from promptforge.service.ledger import Claim
 
 MAX_FAULTS = 10  # unforeseen faults after which a chunk's prompts are given up
@@ -42,14 +42,9 @@ async def work(app: App, message: ChunkMessage) -> None:
         case Chunk(open=False):
             await finish.ask(app, job.job_id)
         case Chunk():
-            await _look_again(app, message, claim)
+            await look_again(app, job.job_id, claim)
         case Claim():
             await _work_on(app, job, job.input, claim)
-
-
-async def _look_again(app: App, message: ChunkMessage, chunk: Chunk) -> None:
-    name = f"recheck-{message.job_id}-{chunk.number}-{chunk.due_at:.0f}"
-    await app.tasks.enqueue("worker", message.encode(), name=name, not_before=chunk.due_at)
 
 
 async def _work_on(app: App, job: Job, pinned: Input, claim: Claim) -> None:

@@ -1,0 +1,209 @@
+"""Clients: what they order, what they may get for it, and how they go about it over HTTP, patiently."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from promptforge.service.access import admit_key
+from tests.simulation.faults import Plan
+from tests.simulation.http import Reply, request
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+CANARY = "CANARY"
+FINAL = ("COMPLETED", "FAILED", "CANCELLED")
+PATIENCE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the input. `kind` is what becomes of it: a prompt's nature, or the code of a bad line."""
+
+    number: int
+    kind: str
+    content: bytes
+    prompt_id: str | None = None
+    prompt: str = ""
+
+
+@dataclass
+class Order:
+    """A job as its client wants it, and what became of it."""
+
+    number: int
+    client: str
+    lines: list[Line]
+    max_retries: int
+    job_id: str = ""
+    cancelled_at: float = float("inf")
+    final: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] | None = None
+
+    @property
+    def content(self) -> bytes:
+        """The file."""
+        return b"\n".join(line.content for line in self.lines)
+
+
+def order(rng: random.Random, number: int, plan: Plan) -> Order:
+    """A job of a few lines of every kind."""
+    kinds = ["prompt"] * 12 + ["refusal", "invalid_json", "missing_prompt", "line_too_long", "duplicate", "blank"]
+    kinds += [kind for kind in ("poison", "hopeless") if kind in plan.faults]
+    size = rng.choice((1, 3, 10, 20, 40))
+    lines: list[Line] = []
+    for at in range(1, size + 1):
+        lines.append(_line(rng, number, at, rng.choice(kinds), lines))
+    return Order(number, rng.choice(("alice", "bob")), lines, max_retries=rng.choice((0, 1, 3, 10)))
+
+
+def _line(rng: random.Random, job: int, number: int, kind: str, before: list[Line]) -> Line:
+    prompt_id, prompt = f"id-{number}", f"{CANARY} job {job} line {number} {kind} please"
+    good = orjson.dumps({"prompt_id": prompt_id, "prompt": prompt})
+    taken = [line.prompt_id for line in before if line.prompt]
+    match kind:
+        case "blank":
+            return Line(number, "blank", rng.choice((b"", b"  ", b"\r")))
+        case "invalid_json":
+            return Line(number, kind, b'{"prompt_id": "x", ' + CANARY.encode())
+        case "missing_prompt":
+            return Line(number, kind, orjson.dumps({"prompt_id": prompt_id}), prompt_id)
+        case "line_too_long":
+            return Line(number, kind, good[:-2] + b"." * 300 + b'"}')
+        case "duplicate" if taken:
+            again = rng.choice(taken)
+            return Line(number, "duplicate_prompt_id", orjson.dumps({"prompt_id": again, "prompt": prompt}), again)
+        case "duplicate":
+            return Line(number, "prompt", good, prompt_id, prompt)
+    return Line(number, kind, good, prompt_id, prompt)
+
+
+class Clients:
+    """Every client, each with a key; who is not answered asks again."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.orders = [order(world.rng, number, world.plan) for number in range(world.rng.choice((1, 1, 2)))]
+        self.keys = {"alice": "alice's key " + CANARY, "bob": "bob's key " + CANARY}
+
+    async def run(self) -> None:
+        """Carry every order through to its end."""
+        for client, key in self.keys.items():
+            await admit_key(self.world.referee.app, client, key)
+        await asyncio.gather(*[self._carry_through(order) for order in self.orders])
+
+    async def _carry_through(self, order: Order) -> None:
+        world = self.world
+        await asyncio.sleep(world.rng.uniform(0, 30))
+        ticket = await self._open(order)
+        order.job_id = ticket["job_id"]
+        if world.chance("never_uploaded", 1.0):
+            world.fire("never_uploaded", order.job_id)
+        else:
+            await self._upload(order, ticket["upload_url"])
+        if world.chance("cancelled", 1.0):
+            world.spawn(self._cancel(order, world.rng.choice((0.0, 1.0, 10.0, 60.0)) * world.rng.random()))
+        if world.chance("input_deleted", 1.0):
+            world.spawn(self._delete_input(order))
+        await self._poll(order)
+        await self._download(order)
+
+    async def _open(self, order: Order) -> Any:
+        body = {"provider": "echo", "model": "m", "max_retries": order.max_retries}
+        headers = {"Idempotency-Key": f"order-{order.number}"}
+        copies = 1
+        if self.world.chance("init_repeated", 1.0):
+            self.world.fire("init_repeated", order.client)
+            copies = 3
+        tries = [self.ask(order.client, "POST", "/v1/jobs/init", headers, body) for _ in range(copies)]
+        tickets = [reply.json for reply in await asyncio.gather(*tries)]
+        self.world.expect(len({ticket["job_id"] for ticket in tickets}) == 1, "one order, one job")
+        return tickets[0]
+
+    async def _upload(self, order: Order, url: str) -> None:
+        world = self.world
+        await asyncio.sleep(world.rng.uniform(0, 20))
+        headers = {"Content-Type": "application/octet-stream"}
+        first = await request(world.referee.front, "PUT", url, headers, order.content)
+        world.expect(first.status == 200, f"the upload is taken, not {first.status}")
+        world.platform.wake()
+        if world.chance("uploaded_twice", 1.0):
+            world.fire("uploaded_twice", order.job_id)
+            again = await request(world.referee.front, "PUT", url, headers, b'{"prompt_id":"a","prompt":"b"}')
+            world.expect(again.status == 403, f"a second upload is refused, not {again.status}")
+
+    async def _cancel(self, order: Order, after: float) -> None:
+        world = self.world
+        await asyncio.sleep(after)
+        world.fire("cancelled", order.job_id)
+        for _ in range(world.rng.choice((1, 2))):
+            reply = await self.ask(order.client, "POST", f"/v1/jobs/{order.job_id}/cancel", good=(200, 409))
+            if reply.status == 200:
+                order.cancelled_at = min(order.cancelled_at, world.now)
+            else:
+                world.expect(reply.json["code"] == "already_ended", f"cancel says {reply.body!r}")
+
+    async def _delete_input(self, order: Order) -> None:
+        world = self.world
+        await asyncio.sleep(world.rng.uniform(0, 60))
+        world.fire("input_deleted", order.job_id)
+        await world.referee.app.uploads.delete(f"{order.job_id}/input.jsonl")
+
+    async def _poll(self, order: Order) -> None:
+        pause, path, seen = 1.0, f"/v1/jobs/{order.job_id}/status", ["AWAITING_UPLOAD"]
+        stranger = "bob" if order.client == "alice" else "alice"
+        while seen[-1] not in FINAL:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 120.0)
+            order.final = (await self.ask(order.client, "GET", path)).json
+            if order.final["status"] != seen[-1]:
+                seen.append(order.final["status"])
+        unknown = (await self.ask(stranger, "GET", f"/v1/jobs/job_{'0' * 32}/status", good=(404,))).body
+        foreign = (await self.ask(stranger, "GET", path, good=(404,))).body
+        self.world.expect(foreign == unknown, "another client's job is as unknown as any")
+
+    async def _download(self, order: Order) -> None:
+        reply = await self.ask(order.client, "GET", f"/v1/jobs/{order.job_id}/results", good=(200, 409))
+        if reply.status == 200:
+            listed = [*reply.json["files"], reply.json["manifest"]]
+            order.files = {file["filename"]: await self._content(file["url"]) for file in listed}
+
+    async def _content(self, url: str) -> bytes:
+        """What a signed URL leads to."""
+        name = urlsplit(url).path.removeprefix("/storage/results/")
+        return b"".join([block async for block in self.world.referee.app.results.read(name)])
+
+    async def ask(
+        self,
+        client: str,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: object = None,
+        good: tuple[int, ...] = (200, 202),
+    ) -> Reply:
+        """A call to the API, again and again until a machine answers it."""
+        world, reply = self.world, Reply()
+
+        async def once() -> None:
+            machine = world.platform.machine()
+            if machine is None:
+                return
+            nonlocal reply
+            all_headers = {"X-API-Key": self.keys[client], **(headers or {})}
+            content, url = orjson.dumps(body) if body else b"", f"http://simulation{path}"
+            reply = await world.platform.call(
+                machine.front, machine, method, url, all_headers, content, PATIENCE_SECONDS
+            )
+
+        while True:
+            await once()
+            if reply.status in good:
+                return reply
+            world.expect(reply.status in (0, 503), f"{method} {path} answers {reply.status} {reply.body!r}")
+            await asyncio.sleep(world.rng.uniform(0.5, 5))

@@ -1,0 +1,105 @@
+"""Machines: each a real App on the shared store, whose every call to a port can go wrong."""
+
+import asyncio
+import contextvars
+import dataclasses
+import random
+from typing import TYPE_CHECKING
+
+from promptforge.app import build, install
+from promptforge.local.api import api_app
+from promptforge.ports.clock import Clock
+from promptforge.service.app import App
+from promptforge.settings import Settings
+from tests.simulation.faults import STEP
+from tests.simulation.ports import FaultyDocuments, FaultyObjects, FaultyTasks, FaultyTopics
+from tests.simulation.provider import SimulatedProvider
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+EPOCH = 1_800_000_000.0
+KILL_AFTER_SIGTERM_SECONDS = 10.0
+
+
+class SimulatedClock:
+    """The time of day on a machine: the loop's, and `skew` seconds off."""
+
+    def __init__(self, skew: float = 0.0) -> None:
+        self.skew = skew
+
+    def now(self) -> float:
+        return EPOCH + asyncio.get_running_loop().time() + self.skew
+
+
+def build_app(world: "World", clock: Clock) -> App:
+    """The product on this folder, with chance from the seed."""
+    settings = Settings(data_dir=world.folder, public_url="http://simulation", **world.plan.settings)
+    return build(settings, clock, random.Random(world.rng.getrandbits(64)))
+
+
+class Machine:
+    """One instance of every function. A dead one never goes on: its calls to ports do not return, as if its process
+    were gone; a frozen one goes on later, without having noticed."""
+
+    def __init__(self, world: "World", number: int) -> None:
+        self.world = world
+        self.name = f"m{number}"
+        self.alive = True
+        self.frozen_until = 0.0
+        self.stopping = False
+        self.died = asyncio.Event()
+        skewed = "clock_skew" in world.plan.faults and world.rng.random() < 0.5
+        self.clock = SimulatedClock(world.rng.uniform(-300, 300) if skewed else world.rng.uniform(-1, 1))
+        if skewed:
+            world.fire("clock_skew", self.name)
+        self.app = self._wrapped(build_app(world, self.clock))
+        self.front = api_app(self.app, world.platform.wake)
+        self.context = contextvars.copy_context()
+        self.context.run(install, self.app)
+
+    def _wrapped(self, app: App) -> App:
+        return dataclasses.replace(
+            app,
+            instance=self.name,
+            documents=FaultyDocuments(self, app.documents),
+            uploads=FaultyObjects(self, app.uploads, "uploads"),
+            work=FaultyObjects(self, app.work, "work"),
+            results=FaultyObjects(self, app.results, "results"),
+            topics=FaultyTopics(self, app.topics),
+            tasks=FaultyTasks(self, app.tasks),
+            make_provider=lambda name: SimulatedProvider(self),
+        )
+
+    async def reach(self, point: str) -> None:
+        """Where a machine may die, stand still, or turn out to be dead."""
+        world = self.world
+        if world.over:
+            raise asyncio.CancelledError
+        if self.alive and world.chance("crash", STEP / 4):
+            world.fire("crash", f"{self.name} at {point}")
+            self.die()
+        while self.alive and (wait := self.frozen_until - world.now) > 0:
+            await asyncio.sleep(wait)
+        if not self.alive:
+            await world.end_of_time()
+
+    def die(self) -> None:
+        """SIGKILL."""
+        if self.alive:
+            self.alive = False
+            self.world.note(f"{self.name} dies")
+            self.world.lost(self)
+            self.died.set()
+
+    def freeze(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT later."""
+        self.frozen_until = self.world.now + seconds
+        self.world.lost(self)
+
+    async def terminate(self) -> None:
+        """SIGTERM, and SIGKILL ten seconds later."""
+        self.stopping = True
+        self.app.stopping.set()
+        await asyncio.sleep(KILL_AFTER_SIGTERM_SECONDS)
+        self.die()

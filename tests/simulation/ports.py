@@ -1,0 +1,169 @@
+"""The fault layer: a wrapper round every port of a machine, over the real local adapters."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from promptforge.errors import Conflict, Unavailable
+from promptforge.ports.documents import Document, Documents, Scalar, Version, Write
+from promptforge.ports.objects import ObjectInfo, Objects
+from promptforge.ports.tasks import Tasks
+from promptforge.ports.topics import Topics
+from tests.simulation.faults import STEP
+
+if TYPE_CHECKING:
+    from tests.simulation.machines import Machine
+
+T = TypeVar("T")
+
+
+async def _through(machine: "Machine", point: str, operation: Callable[[], Awaitable[T]]) -> T:
+    """A call from a machine to a store, with everything that can happen before and after it."""
+    world = machine.world
+    await machine.reach(f"{point} before")
+    await world.pause(point)
+    if world.in_outage(point):
+        world.fire("outage", f"{machine.name} {point}")
+        raise Unavailable("outage")
+    if world.chance("refused", STEP):
+        world.fire("refused", f"{machine.name} {point}")
+        raise Unavailable("refused")
+    await machine.reach(f"{point} sent")
+    value = await operation()
+    await machine.reach(f"{point} done")
+    if world.chance("answer_lost", STEP):
+        world.fire("answer_lost", f"{machine.name} {point}")
+        raise Unavailable("the answer was lost")
+    return value
+
+
+class FaultyDocuments:
+    """The documents port. Every commit that takes effect is shown to the world's referee."""
+
+    def __init__(self, machine: "Machine", inner: Documents) -> None:
+        self._machine = machine
+        self._inner = inner
+
+    async def get(self, path: str) -> Document | None:
+        return await _through(self._machine, f"get {path}", lambda: self._inner.get(path))
+
+    async def commit(self, writes: Sequence[Write]) -> list[Version]:
+        async def commit() -> list[Version]:
+            try:
+                versions = await self._inner.commit(writes)
+            except Conflict:
+                self._machine.world.contended += 1
+                raise
+            self._machine.world.referee.committed(self._machine, writes)
+            return versions
+
+        return await _through(self._machine, f"commit {writes[0].path}", commit)
+
+    async def query(
+        self,
+        collection: str,
+        where: Mapping[str, Scalar] | None = None,
+        *,
+        order_by: str | None = None,
+        limit: int,
+        after: Document | None = None,
+    ) -> list[Document]:
+        async def query() -> list[Document]:
+            return await self._inner.query(collection, where, order_by=order_by, limit=limit, after=after)
+
+        return await _through(self._machine, f"query {collection}", query)
+
+    async def count(self, collection: str, where: Mapping[str, Scalar] | None = None) -> int:
+        return await _through(self._machine, f"count {collection}", lambda: self._inner.count(collection, where))
+
+    async def sum(self, collection: str, fields: Sequence[str]) -> dict[str, int]:
+        return await _through(self._machine, f"sum {collection}", lambda: self._inner.sum(collection, fields))
+
+
+class FaultyObjects:
+    """The objects port of one bucket."""
+
+    def __init__(self, machine: "Machine", inner: Objects, bucket: str) -> None:
+        self._machine = machine
+        self._inner = inner
+        self._bucket = bucket
+
+    def _point(self, verb: str, name: str) -> str:
+        return f"{verb} {self._bucket}/{name}"
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        return await _through(self._machine, self._point("stat", name), lambda: self._inner.stat(name))
+
+    async def read(
+        self, name: str, *, generation: int | None = None, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        async def read() -> list[bytes]:
+            blocks = self._inner.read(name, generation=generation, start=start, end=end)
+            return [block async for block in blocks]
+
+        for block in await _through(self._machine, self._point("read", name), read):
+            yield block
+
+    async def create(self, name: str, data: bytes | AsyncIterable[bytes]) -> ObjectInfo:
+        content = data if isinstance(data, bytes) else b"".join([block async for block in data])
+
+        async def create() -> ObjectInfo:
+            info = await self._inner.create(name, content)
+            self._machine.world.referee.created(self._machine, self._bucket, name, content)
+            return info
+
+        return await _through(self._machine, self._point("create", name), create)
+
+    async def compose(self, name: str, sources: Sequence[str]) -> ObjectInfo:
+        return await _through(self._machine, self._point("compose", name), lambda: self._inner.compose(name, sources))
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        async def names() -> list[str]:
+            return [name async for name in self._inner.list(prefix)]
+
+        for name in await _through(self._machine, self._point("list", prefix), names):
+            yield name
+
+    async def delete(self, name: str) -> None:
+        await _through(self._machine, self._point("delete", name), lambda: self._inner.delete(name))
+
+    async def upload_url(self, name: str, expires_at: float) -> str:
+        return await self._inner.upload_url(name, expires_at)
+
+    async def download_url(self, name: str, filename: str, expires_at: float) -> str:
+        return await self._inner.download_url(name, filename, expires_at)
+
+
+class FaultyTopics:
+    """The topics port."""
+
+    def __init__(self, machine: "Machine", inner: Topics) -> None:
+        self._machine = machine
+        self._inner = inner
+
+    async def publish(self, topic: str, messages: Sequence[bytes]) -> None:
+        world = self._machine.world
+
+        async def publish() -> None:
+            if world.chance("half_published", STEP * 10):
+                world.fire("half_published", self._machine.name)
+                await self._inner.publish(topic, messages[: len(messages) // 2])
+                raise Unavailable("half of it")
+            await self._inner.publish(topic, messages)
+
+        await _through(self._machine, f"publish {topic}", publish)
+        world.platform.wake()
+
+
+class FaultyTasks:
+    """The tasks port."""
+
+    def __init__(self, machine: "Machine", inner: Tasks) -> None:
+        self._machine = machine
+        self._inner = inner
+
+    async def enqueue(self, queue: str, body: bytes, *, name: str, not_before: float = 0.0) -> None:
+        async def enqueue() -> None:
+            await self._inner.enqueue(queue, body, name=name, not_before=not_before)
+
+        await _through(self._machine, f"enqueue {queue} {name}", enqueue)
+        self._machine.world.platform.wake()

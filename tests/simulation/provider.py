@@ -1,0 +1,88 @@
+"""The simulated provider of a machine, and the ledger of every call."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from promptforge.domain.retry import FailureKind
+from promptforge.ports.provider import Answer, Failure, Question
+from tests.simulation.faults import STEP
+
+if TYPE_CHECKING:
+    from tests.simulation.machines import Machine
+
+REFUSED = Failure(FailureKind.PROMPT, "prompt_rejected", "Refused.")
+SERVER_ERROR = Failure(FailureKind.UNKNOWN, "provider_error", "A fault.")
+TIMEOUT = Failure(FailureKind.UNKNOWN, "provider_timeout", "No answer in time.")
+UNREACHABLE = Failure(FailureKind.NOT_SENT, "provider_unreachable", "Not reached.")
+BAD_KEY = Failure(FailureKind.ACCOUNT, "provider_account", "The key is refused.")
+
+
+@dataclass
+class Call:
+    """One call: who asked what, when, and what came back ("lost" until something does)."""
+
+    serial: int
+    machine: str
+    prompt: str
+    began: float
+    ended: float = float("inf")
+    outcome: str = "lost"
+
+    @property
+    def paid(self) -> bool:
+        """Whether the provider may have charged for it."""
+        return self.outcome in ("lost", "answered", "unknown")
+
+
+class SimulatedProvider:
+    """The provider port: answers with the prompt and the call's number, so that an answer tells where it is from."""
+
+    def __init__(self, machine: "Machine") -> None:
+        self._machine = machine
+
+    async def ask(self, question: Question, timeout_seconds: float) -> Answer | Failure:
+        world, machine = self._machine.world, self._machine
+        await machine.reach("ask before")
+        if world.chance("unreachable", STEP * 10):
+            world.fire("unreachable", machine.name)
+            return UNREACHABLE
+        call = Call(len(world.calls), machine.name, question.prompt, world.now)
+        world.calls.append(call)
+        world.note(f"{machine.name} asks {question.prompt!r}, call {call.serial}")
+        if " poison " in question.prompt:
+            world.fire("poison", machine.name)
+            machine.die()
+        reply = await self._reply(question, timeout_seconds, call)
+        await machine.reach("ask done")
+        call.ended = world.now
+        call.outcome = _outcome(reply)
+        return reply
+
+    async def close(self) -> None:
+        return None
+
+    async def _reply(self, question: Question, timeout_seconds: float, call: Call) -> Answer | Failure:
+        world = self._machine.world
+        fate = world.fate_of_call(question.prompt)
+        seconds = world.rng.uniform(60, 130) if fate == "slow_answer" else world.rng.uniform(0.01, 3)
+        await asyncio.sleep(min(timeout_seconds, float("inf") if fate == "hang" else seconds))
+        match fate:
+            case "hang":
+                return TIMEOUT
+            case "slow_answer" if seconds >= timeout_seconds:
+                return TIMEOUT
+            case "server_error" | "hopeless":
+                return SERVER_ERROR
+            case "bad_key":
+                return BAD_KEY
+            case "refusal":
+                return REFUSED
+            case "throttle" | "storm":
+                wait = world.rng.choice((None, None, 0.5, 2.0, 30.0, 200.0))
+                return Failure(FailureKind.THROTTLED, "throttled", "Wait.", wait)
+        return Answer(f"{question.prompt} answered by call {call.serial}", question.model, 3, 4)
+
+
+def _outcome(reply: Answer | Failure) -> str:
+    return "answered" if isinstance(reply, Answer) else reply.kind.value
