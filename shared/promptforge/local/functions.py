@@ -13,6 +13,7 @@ HTTP_FUNCTIONS = {
     "/v1/jobs/{job_id}/status": "status",
     "/v1/jobs/{job_id}/results": "results",
     "/healthz": "init",
+    "/openapi.json": "init",
 }
 """The documented paths, and the function that serves each."""
 
