@@ -13,6 +13,7 @@ from promptforge.edge import answered, problem
 from promptforge.errors import ApiError, ObjectExists, ObjectMissing
 from promptforge.service.app import App
 
+NDJSON = "application/x-ndjson"
 WRITTEN_ALREADY = ApiError(403, "already_uploaded", "This URL was used; it cannot replace what was uploaded.")
 
 
@@ -71,7 +72,8 @@ class Storage:
             raise ApiError(404, "object_not_found", "The object is gone.") from None
         filename = request.query_params.get("filename")
         headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
-        return _Download(path, headers=headers, media_type="application/x-ndjson", filename=filename)
+        there = path.stat()  # raised here, a missing file is a fault that is answered
+        return _Download(path, headers=headers, media_type=NDJSON, filename=filename, stat_result=there)
 
 
 class _Download(FileResponse):
@@ -85,7 +87,9 @@ class _Download(FileResponse):
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 refused = True
                 detail = "The Range header asks for nothing that this file has."
-                await problem(ApiError(message["status"], "bad_range", detail))(scope, receive, send)
+                response = problem(ApiError(message["status"], "bad_range", detail))
+                response.raw_headers += [pair for pair in message["headers"] if pair[0] == b"content-range"]
+                await response(scope, receive, send)
             elif not refused:
                 await send(message)
 
