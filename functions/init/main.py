@@ -13,5 +13,5 @@ from promptforge.service.intake import Order, open_job
 @edge.api("POST")
 async def init(request: Request, client: str) -> Response:
     order = await edge.parse(request, Order)
-    ticket = await open_job(current(), client, order, request.headers.get("idempotency-key"))
+    ticket = await open_job(current(), client, order, edge.header(request, "Idempotency-Key"))
     return edge.reply(202, ticket)

@@ -2,7 +2,7 @@
 
 import base64
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import orjson
@@ -15,6 +15,7 @@ from promptforge import logs
 from promptforge.app import current
 from promptforge.domain.messages import JobMessage, Message, job_of_upload
 from promptforge.errors import ApiError, Unavailable
+from promptforge.replies import HealthReply, ProblemReply
 from promptforge.service.access import client_of
 
 MAX_BODY_BYTES = 16 * 1024
@@ -36,28 +37,51 @@ class Redeliver(Exception):
 
 def api(method: str) -> Callable[[Handler], Callable[[Request], Awaitable[Response]]]:
     """Make an HTTP function of a handler (request, client): checks method and key, and answers problem+json
-    for whatever goes wrong. GET /healthz is answered by every such function, without a key."""
+    for whatever goes wrong. HEAD is a GET without a body. Every such function also answers what is OPEN to all."""
 
     def decorate(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         @functools.wraps(handler)
         async def endpoint(request: Request) -> Response:
-            if request.url.path == "/healthz" and request.method in ("GET", "HEAD"):
-                return reply(200, {"status": "ok"})
-            try:
-                if request.method != method:
-                    return _wrong_method(method)
-                return await handler(request, await _client(request))
-            except ApiError as exc:
-                return problem(exc)
-            except Unavailable:
-                return problem(ApiError(503, "unavailable", "Try again in a moment.", retry_after=5))
-            except Exception as exc:
-                logs.error("request_failed", function=handler.__name__, error=type(exc).__name__, at=_place(exc))
-                return problem(ApiError(500, "internal_error", "Something went wrong on our side."))
+            return await answered(handler.__name__, answer(request))
+
+        async def answer(request: Request) -> Response:
+            open_to_all = OPEN.get(request.scope["path"])
+            known = "GET" if open_to_all else method
+            allowed = ("GET", "HEAD") if known == "GET" else (known,)
+            if request.method not in allowed:
+                return wrong_method(allowed)
+            return open_to_all() if open_to_all else await handler(request, await _client(request))
 
         return endpoint
 
     return decorate
+
+
+async def answered(name: str, answer: Awaitable[Response]) -> Response:
+    """The answer, or the problem that came up instead; one of our own is logged under `name`, without its text."""
+    try:
+        return await answer
+    except ApiError as exc:
+        return problem(exc)
+    except Unavailable:
+        return problem(ApiError(503, "unavailable", "Try again in a moment.", retry_after=5))
+    except Exception as exc:
+        logs.error("request_failed", function=name, error=type(exc).__name__, at=_place(exc))
+        return problem(ApiError(500, "internal_error", "Something went wrong on our side."))
+
+
+def _health() -> Response:
+    return reply(200, HealthReply())
+
+
+def _document() -> Response:
+    from promptforge.openapi import document  # knows every function's models; few requests need it
+
+    return reply(200, document())
+
+
+OPEN = {"/healthz": _health, "/openapi.json": _document}
+"""The paths that need no key."""
 
 
 def reply(status: int, body: BaseModel | dict[str, Any], media_type: str = "application/json") -> Response:
@@ -69,16 +93,18 @@ def reply(status: int, body: BaseModel | dict[str, Any], media_type: str = "appl
 
 def problem(error: ApiError) -> Response:
     """An error as RFC 9457 problem details."""
-    body = {"type": "about:blank", "status": error.status, "code": error.code, "detail": error.detail}
+    body = ProblemReply(status=error.status, code=error.code, detail=error.detail)
     response = reply(error.status, body, "application/problem+json")
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 
 
-def _wrong_method(method: str) -> Response:
-    response = problem(ApiError(405, "method_not_allowed", f"Use {method} here."))
-    response.headers["Allow"] = method
+def wrong_method(allowed: Iterable[str]) -> Response:
+    """The answer to a method that a path does not know."""
+    names = sorted(allowed)
+    response = problem(ApiError(405, "method_not_allowed", f"Use {' or '.join(names)} here."))
+    response.headers["Allow"] = ", ".join(names)
     return response
 
 
@@ -103,9 +129,15 @@ async def parse(request: Request, model: type[Model]) -> Model:
         raise ApiError(422, "invalid_field", f"{field}: {fault['msg']}.") from None
 
 
+def header(request: Request, name: str) -> str | None:
+    """A header's value, None without one. One that was sent twice is joined, as HTTP wants it."""
+    return ", ".join(request.headers.getlist(name)) if name in request.headers else None
+
+
 def job_in_path(request: Request) -> str:
     """The job id of a path that ends in /jobs/JOB_ID/VERB; what stands in its place if there is none."""
-    return (["", *request.url.path.split("/")])[-2]
+    path: str = request.scope["path"]  # request.url is built of what the Host header says
+    return (["", *path.split("/")])[-2]
 
 
 async def _client(request: Request) -> str:

@@ -113,6 +113,27 @@ async def test_wrong_methods_and_paths_are_problems_too_and_health_needs_no_key(
     assert (health.status_code, health.json()) == (200, {"status": "ok"})
 
 
+@pytest.mark.parametrize("sent", [[""], ["x" * 256], ["a b"], ["a", "b"], ["a", "a"], ["\xe9"], ["a\tb"], ["\x7f"]])
+async def test_an_idempotency_key_is_one_word_of_visible_ascii(tmp_path: Path, sent: list[str]) -> None:
+    async with machine(tmp_path) as one:
+        body = {"provider": "echo", "model": "m"}
+        headers = [(b"Idempotency-Key", key.encode("latin-1")) for key in sent]
+        reply = await one.http.post("/v1/jobs/init", json=body, headers=[(b"X-API-Key", one.key.encode()), *headers])
+        good = {**one.headers, "Idempotency-Key": "!~" + "x" * 253}
+        longest = await one.http.post("/v1/jobs/init", json=body, headers=good)
+
+    assert (reply.status_code, reply.json()["code"]) == (400, "invalid_idempotency_key")
+    assert longest.status_code == 202
+
+
+async def test_a_whole_number_may_be_written_as_any_json_number(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        for written, status in ((b"3.0", 202), (b"3e0", 202), (b"3.5", 422), (b"true", 422)):
+            body = b'{"provider": "echo", "model": "m", "max_retries": %s}' % written
+            reply = await one.http.post("/v1/jobs/init", content=body, headers=one.headers)
+            assert reply.status_code == status, reply.text
+
+
 async def test_the_same_idempotency_key_gives_the_same_job(tmp_path: Path) -> None:
     order = {"provider": "echo", "model": "m"}
     async with machine(tmp_path) as one:

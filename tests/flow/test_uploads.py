@@ -86,6 +86,33 @@ async def test_a_result_url_expires(tmp_path: Path) -> None:
     assert (late.status_code, late.json()["code"]) == (403, "url_expired")
 
 
+async def test_a_part_of_a_file_can_be_had_and_a_bad_range_is_a_problem(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        job_id = await one.run(prompts(1))
+        reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
+        url = reply.json()["files"][0]["url"]
+        whole = await one.http.get(url)
+        part = await one.http.get(url, headers={"Range": "bytes=2-5"})
+        bad = [await one.http.get(url, headers={"Range": given}) for given in ("bytes=9999-", "lines=1-2", "bytes=5-2")]
+
+    assert (part.status_code, part.content) == (206, whole.content[2:6])
+    assert [reply.status_code for reply in bad] == [416, 400, 400]
+    assert {reply.json()["code"] for reply in bad} == {"bad_range"}
+    assert {reply.headers["content-type"] for reply in bad} == {"application/problem+json"}
+    assert bad[0].headers["content-range"] == f"bytes */{len(whole.content)}"
+
+
+async def test_a_file_that_is_gone_from_the_disk_is_a_problem_too(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        job_id = await one.run(prompts(1))
+        reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
+        for path in (tmp_path / "objects" / "results").iterdir():
+            path.unlink()
+        lost = await one.http.get(reply.json()["files"][0]["url"])
+
+    assert (lost.status_code, lost.json()["code"]) == (500, "internal_error")
+
+
 async def test_results_before_the_end_are_a_conflict(tmp_path: Path) -> None:
     async with machine(tmp_path) as one:
         job_id = (await one.init())["job_id"]

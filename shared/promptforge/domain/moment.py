@@ -1,7 +1,12 @@
 """Times as the world writes them."""
 
 from datetime import UTC, datetime
-from typing import overload
+from typing import Annotated, overload
+
+from pydantic import WithJsonSchema
+
+Rfc3339 = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+"""A time in an answer."""
 
 
 @overload

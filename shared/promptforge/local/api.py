@@ -2,24 +2,28 @@
 
 from collections.abc import Callable
 
+import h11
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from promptforge.edge import problem
+from promptforge.edge import problem, wrong_method
 from promptforge.errors import ApiError
 from promptforge.local.functions import HTTP_FUNCTIONS, load_function
 from promptforge.local.storage import Storage
 from promptforge.service.app import App
 
+FRAMEWORK_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
 
 def api_app(app: App, wake: Callable[[], None]) -> ASGIApp:
     """Everything a client can reach. `wake` is called after each request, which may have left something to deliver."""
     routes = [Route(path, _Function(load_function(name))) for path, name in HTTP_FUNCTIONS.items()]
-    api = Starlette(routes=[*routes, Storage(app).route], exception_handlers={404: _not_found, 405: _not_found})
-
+    api = Starlette(routes=[*routes, Storage(app).route], exception_handlers={HTTPException: _refused})
     api.router.redirect_slashes = False  # a redirect would repeat whatever the Host header says
 
     async def waking(scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,14 +36,34 @@ def api_app(app: App, wake: Callable[[], None]) -> ASGIApp:
 
 
 class _Function:
-    """A function's app as a route's endpoint: Starlette calls a class instance as ASGI, for every method."""
+    """A function's app as a route's endpoint: Starlette calls a class instance as ASGI, for every method.
+
+    The framework refuses the methods that it does not know itself, in plain text. They come to the function as OPTIONS,
+    which it refuses as it refuses all others.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        method = scope["method"] if scope["method"] in FRAMEWORK_METHODS else "OPTIONS"
+        await self._app({**scope, "method": method}, receive, send)
 
 
-async def _not_found(request: Request, exc: Exception) -> Response:
+class Protocol(H11Protocol):
+    """The server's HTTP, which tells also those who do not speak it what is wrong in the form of all our errors."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be read, and hang up."""
+        detail = "The request is not valid HTTP, or its address and headers are too long."
+        response = problem(ApiError(400, "malformed_request", detail))
+        head = h11.Response(status_code=400, headers=[*response.raw_headers, (b"connection", b"close")])
+        for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+async def _refused(request: Request, exc: Exception) -> Response:
+    if isinstance(exc, HTTPException) and exc.status_code == 405 and exc.headers:
+        return wrong_method(exc.headers["Allow"].split(", "))
     return problem(ApiError(404, "not_found", "There is nothing at this path."))

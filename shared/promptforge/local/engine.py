@@ -22,7 +22,7 @@ from promptforge.app import build, install
 from promptforge.domain.keys import is_mistyped, make_key
 from promptforge.domain.messages import SweepMessage
 from promptforge.errors import PromptForgeError, SettingsError
-from promptforge.local.api import api_app
+from promptforge.local.api import Protocol, api_app
 from promptforge.local.dispatcher import Dispatcher
 from promptforge.local.recovery import recover
 from promptforge.local.worker_process import DRAIN_SECONDS, QuietServer
@@ -137,7 +137,12 @@ def stop_on_signals(stop: asyncio.Event) -> None:
 
 def _server_config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN_SECONDS
+        app,
+        http=Protocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
     )
 
 

@@ -14,6 +14,7 @@ HTTP_FUNCTIONS = {
     "/v1/jobs/{job_id}/results": "results",
     "/v1/jobs/{job_id}/cancel": "cancel",
     "/healthz": "init",
+    "/openapi.json": "init",
 }
 """The documented paths, and the function that serves each."""
 

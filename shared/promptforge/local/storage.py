@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import PREFIX, BadSignature, Expired
-from promptforge.edge import problem
-from promptforge.errors import ApiError, ObjectExists, ObjectMissing, Unavailable
+from promptforge.edge import answered, problem
+from promptforge.errors import ApiError, ObjectExists, ObjectMissing
 from promptforge.service.app import App
 
+NDJSON = "application/x-ndjson"
 WRITTEN_ALREADY = ApiError(403, "already_uploaded", "This URL was used; it cannot replace what was uploaded.")
 
 
@@ -29,13 +31,11 @@ class Storage:
         return Route(PREFIX + "/{bucket}/{name:path}", self._serve, methods=["PUT", "GET"])
 
     async def _serve(self, request: Request) -> Response:
-        try:
-            bucket, name = self._allowed(request)
-            return await (self._put if request.method == "PUT" else self._get)(bucket, name, request)
-        except ApiError as exc:
-            return problem(exc)
-        except Unavailable:
-            return problem(ApiError(503, "unavailable", "Try again in a moment.", retry_after=5))
+        return await answered("storage", self._answer(request))
+
+    async def _answer(self, request: Request) -> Response:
+        bucket, name = self._allowed(request)
+        return await (self._put if request.method == "PUT" else self._get)(bucket, name, request)
 
     def _allowed(self, request: Request) -> tuple[FileObjects, str]:
         bucket = self._buckets.get(request.path_params["bucket"])
@@ -72,7 +72,28 @@ class Storage:
             raise ApiError(404, "object_not_found", "The object is gone.") from None
         filename = request.query_params.get("filename")
         headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
-        return FileResponse(path, headers=headers, media_type="application/x-ndjson", filename=filename)
+        there = path.stat()  # raised here, a missing file is a fault that is answered
+        return _Download(path, headers=headers, media_type=NDJSON, filename=filename, stat_result=there)
+
+
+class _Download(FileResponse):
+    """A file, or the part of it that was asked for; a part that cannot be had is a problem like any other."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = False
+
+        async def in_our_words(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                refused = True
+                detail = "The Range header asks for nothing that this file has."
+                response = problem(ApiError(message["status"], "bad_range", detail))
+                response.raw_headers += [pair for pair in message["headers"] if pair[0] == b"content-range"]
+                await response(scope, receive, send)
+            elif not refused:
+                await send(message)
+
+        await super().__call__(scope, receive, in_our_words)
 
 
 async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:

@@ -2,13 +2,14 @@
 
 import hashlib
 import hmac
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from promptforge import logs
 from promptforge.domain.job import Job
 from promptforge.domain.messages import JobMessage, upload_object
-from promptforge.domain.moment import rfc3339
+from promptforge.domain.moment import Rfc3339, rfc3339
 from promptforge.errors import ApiError
 from promptforge.service.app import App
 from promptforge.settings import PROVIDER_KEYS
@@ -16,15 +17,23 @@ from promptforge.settings import PROVIDER_KEYS
 UPLOAD_GRACE_SECONDS = 3600.0  # a large upload that began in time may take so long before the job is given up
 AWAIT_SECONDS = 300.0  # how often the sweeper looks for an upload whose event was lost
 
+IDEMPOTENCY_KEY = TypeAdapter(Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]+$")])
+"""What an Idempotency-Key may be: visible ASCII, so that one sent twice, joined by a comma and a space, is none."""
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 3.0 is 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
 
 class Order(BaseModel):
     """The body of POST /v1/jobs/init."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    provider: str = Field(max_length=50)
+    provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDER_KEYS)]})
     model: str = Field(min_length=1, max_length=200)
-    max_retries: int = Field(3, ge=0, le=10)
+    max_retries: Annotated[int, BeforeValidator(_whole)] = Field(3, ge=0, le=10)
 
 
 class Ticket(BaseModel):
@@ -32,16 +41,17 @@ class Ticket(BaseModel):
 
     job_id: str
     upload_url: str
-    expires_at: str
+    expires_at: Rfc3339
 
 
 async def open_job(app: App, client: str, order: Order, idempotency_key: str | None) -> Ticket:
     """Create the job, or find the one that the same client made with the same Idempotency-Key.
 
     A repeated order is answered alike also when the job is past its upload; the upload URL is of no use then.
-    Raises ApiError 422 for a provider that is unknown or has no key here, or for an Idempotency-Key used with
-    another order.
+    Raises ApiError 400 for what is no Idempotency-Key, 422 for a provider that is unknown or has no key here, or for
+    an Idempotency-Key used with another order.
     """
+    _check_idempotency_key(idempotency_key)
     _check_provider(app, order.provider)
     job = await app.ledger.create_job(_new_job(app, client, order, idempotency_key))
     if job.request_digest != _digest(order):
@@ -51,6 +61,15 @@ async def open_job(app: App, client: str, order: Order, idempotency_key: str | N
     url = await app.uploads.upload_url(upload_object(job.job_id), job.upload_expires_at)
     logs.info("job_opened", job_id=job.job_id, provider=job.provider)
     return Ticket(job_id=job.job_id, upload_url=url, expires_at=rfc3339(job.upload_expires_at))
+
+
+def _check_idempotency_key(idempotency_key: str | None) -> None:
+    try:
+        if idempotency_key is not None:
+            IDEMPOTENCY_KEY.validate_python(idempotency_key)
+    except ValidationError:
+        detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters, without spaces."
+        raise ApiError(400, "invalid_idempotency_key", detail) from None
 
 
 def _check_provider(app: App, provider: str) -> None:

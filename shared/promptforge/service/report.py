@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from promptforge.domain.job import Job, Problem, Status
 from promptforge.domain.manifest import MANIFEST_FILE
-from promptforge.domain.moment import rfc3339
+from promptforge.domain.moment import Rfc3339, rfc3339
 from promptforge.errors import ApiError
 from promptforge.service import finish
 from promptforge.service.access import owned_job
@@ -25,9 +25,9 @@ class StatusReply(BaseModel):
     completed_count: int
     failed_count: int
     tokens_used: int
-    created_at: str
-    started_processing_at: str | None
-    completed_at: str | None
+    created_at: Rfc3339
+    started_processing_at: Rfc3339 | None
+    completed_at: Rfc3339 | None
     error: Problem | None
 
 
@@ -36,7 +36,7 @@ class File(BaseModel):
 
     filename: str
     url: str
-    expires_at: str
+    expires_at: Rfc3339
 
 
 class ResultsReply(BaseModel):

@@ -1,0 +1,109 @@
+"""Schemathesis reads the OpenAPI document and sends the API what it allows and what it forbids."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from schemathesis.specs.openapi.checks import response_schema_conformance
+from starlette.types import ASGIApp, Receive, Scope, Send
+from tests.support.clock import HandClock
+from tests.support.machine import Machine, machine, prompts
+
+from promptforge.local.api import api_app
+from promptforge.openapi import document
+from promptforge.settings import PROVIDER_KEYS
+
+Case = schemathesis.Case[Any]
+SETTINGS = hypothesis.settings(derandomize=True, database=None, deadline=None, max_examples=60)
+
+
+class Api:
+    """Schemathesis wants the app when the tests are collected, before the machine of its fixture is there."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+schema = schemathesis.openapi.from_dict(document(), config=schemathesis.Config(seed=1))
+schema.app = Api()
+
+
+@pytest.fixture(scope="module")
+def portal() -> Iterator[BlockingPortal]:
+    """Where the machine lives: schemathesis calls from outside any event loop."""
+    with start_blocking_portal() as portal:
+        yield portal
+
+
+@pytest.fixture(scope="module")
+def clock() -> HandClock:
+    """The machine's clock."""
+    return HandClock()
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal, clock: HandClock) -> Iterator[Machine]:
+    """One machine for all, with a key for every provider. Its jobs stay between the requests, as a real one's do."""
+    keys = {name: "key" for name, variable in PROVIDER_KEYS.items() if variable}
+    folder = tmp_path_factory.mktemp("machine")
+    with portal.wrap_async_context_manager(machine(folder, clock, provider_keys=keys)) as one:
+        schema.app.app = api_app(one.app, lambda: None)
+        yield one
+
+
+def call(case: Case, one: Machine) -> schemathesis.Response:
+    """Send a case. No schema can say that a key was used with another order before; such an order goes without it."""
+    response = case.call(headers=one.headers)
+    if response.status_code == 422 and response.json()["code"] == "idempotency_key_reused":
+        case.validate_response(response, [response_schema_conformance])
+        del case.headers["Idempotency-Key"]
+        response = case.call(headers=one.headers)
+    return response
+
+
+@schema.parametrize()
+@SETTINGS
+def test_every_answer_is_as_documented(case: Case, one: Machine) -> None:
+    case.validate_response(call(case, one), headers=one.headers)
+
+
+@schema.parametrize()
+@hypothesis.settings(SETTINGS, max_examples=10)
+def test_every_answer_to_a_stranger_is_as_documented(case: Case, one: Machine) -> None:
+    case.call_and_validate()
+
+
+def test_calls_that_follow_from_one_another_are_as_documented(one: Machine) -> None:
+    class Links(schema.as_state_machine()):  # type: ignore[misc]
+        def call(self, case: Case, **kwargs: Any) -> schemathesis.Response:
+            return call(case, one)
+
+        def validate_response(self, response: schemathesis.Response, case: Case, **kwargs: Any) -> None:
+            case.validate_response(response, headers=one.headers)
+
+    Links.run(settings=hypothesis.settings(SETTINGS, max_examples=15, stateful_step_count=8))
+
+
+def test_every_state_of_a_job_is_as_documented(one: Machine, portal: BlockingPortal, clock: HandClock) -> None:
+    def seen(job_id: str) -> tuple[str, int]:
+        paths = ("/v1/jobs/{job_id}/status", "/v1/jobs/{job_id}/results")
+        cases = [schema[path]["GET"].Case(path_parameters={"job_id": job_id}) for path in paths]
+        status, results = [case.call_and_validate(headers=one.headers) for case in cases]
+        assert status.status_code == 200
+        return status.json()["status"], results.status_code
+
+    ticket = portal.call(one.init)
+    unused = portal.call(one.init)["job_id"]
+    assert seen(ticket["job_id"]) == ("AWAITING_UPLOAD", 409)
+    portal.call(one.put, ticket["upload_url"], prompts(3))
+    portal.call(one.until_ended, ticket["job_id"])
+    assert seen(ticket["job_id"]) == ("COMPLETED", 200)
+    assert seen(portal.call(one.run, b"not JSON\n")) == ("FAILED", 200)
+    clock.move(15 * 60 + 3601)
+    portal.call(one.until_ended, unused)
+    assert seen(unused) == ("FAILED", 409)
