@@ -20,6 +20,7 @@ import orjson
 from promptforge.app import build
 from promptforge.domain.job import Job
 from promptforge.domain.messages import upload_object
+from promptforge.service.app import App
 from promptforge.service.split import split
 from promptforge.settings import Settings
 
@@ -28,8 +29,12 @@ def write_input(path: Path, lines: int) -> None:
     """About 143 bytes a line."""
     with path.open("w") as file:
         for number in range(lines):
-            prompt = f"Summarise document {number} in one sentence, and name the two people who are mentioned most."
-            file.write(json.dumps({"prompt_id": f"document-{number:09d}", "prompt": prompt}) + "\n")
+            file.write(ordinary_line(number))
+
+
+def ordinary_line(number: int) -> str:
+    prompt = f"Summarise document {number} in one sentence, and name the two people who are mentioned most."
+    return json.dumps({"prompt_id": f"document-{number:09d}", "prompt": prompt}) + "\n"
 
 
 def parse_only(path: Path) -> float:
@@ -41,8 +46,8 @@ def parse_only(path: Path) -> float:
     return time.perf_counter() - began
 
 
-async def split_once(folder: Path, path: Path, lines: int) -> float:
-    """Seconds for the whole split: reading, judging, chunk documents, announcements."""
+async def uploaded(folder: Path, path: Path, lines: int) -> tuple[App, str]:
+    """An app in a folder, with a job whose file of so many lines is uploaded."""
     app = build(Settings(data_dir=folder, max_lines=lines, max_upload_bytes=2**40))
     job_id = f"job_{app.new_id()}"
     job = Job(
@@ -51,6 +56,12 @@ async def split_once(folder: Path, path: Path, lines: int) -> float:
     )  # fmt: skip
     await app.ledger.create_job(job)
     await app.uploads.create(upload_object(job_id), _blocks(path))
+    return app, job_id
+
+
+async def split_once(folder: Path, path: Path, lines: int) -> float:
+    """Seconds for the whole split: reading, judging, chunk documents, announcements."""
+    app, job_id = await uploaded(folder, path, lines)
     began = time.perf_counter()
     await split(app, job_id)
     seconds = time.perf_counter() - began

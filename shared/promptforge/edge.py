@@ -162,7 +162,7 @@ def event(
             except (ValueError, TypeError, KeyError, AttributeError):
                 message = None
             if message is None:
-                logs.warning("event_ignored", function=handler.__name__, type=str(cloud_event["type"])[:100])
+                logs.warning("event_ignored", function=handler.__name__, type=_printable(cloud_event["type"]))
                 return
             try:
                 await handler(message)
@@ -198,6 +198,11 @@ def upload(cloud_event: CloudEvent) -> JobMessage | None:
     if cloud_event["type"] == STORAGE:
         return job_of_upload(cloud_event.data["name"])
     return message(JobMessage)(cloud_event)
+
+
+def _printable(foreign: object) -> str:
+    """What a stranger sent, fit for a log line: half a surrogate pair would cost the whole line."""
+    return str(foreign)[:100].encode("ascii", "backslashreplace").decode()
 
 
 def _place(exc: BaseException) -> str:

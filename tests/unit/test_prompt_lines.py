@@ -47,17 +47,18 @@ def test_white_space_alone_is_a_blank_line(blank: bytes) -> None:
     assert is_blank(blank)
 
 
-@pytest.mark.parametrize("line", [GOOD, b"x", b"\x00", b"\xef\xbb\xbf", "\u2028".encode(), LongLine(5)])
+@pytest.mark.parametrize("line", [GOOD, b"x", b"\x00", b"\xef\xbb\xbf", "\u2028".encode(), LongLine(5, 4)])
 def test_anything_else_is_not_a_blank_line(line: bytes) -> None:
     assert not is_blank(line)
 
 
-def test_a_line_over_the_limit_is_told_its_length() -> None:
-    judged = read_line(LongLine(123_456_789))
+def test_a_line_over_the_limit_is_told_its_length_and_the_limit() -> None:
+    judged = read_line(LongLine(123_456_789, 1_048_576))
 
     assert isinstance(judged, BadLine)
     assert judged.code == "line_too_long"
     assert "123456789 bytes" in judged.message
+    assert "1048576" in judged.message
 
 
 @pytest.mark.parametrize("junk", [b"\xff", b"\xc3", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe9t\xe9"])
@@ -83,6 +84,21 @@ def test_half_of_a_surrogate_pair_cannot_be_answered(escape: str, place: str) ->
     fields = {"prompt_id": "p1", "prompt": "x", place: "HERE"}
 
     assert code_of(json.dumps(fields).replace("HERE", escape).encode()) == "invalid_utf8"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        rb'{"prompt_id": "\ud800", "prompt_id": "p1", "prompt": "x"}',
+        rb'{"\ud800": 1, "prompt_id": "p1", "prompt": "x"}',
+        rb'{"prompt_id": "\ud800", "prompt": "x", "extra": ' + b"9" * 5000 + b"}",
+        rb'{"prompt_id": "p1", "prompt": "\udc00", "extra": ' + b"[" * 1010 + b"]" * 1010 + b"}",
+        rb'{"prompt_id": "p1", "prompt": "\ud800"',
+    ],
+    ids=["under a repeated key", "in a name", "before a huge number", "beside deep nesting", "in a cut line"],
+)
+def test_half_of_a_surrogate_pair_is_found_whatever_else_the_line_holds(line: bytes) -> None:
+    assert code_of(line) == "invalid_utf8"
 
 
 def test_a_whole_surrogate_pair_is_a_character() -> None:
@@ -115,6 +131,14 @@ def test_nesting_that_is_merely_deep_is_read() -> None:
 )
 def test_what_json_does_not_call_a_number_is_refused(number: str) -> None:
     assert code_of(with_field(number)) == "invalid_json"
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e309", "9" * 310])
+def test_a_number_that_json_allows_but_no_double_can_hold_is_named(number: str) -> None:
+    judged = read_line(with_field(number))
+
+    assert isinstance(judged, BadLine)
+    assert judged.message == "The line holds a number too large to be read."
 
 
 @pytest.mark.parametrize(

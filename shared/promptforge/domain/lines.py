@@ -8,10 +8,11 @@ class LongLine(bytes):
     """A line over the limit: only its length is known, its bytes are gone."""
 
     size: int
+    limit: int
 
-    def __new__(cls, size: int) -> "LongLine":
+    def __new__(cls, size: int, limit: int) -> "LongLine":
         line = super().__new__(cls)
-        line.size = size
+        line.size, line.limit = size, limit
         return line
 
     def __len__(self) -> int:
@@ -35,7 +36,7 @@ class LineSplitter:
         lines[0] = self._completed(lines[0])
         self._keep(lines.pop())
         if len(block) > self._max:
-            lines = [LongLine(len(line)) if len(line) > self._max else line for line in lines]
+            lines = [LongLine(len(line), self._max) if len(line) > self._max else line for line in lines]
         return lines
 
     def end(self) -> list[bytes]:
@@ -51,6 +52,6 @@ class LineSplitter:
 
     def _completed(self, rest: bytes) -> bytes:
         self._keep(rest)
-        line = b"".join(self._tail) if self._tail_bytes <= self._max else LongLine(self._tail_bytes)
+        line = b"".join(self._tail) if self._tail_bytes <= self._max else LongLine(self._tail_bytes, self._max)
         self._tail, self._tail_bytes = [], 0
         return line

@@ -1,6 +1,5 @@
 """The formats of the lines that go in and come out."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,33 +125,25 @@ def _kind(value: object) -> str:
 
 def _unreadable(line: bytes) -> BadLine:
     if isinstance(line, LongLine):
-        return BadLine("line_too_long", f"The line has {len(line)} bytes, more than the limit.")
+        return BadLine("line_too_long", f"The line has {len(line)} bytes, more than the limit of {line.limit}.")
     try:
         text = line.decode()
     except UnicodeDecodeError:
         return BadLine("invalid_utf8", "The line is not valid UTF-8.")
     if text.startswith("\ufeff"):
         return BadLine("invalid_json", "A byte order mark may stand only at the very start of the file.")
-    if _too_deep(text):
-        return BadLine("json_too_deep", "The line nests more than 1,024 levels of JSON.")
-    if _has_lone_surrogate(text):
-        return BadLine("invalid_utf8", "The line holds half of a surrogate pair, which UTF-8 cannot express.")
-    return BadLine("invalid_json", "The line is not valid JSON.")
+    return _refused(text)
 
 
-def _too_deep(text: str) -> bool:
+def _refused(text: str) -> BadLine:
+    """Why the parser refuses a text: its own words are the only ones that know."""
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError as exc:
-        return "depth" in exc.msg
-    return False
-
-
-def _has_lone_surrogate(text: str) -> bool:
-    try:
-        json.dumps(json.loads(text), ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    except (ValueError, RecursionError):
-        return False
-    return False
+        if "depth" in exc.msg:
+            return BadLine("json_too_deep", "The line nests more than 1,024 levels of JSON.")
+        if "surrogate" in exc.msg:
+            return BadLine("invalid_utf8", "The line holds half of a surrogate pair, which UTF-8 cannot express.")
+        if "infinity" in exc.msg:
+            return BadLine("invalid_json", "The line holds a number too large to be read.")
+    return BadLine("invalid_json", "The line is not valid JSON.")

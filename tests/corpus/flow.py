@@ -1,0 +1,51 @@
+"""Brings files through the real flow, many on one machine, and keeps what their client sees."""
+
+import asyncio
+import multiprocessing
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.machine import Line, Machine, machine
+
+PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a client sees of a job that has ended. `files` is None where there is nothing to download."""
+
+    status: Line
+    files: dict[str, bytes] | None
+
+
+def run_all(folder: Path, contents: Mapping[str, bytes]) -> dict[str, Outcome]:
+    """The outcome of every file, by its name. Each process has a machine, on which no job may notice the others."""
+    names = list(contents)
+    shares = [{name: contents[name] for name in names[number::PROCESSES]} for number in range(PROCESSES)]
+    folders = [folder / str(number) for number in range(PROCESSES)]
+    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
+        return {name: outcome for done in pool.map(_run_share, folders, shares) for name, outcome in done.items()}
+
+
+def _run_share(folder: Path, contents: Mapping[str, bytes]) -> dict[str, Outcome]:
+    return asyncio.run(_run_on_one(folder, contents))
+
+
+async def _run_on_one(folder: Path, contents: Mapping[str, bytes]) -> dict[str, Outcome]:
+    async with machine(folder) as one:
+        job_ids = {name: await one.submit(content) for name, content in contents.items()}
+        return {name: await outcome(one, job_id) for name, job_id in job_ids.items()}
+
+
+async def outcome(one: Machine, job_id: str) -> Outcome:
+    """Bring deliveries until the job has ended, and look at it as its client would."""
+    with suppress(TimeoutError):  # a job that hangs is found by its status, and hides no other
+        await one.until_ended(job_id)
+    reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
+    if reply.status_code == 200:
+        return Outcome(await one.status(job_id), await one.files(job_id))
+    assert (reply.status_code, reply.headers["content-type"]) == (409, "application/problem+json")
+    return Outcome(await one.status(job_id), None)

@@ -1,0 +1,140 @@
+"""Events that make no sense: decoded to a valid message or ignored, acknowledged, and without a trace in the data."""
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from cloudevents.http.event import CloudEvent
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from promptforge import edge, logs
+from promptforge.domain.messages import ChunkMessage, JobMessage, Message, SweepMessage, is_job_id
+from promptforge.local.functions import EVENT_FUNCTIONS, load_function
+from tests.fuzz.effort import examples
+from tests.fuzz.events import UNKNOWN_JOB, binary, bodies, headers, kinds, odd_kinds, payloads
+from tests.support.clock import HandClock
+from tests.support.machine import URL, Machine, machine, prompts
+
+DECODERS = [edge.upload, edge.message(JobMessage), edge.message(ChunkMessage), edge.message(SweepMessage)]
+TALL = b'{"job_id":' + b"[" * 50_000
+functions = st.sampled_from(EVENT_FUNCTIONS)
+
+
+@dataclass
+class Bench:
+    """A machine that has an ended job and one that waits for its upload, and what its functions log."""
+
+    runner: asyncio.Runner
+    machine: Machine
+    log: io.StringIO
+
+    def post(self, function: str, headers: dict[str, str], body: bytes) -> httpx.Response:
+        """Send a function something, by ASGI; an exception that leaves it is raised here."""
+        return self.runner.run(self._post(function, headers, body))
+
+    async def _post(self, function: str, headers: dict[str, str], body: bytes) -> httpx.Response:
+        transport = httpx.ASGITransport(load_function(function))
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
+            return await client.post("/", content=body, headers=raw)
+
+    def documents(self) -> list[tuple[str, str]]:
+        """Everything the machine knows."""
+        return self.runner.run(self._documents())
+
+    async def _documents(self) -> list[tuple[str, str]]:
+        sql = "select path, data from documents order by path"
+        return await self.machine.database.read(lambda connection: connection.execute(sql).fetchall())
+
+    def logged(self) -> list[dict[str, object]]:
+        """What was logged since the last look; every line must be a JSON object."""
+        lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        self.log.seek(0)
+        self.log.truncate()
+        return lines
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    loggers = [logging.getLogger("promptforge"), logging.getLogger()]
+    before = [(logger, logger.handlers, logger.level, logger.propagate) for logger in loggers]
+    log = io.StringIO()
+    logs.configure("WARNING", log)
+    with asyncio.Runner() as runner:
+        context = machine(tmp_path_factory.mktemp("events"), HandClock())
+        one = runner.run(context.__aenter__())
+        runner.run(one.run(prompts(2)))
+        runner.run(one.init())
+        yield Bench(runner, one, log)
+        runner.run(context.__aexit__(None, None, None))
+    for logger, handlers, level, propagate in before:
+        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+
+
+@examples(1000)
+@given(odd_kinds, payloads | st.binary(max_size=40) | st.text(max_size=40))
+@example(edge.TASK, {"job_id": UNKNOWN_JOB, "chunk": 0})
+@example(edge.STORAGE, {"name": f"{UNKNOWN_JOB}/input.jsonl"})
+def test_what_is_decoded_is_valid_and_the_rest_is_ignored(bench: Bench, kind: str, data: object) -> None:
+    cloud_event = CloudEvent({"type": kind, "source": "//test"}, data)
+    for decode in DECODERS:
+        handled: list[Message] = []
+
+        async def handler(message: Message, handled: list[Message] = handled) -> None:
+            handled.append(message)
+
+        bench.runner.run(call(edge.event(decode)(handler), cloud_event))
+
+        assert [line["event"] for line in bench.logged()] == ([] if handled else ["event_ignored"])
+        for message in handled:
+            assert message.job_id == UNKNOWN_JOB or (isinstance(message, SweepMessage) and message.job_id is None)
+            assert message.job_id is None or is_job_id(message.job_id)
+            assert not isinstance(message, ChunkMessage) or message.chunk >= 0
+
+
+async def call(function: Callable[[CloudEvent], Awaitable[None]], cloud_event: CloudEvent) -> None:
+    await function(cloud_event)
+
+
+@examples(400)
+@given(functions, kinds, payloads)
+def test_an_event_with_any_json_in_it_is_acknowledged(bench: Bench, function: str, kind: str, data: object) -> None:
+    before = bench.documents()
+
+    reply = bench.post(function, binary(kind), json.dumps(data).encode())
+
+    assert reply.status_code == 200
+    assert bench.documents() == before
+    assert {line["event"] for line in bench.logged()} <= {"event_ignored", "chunk_unknown"}
+
+
+@examples(600)
+@given(functions, headers, bodies)
+@example("worker", {"content-type": "application/cloudevents+json"}, b'{"specversion": []}')
+@example("worker", binary(edge.TASK), TALL)
+@example("splitter", binary(edge.STORAGE), b"9" * 5000)
+def test_what_is_no_event_is_never_our_fault(bench: Bench, function: str, headers: dict[str, str], body: bytes) -> None:
+    before = bench.documents()
+
+    reply = bench.post(function, headers, body)
+
+    assert reply.status_code in (200, 400)
+    assert reply.status_code == 200 or reply.text.startswith("Bad Request: Got CloudEvent exception")
+    assert bench.documents() == before
+    assert {line["event"] for line in bench.logged()} <= {"event_ignored", "chunk_unknown"}
+
+
+@pytest.mark.parametrize("kind", ["\ud800", "a\nb", "é", {"\ud800": 1}, [None], "x" * 10_000])
+def test_an_event_of_an_odd_kind_costs_one_line_of_the_log(bench: Bench, kind: object) -> None:
+    event = {"specversion": "1.0", "id": "7", "source": "//test", "type": kind, "data": {}}
+
+    reply = bench.post("worker", {"content-type": "application/cloudevents+json"}, json.dumps(event).encode())
+
+    assert reply.status_code == 200
+    assert [line["event"] for line in bench.logged()] == ["event_ignored"]
