@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo serve lint format test lock
+.PHONY: help setup demo serve lint format test simulate fuzz lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,15 @@ format: $(STAMP)  ## format the code
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/pytest
+
+SEEDS ?= 2000
+FIRST ?= 0
+simulate: $(STAMP)  ## simulate faults: SEEDS=2000 runs from FIRST=0, or one with its trace by SEED=…
+	PYTHONPATH=. $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))
+
+FUZZ_FACTOR ?= 40
+fuzz: $(STAMP)  ## fuzz for long: FUZZ_FACTOR=40 times what `make test` does
+	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/pytest tests/fuzz
 
 lock: $(STAMP)  ## pin every dependency again, with hashes, for Python 3.11 and later
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements/runtime.txt

@@ -55,15 +55,20 @@ def _built() -> App:
     return build(settings)
 
 
-_given: ContextVar[App | None] = ContextVar("app", default=None)
+_installed: list[App] = []
+_of_context: ContextVar[App | None] = ContextVar("app", default=None)
 
 
 def current() -> App:
-    """The App that was `install`ed, or the process's own, built from the environment at the first call."""
-    return _given.get() or _built()
+    """The App that was `install`ed here, or for the process, or one built from the environment at the first call."""
+    return _of_context.get() or (_installed[-1] if _installed else _built())
 
 
 def install(app: App) -> None:
-    """Make `app` the one that functions use which are called from here on in this context: a process may hold several,
-    as a simulation of many machines does."""
-    _given.set(app)
+    """Make `app` the one that this process's functions use."""
+    _installed[:] = [app]
+
+
+def install_here(app: App) -> None:
+    """Make `app` the one that functions use when called in this context: one process may play several machines."""
+    _of_context.set(app)

@@ -14,7 +14,7 @@ FAULTS = {
     "outage": "the documents are unavailable for up to ten minutes",
     "slow_store": "a call to a store takes seconds",
     # to a machine
-    "freeze": "a machine stands still for up to three minutes and then goes on where it was",
+    "freeze": "a machine stands still for up to four minutes and then goes on where it was",
     "sigterm": "a machine is told to stop, and killed ten seconds later",
     "clock_skew": "machines' clocks are minutes apart",
     # on the way to a function
@@ -65,6 +65,7 @@ def draw(rng: random.Random) -> Plan:
     faults = frozenset(name for name in FAULTS if not calm and rng.random() < _weight(name, share))
     calm_at = rng.uniform(60, 1800)
     short = "short_deadline" in faults
+    lease = rng.choice((12.0, 60.0))
     return Plan(
         faults=faults,
         calm_at=calm_at,
@@ -75,6 +76,8 @@ def draw(rng: random.Random) -> Plan:
             "chunk_lines": rng.choice((1, 2, 3, 5, 8)),
             "part_lines": rng.choice((3, 10, 50)),
             "max_line_bytes": 256,
+            "lease_seconds": lease,
+            "beat_seconds": lease / 6,
             "max_in_flight": rng.choice((1, 2, 4, 8)),
             "flush_answers": rng.choice((1, 2, 4, 50)),
             "soft_deadline_seconds": rng.choice((20.0, 60.0, 400.0)),

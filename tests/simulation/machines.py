@@ -6,7 +6,7 @@ import dataclasses
 import random
 from typing import TYPE_CHECKING
 
-from promptforge.app import build, install
+from promptforge.app import build, install_here
 from promptforge.local.api import api_app
 from promptforge.ports.clock import Clock
 from promptforge.service.app import App
@@ -56,7 +56,7 @@ class Machine:
         self.app = self._wrapped(build_app(world, self.clock))
         self.front = api_app(self.app, world.platform.wake)
         self.context = contextvars.copy_context()
-        self.context.run(install, self.app)
+        self.context.run(install_here, self.app)
 
     def _wrapped(self, app: App) -> App:
         return dataclasses.replace(
@@ -79,6 +79,8 @@ class Machine:
         if self.alive and world.chance("crash", STEP / 4):
             world.fire("crash", f"{self.name} at {point}")
             self.die()
+        if self.alive and world.chance("freeze", STEP / 2):
+            self.freeze(point)
         while self.alive and (wait := self.frozen_until - world.now) > 0:
             await asyncio.sleep(wait)
         if not self.alive:
@@ -92,8 +94,10 @@ class Machine:
             self.world.lost(self)
             self.died.set()
 
-    def freeze(self, seconds: float) -> None:
+    def freeze(self, point: str) -> None:
         """SIGSTOP, and SIGCONT later."""
+        seconds = self.world.rng.choice((20, 90, 240)) * self.world.rng.random()
+        self.world.fire("freeze", f"{self.name} for {seconds:.0f} s at {point}")
         self.frozen_until = self.world.now + seconds
         self.world.lost(self)
 
