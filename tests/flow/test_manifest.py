@@ -88,12 +88,12 @@ async def test_many_finalizers_at_once_and_again_later_write_one_manifest(tmp_pa
         assert orjson.loads(first)["completed_count"] == 35
 
 
-async def _settle_wrongly(one: Machine, job_id: str, publics: list[bytes]) -> None:
+async def _settle_wrongly(one: Machine, job_id: str, number: int, publics: list[bytes]) -> None:
     """What a worker with a fault would do: settle a chunk with lines that are none, or too few of them."""
-    claim = await one.app.ledger.claim(job_id, 0, "faulty", 60)
+    claim = await one.app.ledger.claim(job_id, number, "faulty", 60)
     assert isinstance(claim, Claim)
     hold = Hold(one.app, await one.job(job_id), claim)
-    for line, public in enumerate(publics, 1):
+    for line, public in enumerate(publics, claim.chunk.first_line):
         hold.answers.add(line, True, 1, public)
     await hold.settle()
 
@@ -111,7 +111,7 @@ async def test_a_job_whose_lines_do_not_add_up_is_never_called_completed(tmp_pat
     async with machine(tmp_path) as one:
         job_id = await one.submit(prompts(2) + b" " * 9000)
         await split(one.app, job_id)
-        await _settle_wrongly(one, job_id, publics)
+        await _settle_wrongly(one, job_id, 0, publics)
         await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
         ended = await one.until_ended(job_id)
         files = await one.files(job_id)
@@ -121,3 +121,14 @@ async def test_a_job_whose_lines_do_not_add_up_is_never_called_completed(tmp_pat
     assert ended.completed_count + ended.failed_count == ended.prompt_count == 2
     assert 0 <= ended.completed_count <= 2
     assert [file["lines"] for file in manifest["files"]] == [content.count(b"\n") for content in files.values()]
+
+
+async def test_a_line_too_few_in_one_file_is_not_made_good_by_one_too_many_in_another(tmp_path: Path) -> None:
+    async with machine(tmp_path, chunk_lines=1, part_lines=1) as one:
+        job_id = await one.submit(prompts(2))
+        await split(one.app, job_id)
+        await _settle_wrongly(one, job_id, 0, [b'{"prompt_id":"id-0"}\n{"prompt_id":"id-0"}\n'])
+        await _settle_wrongly(one, job_id, 1, [b""])
+        ended = await one.until_ended(job_id)
+
+    assert (ended.status.value, ended.error and ended.error.code) == ("FAILED", "result_incomplete")
