@@ -38,6 +38,7 @@ class Known:
     final: Line | None = None
     calls: int = 0
     kills: int = 0
+    crashes: int = 0
     files: dict[str, bytes] | None = None
 
 
@@ -66,10 +67,10 @@ class Player:
         method = "POST" if verb == "cancel" else "GET"
         return await self.call(method, f"/v1/jobs/{job.job_id}/{verb}", client or job.client)
 
-    def calls_of(self, job: Known) -> int:
-        """How many provider calls were made for a job."""
+    def calls_of(self, job: Known) -> list[int]:
+        """How many provider calls were made for each prompt of a job that was called for."""
         mark = f"{self.jobs.index(job)}/"
-        return sum(count for prompt, count in self.provider.calls.items() if prompt.startswith(mark))
+        return [count for prompt, count in self.provider.calls.items() if prompt.startswith(mark)]
 
     async def due(self) -> list[str]:
         """The sources that have something to bring."""
