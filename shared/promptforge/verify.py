@@ -16,7 +16,7 @@ from pathlib import Path
 
 import google_crc32c
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promptforge.domain.lines import BOM, LineSplitter
 from promptforge.domain.manifest import MANIFEST_FILE, FileEntry, InputEntry, Manifest
@@ -64,7 +64,7 @@ class _Given(BaseModel):
     model_config = ConfigDict(strict=True)
 
     prompt_id: str | None
-    line: int | None = None
+    line: int | None = Field(None, ge=1, lt=2**63)
 
 
 @dataclass
@@ -135,7 +135,7 @@ def _check_counts(manifest: Manifest, verdict: Verdict) -> Iterator[str]:
 
 def _strangers(folder: Path, manifest: Manifest) -> Iterator[str]:
     known = {entry.filename for entry in manifest.files}
-    for path in sorted(folder.glob("results_part_*.jsonl")):
+    for path in sorted([*folder.glob("results_part_*.jsonl"), *folder.glob(ERRORS_FILE)]):
         if path.name not in known:
             yield f"{path} is not in the manifest"
 
@@ -174,14 +174,19 @@ def _given(path: Path, verdict: Verdict) -> Iterator[Row]:
     """What every line of a file is for: a result for its prompt_id, an error for its line."""
     if not path.is_file():
         return
+    bad = 0
     with path.open("rb") as file:
         for number, text in enumerate(file, 1):
             try:
                 row = _Given.model_validate(orjson.loads(text))
             except ValueError:
-                verdict.faults.append(f"{path} line {number} is no line of ours")
+                bad += 1
+                if bad <= SHOWN:
+                    verdict.faults.append(f"{path} line {number} is no line of ours")
             else:
                 yield (row.line if path.name == ERRORS_FILE else None), row.prompt_id
+    if bad > SHOWN:
+        verdict.faults.append(f"{path}: {bad - SHOWN} more are no line of ours")
 
 
 def _fill(database: sqlite3.Connection, target: str, rows: Iterator[Row]) -> int:

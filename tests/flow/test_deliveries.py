@@ -129,11 +129,11 @@ async def test_a_lost_upload_event_and_lost_chunk_messages_are_found_by_the_swee
     clock = HandClock()
     async with machine(tmp_path, clock, chunk_lines=2) as one:
         job_id = await one.submit(prompts(40))
-        await _lose(one, "bucket:uploads")
+        await one.lose("bucket:uploads")
         clock.move(301)
         await sweep(one.app)
         await split(one.app, job_id)
-        await _lose(one, "topic:chunks")
+        await one.lose("topic:chunks")
         clock.move(3700)
         await sweep(one.app)
         ended = await one.until_ended(job_id)
@@ -148,17 +148,11 @@ async def test_a_lost_finish_task_is_found_by_the_sweeper(tmp_path: Path) -> Non
         await split(one.app, job_id)
         body = b'{"v":1,"job_id":"%s","chunk":0}' % job_id.encode()
         assert await one.send("worker", {**TASK, "ce-type": "promptforge.task"}, body, 1.0)
-        await _lose(one, "queue:finalizer")
+        await one.lose("queue:finalizer")
         clock.move(61)
         await sweep(one.app)
 
         assert (await one.until_ended(job_id)).status is Status.COMPLETED
-
-
-async def _lose(one: Machine, source: str) -> None:
-    sql = "delete from deliveries where source = ?"
-    lost = await one.database.write(lambda connection: connection.execute(sql, (source,)).rowcount)
-    assert lost > 0
 
 
 async def _documents(one: Machine) -> list[tuple[str, str]]:

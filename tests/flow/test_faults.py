@@ -114,19 +114,6 @@ async def test_a_chunk_that_ends_in_a_fault_each_time_is_given_up_and_the_job_en
     assert [(line["prompt_id"], line["error"]) for line in errors] == [(None, "invalid_json"), ("id-0", "worker_fault")]
 
 
-async def test_no_prompt_is_given_up_because_workers_die(tmp_path: Path) -> None:
-    clock = HandClock()
-    async with machine(tmp_path, clock) as one:
-        job_id = await one.submit(prompts(1))
-        await split(one.app, job_id)
-        for _ in range(3 * MAX_FAULTS):
-            await hold_of(one, job_id)
-            clock.move(61)
-        ended = await one.until_ended(job_id)
-
-    assert (ended.status, ended.completed_count) == (Status.COMPLETED, 1)
-
-
 async def test_large_answers_are_recovered_whatever_the_limit_is_now(tmp_path: Path) -> None:
     clock = HandClock()
     public = b'{"prompt_id":"id-0","result":"%s"}\n' % (b"x" * 50_000)

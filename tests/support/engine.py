@@ -41,10 +41,10 @@ class Engine:
         return self.process.wait(20)
 
 
-def start(data_dir: Path, environ: Mapping[str, str] | None = None, port: int = 0) -> Engine:
+def start(data_dir: Path, environ: Mapping[str, str] | None = None, port: int = 0, workers: int = 2) -> Engine:
     """Start an engine and wait for its ready line."""
     command = [sys.executable, "-m", "promptforge", "serve", "--port", str(port)]
-    command += ["--data-dir", str(data_dir), "--workers", "2"]
+    command += ["--data-dir", str(data_dir), "--workers", str(workers)]
     with (data_dir.parent / "engine.err").open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -64,9 +64,9 @@ def start(data_dir: Path, environ: Mapping[str, str] | None = None, port: int = 
 
 
 @contextmanager
-def engine(data_dir: Path, environ: Mapping[str, str] | None = None) -> Iterator[Engine]:
+def engine(data_dir: Path, environ: Mapping[str, str] | None = None, workers: int = 2) -> Iterator[Engine]:
     """An engine for as long as the context lasts; whatever is left of it at the end is killed."""
-    running = start(data_dir, environ)
+    running = start(data_dir, environ, workers=workers)
     try:
         yield running
     finally:

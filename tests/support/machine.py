@@ -108,6 +108,16 @@ class Machine:
         answer: dict[str, Any] = reply.json()
         return answer
 
+    async def cancel(self, job_id: str) -> httpx.Response:
+        """Ask for the job to be cancelled."""
+        return await self.http.post(f"/v1/jobs/{job_id}/cancel", headers=self.headers)
+
+    async def lose(self, source: str) -> None:
+        """Lose every delivery of a source that is under way; there must be one."""
+        sql = "delete from deliveries where source = ?"
+        lost = await self.database.write(lambda connection: connection.execute(sql, (source,)).rowcount)
+        assert lost > 0
+
     async def files(self, job_id: str) -> dict[str, bytes]:
         """The job's files, downloaded through their signed URLs."""
         reply = await self.http.get(f"/v1/jobs/{job_id}/results", headers=self.headers)

@@ -172,10 +172,11 @@ async def _end(app: App, job: Job, tally: _Tally, adds_up: bool) -> None:
     def decide(job: Job) -> Job | None:
         if job.status is not Status.PROCESSING:
             return None
+        completed = min(tally.completed, job.prompt_count)
         return job.ended(
             _problem(job, tally, adds_up),
-            completed_count=tally.completed,
-            failed_count=job.prompt_count - tally.completed,
+            completed_count=completed,
+            failed_count=job.prompt_count - completed,
             tokens_used=tally.tokens,
             result_parts=len(tally.results),
             completed_at=app.clock.now(),

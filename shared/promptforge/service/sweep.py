@@ -25,14 +25,15 @@ async def sweep(app: App, job_id: str | None = None) -> None:
 
 
 async def _sweep_job(app: App, job: Job) -> None:
-    if job.input and job.stop is None and app.clock.now() >= job.deadline_at:
+    overdue = app.clock.now() >= job.deadline_at
+    if overdue and job.open and job.input and job.stop is None:
         await app.ledger.stop_job(job.job_id, DEADLINE_EXCEEDED)
         job = job.model_copy(update={"stop": DEADLINE_EXCEEDED})
         logs.warning("job_overdue", job_id=job.job_id)
     match job.status:
         case Status.AWAITING_UPLOAD:
-            await _awaiting_upload(app, job)
-        case Status.QUEUED if app.clock.now() >= job.deadline_at:
+            await _awaiting_upload(app, job, overdue)
+        case Status.QUEUED if overdue:
             await _end(app, job, DEADLINE_EXCEEDED)
         case Status.QUEUED:
             await _split_again(app, job)
@@ -50,9 +51,9 @@ async def abandon_leases(app: App, instance: str | None) -> None:
                 await _announce(app, job, chunk)
 
 
-async def _awaiting_upload(app: App, job: Job) -> None:
+async def _awaiting_upload(app: App, job: Job, overdue: bool) -> None:
     if await app.uploads.stat(upload_object(job.job_id)):
-        await _split_again(app, job)
+        await (_end(app, job, DEADLINE_EXCEEDED) if overdue else _split_again(app, job))
     elif app.clock.now() >= job.upload_expires_at + UPLOAD_GRACE_SECONDS:
         await _end(app, job, UPLOAD_EXPIRED)
     else:
@@ -69,7 +70,8 @@ async def _split_again(app: App, job: Job) -> None:
 async def _processing(app: App, job: Job) -> None:
     if not job.announced:
         await _split_again(app, job)
-        return
+        if job.stop is None:  # else whatever is due below need not wait for a splitter that may never come through
+            return
     now, announced = app.clock.now(), 0
     async for chunk in app.ledger.open_chunks(job.job_id, due_before=float("inf") if job.stop else now):
         if chunk.due_at <= now or _parked(chunk):

@@ -1,0 +1,90 @@
+"""How jobs end on a real engine: cancelled by their client, or with a prompt that kills its worker process."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.support.engine import Engine, engine
+from tests.support.machine import prompts
+from tests.support.openai_server import openai_server, slow
+
+from promptforge.client import Client
+from promptforge.service.work import BLAMED_DEATHS
+from promptforge.verify import verify
+
+FINAL = ("COMPLETED", "FAILED", "CANCELLED")
+
+
+async def submit(client: Client, path: Path) -> str:
+    job = await client.init("openai", "m")
+    await client.upload(job["upload_url"], path)
+    return str(job["job_id"])
+
+
+async def until(client: Client, job_id: str, done: int | None = None) -> dict[str, Any]:
+    """The job's status once it has ended, or once `done` prompts are done."""
+    async with asyncio.timeout(90):
+        while True:
+            status = await client.status(job_id)
+            if status["status"] in FINAL or (done is not None and status["completed_count"] >= done):
+                return status
+            await asyncio.sleep(0.02)
+
+
+async def download(client: Client, job_id: str, folder: Path) -> None:
+    folder.mkdir()
+    found = await client.results(job_id)
+    for file in [*found["files"], found["manifest"]]:
+        await client.download(file["url"], folder / file["filename"])
+
+
+async def test_a_cancelled_job_makes_no_call_after_five_seconds_and_proves_its_results(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_bytes(prompts(5000))
+    async with openai_server(slow(0.1)) as provider:
+        environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_MAX_IN_FLIGHT": "8"}
+        with engine(tmp_path / "data", environ) as running:
+            async with Client(running.url, running.key) as client:
+                job_id = await submit(client, path)
+                await until(client, job_id, done=20)
+                began = time.monotonic()
+                said = await client.cancel(job_id)
+                status = await until(client, job_id)
+                seconds = time.monotonic() - began
+                calls = provider.calls.total()
+                await download(client, job_id, tmp_path / "results")
+
+    assert (said["status"], said["error"]["code"]) == ("PROCESSING", "cancelled")
+    assert (status["status"], status["prompt_count"]) == ("CANCELLED", 5000)
+    assert seconds < 10
+    assert calls == provider.calls.total() == status["completed_count"] < 2000  # each call paid is an answer kept
+    assert verify(path, tmp_path / "results").faults == []
+
+
+async def test_a_prompt_that_kills_its_worker_process_is_given_up_and_all_others_are_answered(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_bytes(prompts(9) + b" " * 40_000)
+    engines: list[Engine] = []
+
+    async def act(prompt: str, call: int) -> None:
+        if prompt == "prompt 0":
+            for pid in engines[0].worker_pids:
+                os.kill(pid, signal.SIGKILL)
+
+    async with openai_server(act) as provider:
+        environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url}
+        with engine(tmp_path / "data", environ, workers=1) as running:
+            engines.append(running)
+            async with Client(running.url, running.key) as client:
+                job_id = await submit(client, path)
+                status = await until(client, job_id)
+                await download(client, job_id, tmp_path / "results")
+
+    errors = (tmp_path / "results" / "errors.jsonl").read_text()
+    assert (status["status"], status["completed_count"], status["failed_count"]) == ("COMPLETED", 8, 1)
+    assert '"prompt_id":"id-0","error":"worker_crash"' in errors
+    assert provider.calls["prompt 0"] == BLAMED_DEATHS
+    assert verify(path, tmp_path / "results").faults == []

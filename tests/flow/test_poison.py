@@ -1,0 +1,282 @@
+"""A prompt that kills whoever asks for it is found out and given up; nothing else is."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from tests.support.clock import HandClock
+from tests.support.machine import Machine, machine, prompts
+from tests.support.openai_server import OpenAIServer, openai_server, refusal
+
+from promptforge.app import build
+from promptforge.domain.chunk import Chunk
+from promptforge.domain.job import Status
+from promptforge.domain.messages import ChunkMessage, upload_object
+from promptforge.service.hold import Hold
+from promptforge.service.ledger import Claim
+from promptforge.service.split import split
+from promptforge.service.work import BLAMED_DEATHS, CAREFUL_DEATHS, MAX_FAULTS, SURRENDER, work
+
+LEASE_SECONDS = 60
+ONE_CHUNK = b" " * 40_000  # blank space that keeps a small file in one chunk
+
+_names = itertools.count()
+
+
+@dataclass
+class Ward:
+    """A machine whose clock and provider are at hand; `asked` are the prompts in the order of their calls."""
+
+    one: Machine
+    clock: HandClock
+    provider: OpenAIServer
+    asked: list[str] = field(default_factory=list)
+
+    async def submit(self, content: bytes) -> str:
+        """A job that is cut, its messages lost: nothing happens by itself."""
+        job_id = await self.one.submit(content, provider="openai")
+        await split(self.one.app, job_id)
+        await self.one.lose("topic:chunks")
+        return job_id
+
+    async def hold(self, job_id: str, number: int = 0) -> Hold:
+        """A holder of the chunk that never was before."""
+        claim = await self.one.app.ledger.claim(job_id, number, f"holder-{next(_names)}", LEASE_SECONDS)
+        assert isinstance(claim, Claim)
+        return Hold(self.one.app, await self.one.job(job_id), claim)
+
+    async def die(self, job_id: str, times: int, number: int = 0) -> None:
+        """So many holders are never heard of again."""
+        for _ in range(times):
+            await self.hold(job_id, number)
+            self.clock.move(LEASE_SECONDS + 1)
+
+    async def work(self, job_id: str, number: int = 0) -> None:
+        await work(self.one.app, ChunkMessage(job_id=job_id, chunk=number))
+
+    async def chunk(self, job_id: str, number: int = 0) -> Chunk:
+        return [chunk async for chunk in self.one.app.ledger.chunks(job_id)][number]
+
+    async def errors(self, job_id: str) -> list[tuple[int, str]]:
+        return [(line["line"], line["error"]) for line in await self.one.errors(job_id)]
+
+
+@asynccontextmanager
+async def ward(folder: Path, **settings: Any) -> AsyncIterator[Ward]:
+    clock = HandClock()
+    async with openai_server() as provider:
+        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
+        async with machine(folder, clock, **keys, **settings) as one:
+            made = Ward(one, clock, provider)
+
+            async def act(prompt: str, call: int) -> web.Response | None:
+                made.asked.append(prompt)
+                await asyncio.sleep(0.002)
+                return None
+
+            provider.act = act
+            yield made
+
+
+async def test_a_chunk_is_asked_at_once_until_its_holders_die_too_often(tmp_path: Path) -> None:
+    async with ward(tmp_path) as w:
+        job_id = await w.submit(prompts(20) + ONE_CHUNK)
+        await w.die(job_id, CAREFUL_DEATHS - 1)
+        await w.work(job_id)
+        chunk = await w.chunk(job_id)
+
+        assert (chunk.open, chunk.completed) == (False, 20)
+        assert w.provider.peak > 1
+
+
+async def test_a_chunk_whose_holders_keep_dying_is_asked_one_prompt_at_a_time_in_order(tmp_path: Path) -> None:
+    async with ward(tmp_path) as w:
+        job_id = await w.submit(prompts(8) + ONE_CHUNK)
+        await w.die(job_id, CAREFUL_DEATHS)
+        flushed: list[int] = []
+
+        async def act(prompt: str, call: int) -> None:
+            w.asked.append(prompt)
+            flushed.append((await w.chunk(job_id)).completed)
+
+        w.provider.act = act
+        await w.work(job_id)
+        await w.one.until_ended(job_id)
+
+        assert w.asked == [f"prompt {number}" for number in range(8)]
+        assert w.provider.peak == 1
+        assert flushed == list(range(8))  # before each call all earlier answers were safe
+        assert await w.errors(job_id) == []
+
+
+async def test_only_the_prompt_that_was_under_way_each_time_is_given_up(tmp_path: Path) -> None:
+    async with ward(tmp_path) as w:
+        job_id = await w.submit(b"\nbad line\n" + prompts(6) + ONE_CHUNK)
+        first = await w.hold(job_id)
+        first.answers.add(3, True, 1, b'{"prompt_id":"id-0","result":"paid before"}\n')
+        await first.flush()
+        w.clock.move(LEASE_SECONDS + 1)
+        await w.die(job_id, BLAMED_DEATHS - 1)  # with the first, which flushed and then died
+        await w.work(job_id)
+        ended = await w.one.until_ended(job_id)
+        results = await w.one.results(job_id)
+
+        assert await w.errors(job_id) == [(2, "invalid_json"), (4, "worker_crash")]
+        assert w.asked == [f"prompt {number}" for number in range(2, 6)]
+        assert [line["prompt_id"] for line in results] == ["id-0", "id-2", "id-3", "id-4", "id-5"]
+        assert (ended.status, ended.completed_count, ended.failed_count) == (Status.COMPLETED, 5, 2)
+
+
+async def test_two_prompts_that_kill_are_both_found_out_and_cost_no_other(tmp_path: Path) -> None:
+    async with ward(tmp_path) as w, AsyncExitStack() as lives:
+        job_id = await w.submit(prompts(6) + ONE_CHUNK)
+        struck = asyncio.Event()
+
+        async def act(prompt: str, call: int) -> None:
+            if prompt in ("prompt 1", "prompt 4"):
+                struck.set()
+                await asyncio.Event().wait()
+
+        w.provider.act = act
+        count = 0
+        while (await w.chunk(job_id)).open:
+            assert (count := count + 1) <= 2 * (CAREFUL_DEATHS + BLAMED_DEATHS)
+            await lives.enter_async_context(_life(w, job_id, struck))
+            w.clock.move(LEASE_SECONDS + 1)
+        ended = await w.one.until_ended(job_id)
+
+        assert await w.errors(job_id) == [(2, "worker_crash"), (5, "worker_crash")]
+        assert [line["result"] for line in await w.one.results(job_id)] == [f"PROMPT {n}" for n in (0, 2, 3, 5)]
+        assert (ended.status, ended.completed_count, ended.failed_count) == (Status.COMPLETED, 4, 2)
+        assert max(w.provider.calls.values()) <= 2 * BLAMED_DEATHS
+
+
+@asynccontextmanager
+async def _life(w: Ward, job_id: str, struck: asyncio.Event) -> AsyncIterator[None]:
+    """A process works on the chunk until it is done or struck dead: then nothing is heard of it any more."""
+    app = build(w.one.app.settings, w.clock)
+    struck.clear()
+    working = asyncio.create_task(work(app, ChunkMessage(job_id=job_id, chunk=0)))
+    hit = asyncio.create_task(struck.wait())
+    await asyncio.wait([working, hit], return_when=asyncio.FIRST_COMPLETED)
+    hit.cancel()
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await app.close()
+
+
+async def test_a_second_chunk_in_such_straits_steps_aside_and_bears_no_blame(tmp_path: Path) -> None:
+    async with ward(tmp_path, chunk_lines=3) as w:
+        job_id = await w.submit(prompts(6) + ONE_CHUNK)
+        for number in (0, 1):
+            await w.die(job_id, CAREFUL_DEATHS, number)
+        release = asyncio.Event()
+
+        async def act(prompt: str, call: int) -> None:
+            await release.wait()
+
+        w.provider.act = act
+        first = asyncio.create_task(w.work(job_id, 0))
+        while not w.provider.in_flight:
+            await asyncio.sleep(0.001)
+        await w.work(job_id, 1)
+        aside = await w.chunk(job_id, 1)
+        calls = dict(w.provider.calls)
+        release.set()
+        await first
+        w.clock.move(61)  # by then its task knocks again
+        ended = await w.one.until_ended(job_id)
+
+        assert calls == {"prompt 0": 1}
+        assert (aside.open, aside.holder, aside.deaths) == (True, None, CAREFUL_DEATHS)
+        assert w.clock.time - 61 + 5 <= aside.due_at - LEASE_SECONDS <= w.clock.time
+        assert (ended.status, ended.completed_count) == (Status.COMPLETED, 6)
+        assert w.provider.peak == 1
+
+
+async def test_a_row_of_deaths_ends_with_an_answer_made_safe(tmp_path: Path) -> None:
+    async with ward(tmp_path) as w:
+        job_id = await w.submit(prompts(40) + ONE_CHUNK)
+        for line in range(1, 4 * CAREFUL_DEATHS):
+            await w.die(job_id, CAREFUL_DEATHS - 1)
+            holder = await w.hold(job_id)
+            holder.answers.add(line, True, 1, b'{"prompt_id":"id-%d","result":"r"}\n' % (line - 1))
+            await holder.flush()
+            assert holder.chunk.deaths == 0
+            w.clock.move(LEASE_SECONDS + 1)
+        await w.work(job_id)
+        ended = await w.one.until_ended(job_id)
+
+        assert (ended.completed_count, ended.failed_count) == (40, 0)
+
+
+async def test_a_row_of_deaths_ends_with_a_holder_that_called_and_lived(tmp_path: Path) -> None:
+    async def act(prompt: str, call: int) -> web.Response:
+        return refusal(429, **{"Retry-After": "100"})
+
+    async with ward(tmp_path, patience_seconds=0.1) as w:
+        job_id = await w.submit(prompts(3) + ONE_CHUNK)
+        w.provider.act = act
+        await w.die(job_id, CAREFUL_DEATHS)
+        await w.work(job_id)
+        lived, called = await w.chunk(job_id), w.provider.calls.total()
+        await w.die(job_id, 2)  # the first of them finds no holder, so one dies
+        await w.work(job_id)  # the gate is shut: no call, and so no proof that it would live
+        silent = await w.chunk(job_id)
+
+        assert (lived.holder, lived.deaths, called) == (None, 0, 1)
+        assert (silent.holder, silent.deaths, w.provider.calls.total()) == (None, 2, 1)
+
+
+async def test_a_chunk_that_nobody_survives_is_closed_without_being_read(tmp_path: Path) -> None:
+    async with ward(tmp_path) as w:
+        job_id = await w.submit(prompts(3) + b"bad line\n" + ONE_CHUNK)
+        first = await w.hold(job_id)
+        await w.one.app.uploads.delete(upload_object(job_id))
+        w.clock.move(LEASE_SECONDS + 1)
+        await w.die(job_id, SURRENDER * BLAMED_DEATHS - 1)
+        await w.work(job_id)
+        ended = await w.one.until_ended(job_id)
+
+        assert first.chunk.epoch == 1
+        assert await w.errors(job_id) == [(line, "worker_crash") for line in range(1, 5)]
+        assert (ended.status, ended.error and ended.error.code) == (Status.FAILED, "all_prompts_failed")
+        assert w.asked == []
+
+
+async def test_a_chunk_that_cannot_even_be_given_up_is_closed_without_being_read(tmp_path: Path) -> None:
+    async with ward(tmp_path) as w:
+        job_id = await w.submit(prompts(3) + ONE_CHUNK)
+        for _ in range(SURRENDER * MAX_FAULTS):
+            await _fault(await w.hold(job_id))
+        await w.one.app.uploads.delete(upload_object(job_id))
+        await w.work(job_id)
+        await w.one.until_ended(job_id)
+
+        assert await w.errors(job_id) == [(line, "worker_fault") for line in range(1, 4)]
+
+
+async def test_a_cancelled_chunk_is_closed_however_its_holders_died(tmp_path: Path) -> None:
+    async with ward(tmp_path) as w:
+        job_id = await w.submit(prompts(3) + ONE_CHUNK)
+        await w.die(job_id, BLAMED_DEATHS)
+        await w.one.cancel(job_id)
+        ended = await w.one.until_ended(job_id)
+
+        assert ended.status is Status.CANCELLED
+        assert await w.errors(job_id) == [(line, "cancelled") for line in range(1, 4)]
+        assert w.asked == []
+
+
+async def _fault(holder: Hold) -> None:
+    with suppress(ZeroDivisionError):
+        async with holder:
+            raise ZeroDivisionError
