@@ -14,13 +14,13 @@ from tests.support.machine import Machine, machine, prompts
 from tests.support.openai_server import OpenAIServer, openai_server, refusal
 
 from promptforge.app import build
-from promptforge.domain.chunk import Chunk
+from promptforge.domain.chunk import CAREFUL_DEATHS, Chunk
 from promptforge.domain.job import Status
 from promptforge.domain.messages import ChunkMessage, upload_object
 from promptforge.service.hold import Hold
 from promptforge.service.ledger import Claim
 from promptforge.service.split import split
-from promptforge.service.work import BLAMED_DEATHS, CAREFUL_DEATHS, MAX_FAULTS, SURRENDER, work
+from promptforge.service.work import BLAMED_DEATHS, MAX_FAULTS, SURRENDER, work
 
 LEASE_SECONDS = 60
 ONE_CHUNK = b" " * 40_000  # blank space that keeps a small file in one chunk
@@ -206,7 +206,7 @@ async def test_a_row_of_deaths_ends_with_an_answer_made_safe(tmp_path: Path) -> 
     async with ward(tmp_path) as w:
         job_id = await w.submit(prompts(40) + ONE_CHUNK)
         for line in range(1, 4 * CAREFUL_DEATHS):
-            await w.die(job_id, CAREFUL_DEATHS - 1)
+            await w.die(job_id, CAREFUL_DEATHS - 2)
             holder = await w.hold(job_id)
             holder.answers.add(line, True, 1, b'{"prompt_id":"id-%d","result":"r"}\n' % (line - 1))
             await holder.flush()
@@ -228,12 +228,25 @@ async def test_a_row_of_deaths_ends_with_a_holder_that_called_and_lived(tmp_path
         await w.die(job_id, CAREFUL_DEATHS)
         await w.work(job_id)
         lived, called = await w.chunk(job_id), w.provider.calls.total()
-        await w.die(job_id, 2)  # the first of them finds no holder, so one dies
+        w.clock.move(101)
+        await w.die(job_id, 2)
         await w.work(job_id)  # the gate is shut: no call, and so no proof that it would live
         silent = await w.chunk(job_id)
 
-        assert (lived.holder, lived.deaths, called) == (None, 0, 1)
-        assert (silent.holder, silent.deaths, w.provider.calls.total()) == (None, 2, 1)
+        assert (lived.holder, lived.deaths, called) == (None, CAREFUL_DEATHS, 1)
+        assert (silent.holder, silent.deaths, w.provider.calls.total()) == (None, CAREFUL_DEATHS + 2, 1)
+
+
+async def test_a_careful_chunk_stays_careful_after_an_answer_for_more_may_be_poison(tmp_path: Path) -> None:
+    async with ward(tmp_path) as w:
+        job_id = await w.submit(prompts(3) + ONE_CHUNK)
+        await w.die(job_id, BLAMED_DEATHS - 1)
+        holder = await w.hold(job_id)
+        holder.answers.add(1, True, 1, b'{"prompt_id":"id-0","result":"r"}\n')
+        await holder.flush()
+
+        assert holder.chunk.deaths == CAREFUL_DEATHS
+        assert holder.chunk.careful
 
 
 async def test_a_chunk_that_nobody_survives_is_closed_without_being_read(tmp_path: Path) -> None:

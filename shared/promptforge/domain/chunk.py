@@ -4,6 +4,7 @@ from pydantic import Field
 
 from promptforge.domain.job import Frozen
 
+CAREFUL_DEATHS = 3  # holders dead in a row after which a chunk is asked one prompt at a time
 CLOCK_SKEW_SECONDS = 2.0  # how far apart the clocks of well-kept machines may be
 
 
@@ -44,7 +45,7 @@ class Chunk(Cut):
     every claim; `holder` names the claim and stays after the settling, so that a holder whose answer was lost knows its
     own commit. `failures` counts, by line, the failed calls of prompts that are not answered yet. `faults` counts how
     often work on the chunk ended in an unforeseen fault, `deaths` how many holders in a row were never heard of again
-    and had made no answer safe.
+    and got nothing done.
     """
 
     due_at: float
@@ -61,6 +62,17 @@ class Chunk(Cut):
     tokens: int = 0
     results: Part | None = None
     errors: Part | None = None
+
+    @property
+    def careful(self) -> bool:
+        """Whether it is asked one prompt at a time, because its holders keep dying."""
+        return self.deaths >= CAREFUL_DEATHS
+
+    @property
+    def deaths_after_progress(self) -> int:
+        """What its deaths are to be set to when a holder has got something done: who was careful stays so, for the
+        next prompt that kills may be in the same chunk."""
+        return CAREFUL_DEATHS if self.careful else 0
 
     def claimable(self, now: float) -> bool:
         """Whether it may be claimed: it is open, no lease runs, and it is not given back until a later time."""

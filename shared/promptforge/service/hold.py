@@ -145,7 +145,8 @@ class Hold:
             info = await self._app.work.create(name, segment)
             flushed = [*self.chunk.flushed, Flushed(name=name, size=info.size)]
             try:
-                await self._amend(flushed=flushed, **counts, deaths=0, due_at=self._lease_end())
+                deaths = self.chunk.deaths_after_progress
+                await self._amend(flushed=flushed, **counts, deaths=deaths, due_at=self._lease_end())
             except LeaseLost:
                 await self._app.work.delete(name)
                 raise
@@ -170,7 +171,7 @@ class Hold:
         await self.flush()
         chunk, now = self.chunk, self._app.clock.now()
         resume_at = max(self.resume_at, now)
-        deaths = 0 if self._called else chunk.deaths  # whoever called and lived to tell ends the row
+        deaths = chunk.deaths_after_progress if self._called else chunk.deaths  # to call and live to tell is progress
         due_at = resume_at + self._app.settings.lease_seconds
         async with self._writing:
             await self._amend(holder=None, resume_at=resume_at, due_at=due_at, deaths=deaths)

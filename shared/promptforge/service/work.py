@@ -16,8 +16,7 @@ from promptforge.service.hold import Hold, look_again
 from promptforge.service.ledger import Claim
 
 MAX_FAULTS = 10  # unforeseen faults after which a chunk's prompts are given up
-CAREFUL_DEATHS = 3  # holders dead in a row after which a chunk is asked one prompt at a time
-BLAMED_DEATHS = 6  # … and after which the prompt that came next is given up: it was the only one under way
+BLAMED_DEATHS = 6  # holders of a careful chunk dead in a row after which the prompt that came next is given up
 SURRENDER = 2  # times the limit of faults or deaths: not even giving up works, so the input is not read any more
 STEP_ASIDE_SECONDS = (5.0, 60.0)
 
@@ -78,7 +77,7 @@ async def _answer(app: App, job: Job, hold: Hold, prompts: dict[int, Prompt]) ->
     chunk, asker = hold.chunk, Asker(app, job, hold)
     if chunk.faults >= MAX_FAULTS:
         _give_up(hold, prompts, list(prompts), WORKER_FAULT)
-    elif chunk.deaths < CAREFUL_DEATHS or hold.stop:
+    elif not chunk.careful or hold.stop:
         await asker.ask_all(prompts)
     elif app.careful.locked():
         hold.end(resume_at=app.clock.now() + app.rng.uniform(*STEP_ASIDE_SECONDS))
