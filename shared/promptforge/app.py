@@ -29,7 +29,7 @@ def build(settings: Settings, clock: Clock | None = None, rng: random.Random | N
         return objects.FileObjects(name, settings.data_dir / "objects" / name, state, signer, notify)
 
     def provider(name: str) -> Provider:
-        made: Provider = import_module(f"promptforge.adapters.llm.{name}").build(settings, chance)
+        made: Provider = import_module(f"promptforge.adapters.llm.{name}").build(settings, time, chance)
         return made
 
     return App(

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from promptforge import logs
 from promptforge.app import current
 from promptforge.domain.messages import JobMessage, Message, job_of_upload
+from promptforge.domain.prompt import field_fault
 from promptforge.errors import ApiError, Unavailable
 from promptforge.replies import HealthReply, ProblemReply
 from promptforge.service.access import client_of
@@ -124,9 +125,7 @@ async def parse(request: Request, model: type[Model]) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as exc:
-        fault = exc.errors(include_input=False, include_url=False, include_context=False)[0]
-        field = ".".join(map(str, fault["loc"]))[:100]
-        raise ApiError(422, "invalid_field", f"{field}: {fault['msg']}.") from None
+        raise ApiError(422, "invalid_field", field_fault(exc)) from None
 
 
 def header(request: Request, name: str) -> str | None:

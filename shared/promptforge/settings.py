@@ -11,10 +11,21 @@ from promptforge.errors import SettingsError
 
 ENV_PREFIX = "PROMPTFORGE_"
 
-PROVIDER_KEYS: dict[str, str | None] = {"echo": None, "openai": "OPENAI_API_KEY"}
+PROVIDER_KEYS: dict[str, str | None] = {
+    "echo": None,
+    "openai": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "gemini": "GEMINI_API_KEY",
+    "mistral": "MISTRAL_API_KEY",
+}
 """The providers there are, and the variable that holds the key of each."""
 
-PROVIDER_URLS: dict[str, tuple[str, str]] = {"openai": ("OPENAI_BASE_URL", "https://api.openai.com/v1")}
+PROVIDER_URLS: dict[str, tuple[str, str]] = {
+    "openai": ("OPENAI_BASE_URL", "https://api.openai.com/v1"),
+    "anthropic": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
+    "gemini": ("GOOGLE_GEMINI_BASE_URL", "https://generativelanguage.googleapis.com"),
+    "mistral": ("MISTRAL_BASE_URL", "https://api.mistral.ai"),
+}
 """The variable that may hold another address for a provider, and the address it has otherwise."""
 
 

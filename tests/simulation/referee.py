@@ -103,7 +103,7 @@ class Referee:
 
     def _settlement(self, machine: Machine, job_id: str, path: str, new: dict[str, Any]) -> None:
         self.expect(new["completed"] + new["failed"] == new["line_count"], f"{path}: every line has its answer")
-        safe = {record.split(b" ", 3)[3] for record in self._records(new)}
+        safe = {record.split(b" ", 4)[4] for record in self._records(new)}
         _, since = self.claims[path, new["epoch"]]
         for kind, count in (("results", new["completed"]), ("errors", new["failed"])):
             part = new[kind]

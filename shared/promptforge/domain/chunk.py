@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from promptforge.domain.job import Frozen
+from promptforge.domain.frozen import Frozen
 
 CAREFUL_DEATHS = 3  # holders dead in a row after which a chunk is asked one prompt at a time
 CLOCK_SKEW_SECONDS = 2.0  # how far apart the clocks of well-kept machines may be
@@ -60,6 +60,7 @@ class Chunk(Cut):
     completed: int = 0
     failed: int = 0
     tokens: int = 0
+    output_tokens: int = 0
     results: Part | None = None
     errors: Part | None = None
 

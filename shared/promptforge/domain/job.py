@@ -3,7 +3,8 @@
 from enum import StrEnum
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from promptforge.domain.frozen import Frozen
+from promptforge.domain.params import Params
 
 
 class Status(StrEnum):
@@ -32,12 +33,6 @@ NEXT: dict[Status, frozenset[Status]] = {
 }
 
 
-class Frozen(BaseModel):
-    """A value that is replaced, never changed."""
-
-    model_config = ConfigDict(frozen=True)
-
-
 class Problem(Frozen):
     """Why a job failed or was stopped: a stable code and a sentence."""
 
@@ -62,7 +57,8 @@ class Job(Frozen):
 
     `open` says that the status is not final, `due_at` when the sweeper should look at the job: together they are
     what the sweeper asks for. `stop` makes the workers call no more: what has no answer yet is answered with that
-    problem, and the job ends with it. That happens at the latest at `deadline_at`.
+    problem, and the job ends with it. That happens at the latest at `deadline_at`. `waiting` is what some of its
+    chunks waited for, to be told to the client until `waiting_until`.
     """
 
     job_id: str
@@ -75,6 +71,7 @@ class Job(Frozen):
     request_digest: str
     due_at: float
     deadline_at: float
+    params: Params = Params()
     status: Status = Status.AWAITING_UPLOAD
     open: bool = True
     input: Input | None = None
@@ -85,10 +82,13 @@ class Job(Frozen):
     completed_count: int = 0
     failed_count: int = 0
     tokens_used: int = 0
+    output_tokens: int = 0
     result_parts: int | None = None
     started_processing_at: float | None = None
     completed_at: float | None = None
     stop: Problem | None = None
+    waiting: Problem | None = None
+    waiting_until: float = 0.0
     error: Problem | None = None
 
     def to(self, status: Status, **changes: Any) -> Self:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from promptforge.domain.job import Frozen
+from promptforge.domain.frozen import Frozen
 
 MANIFEST_FILE = "manifest.json"
 

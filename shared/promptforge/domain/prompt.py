@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
 from promptforge.domain.lines import LongLine
+from promptforge.domain.params import LINE_PARAMS, LineParams
+
+Metadata = dict[str, Any] | None
 
 MAX_PROMPT_ID_BYTES = 1024
 SHORTEST_LINE = len('{"prompt_id":"a","prompt":"b"}')
@@ -18,6 +22,7 @@ class Prompt:
 
     prompt_id: str
     prompt: str
+    params: LineParams | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,13 @@ def read_line(line: bytes) -> Prompt | BadLine:
     prompt_id, prompt = data.get("prompt_id"), data.get("prompt")
     if type(prompt_id) is not str or not prompt_id or not _short(prompt_id):
         return _bad_id(data)
-    if type(prompt) is not str or not prompt:
+    if "messages" in data and "prompt" not in data:
+        prompt = ""
+    elif type(prompt) is not str or not prompt:
         return _bad_prompt(data, prompt_id)
-    return Prompt(prompt_id, prompt)
+    if LINE_PARAMS.isdisjoint(data):
+        return Prompt(prompt_id, prompt)
+    return _with_params(prompt_id, prompt, data)
 
 
 def good_ids(lines: list[bytes]) -> tuple[list[str], list[int]]:
@@ -62,11 +71,17 @@ def good_ids(lines: list[bytes]) -> tuple[list[str], list[int]]:
             continue
         try:
             data = loads(line)
-            prompt_id, prompt = data["prompt_id"], data["prompt"]
+            prompt_id, prompt = data["prompt_id"], data["prompt"] if "prompt" in data else data["messages"]
         except (ValueError, KeyError, TypeError):
             others.append(position)
             continue
-        if (
+        if (len(data) > 2 and not LINE_PARAMS.isdisjoint(data)) or type(prompt) is list:
+            judged = read_line(line)
+            if isinstance(judged, Prompt):
+                keep(judged.prompt_id)
+            else:
+                others.append(position)
+        elif (
             type(prompt_id) is str
             and type(prompt) is str
             and prompt
@@ -84,15 +99,21 @@ def duplicate(prompt_id: str, line: int, first_line: int) -> BadLine:
     return BadLine("duplicate_prompt_id", message, prompt_id)
 
 
-def result_line(prompt_id: str, text: str, model: str, tokens: int) -> bytes:
+def result_line(prompt_id: str, fields: dict[str, Any], metadata: Metadata = None) -> bytes:
     """A line of results_part_NNN.jsonl."""
-    return orjson.dumps({"prompt_id": prompt_id, "result": text, "model": model, "tokens_used": tokens}) + b"\n"
+    return orjson.dumps({"prompt_id": prompt_id, **fields, **_returned(metadata)}) + b"\n"
 
 
-def error_line(prompt_id: str | None, code: str, message: str, attempts: int, line: int) -> bytes:
-    """A line of errors.jsonl. `attempts` counts the calls that were made for the prompt and not told to wait."""
+def error_line(
+    prompt_id: str | None, code: str, message: str, attempts: int, line: int, metadata: Metadata = None
+) -> bytes:
+    """A line of errors.jsonl. `attempts` counts the calls that were made for the prompt and may have been paid."""
     fields = {"prompt_id": prompt_id, "error": code, "message": message, "attempts": attempts, "line": line}
-    return orjson.dumps(fields) + b"\n"
+    return orjson.dumps({**fields, **_returned(metadata)}) + b"\n"
+
+
+def _returned(metadata: Metadata) -> dict[str, Any]:
+    return {} if metadata is None else {"metadata": metadata}
 
 
 def _short(prompt_id: str) -> bool:
@@ -116,6 +137,26 @@ def _bad_prompt(data: dict[str, Any], prompt_id: str) -> BadLine:
     if type(data["prompt"]) is not str:
         return BadLine("invalid_prompt", f"prompt must be a string, not {_kind(data['prompt'])}.", prompt_id)
     return BadLine("invalid_prompt", "prompt is empty.", prompt_id)
+
+
+def _with_params(prompt_id: str, prompt: str, data: dict[str, Any]) -> Prompt | BadLine:
+    """A line that says more than its prompt. What is wrong with it is told by the field's name, never by its value."""
+    if prompt and "messages" in data:
+        return BadLine("invalid_parameter", "Give prompt or messages, not both.", prompt_id)
+    try:
+        params = LineParams.model_validate({name: data[name] for name in LINE_PARAMS if name in data})
+    except ValidationError as exc:
+        return BadLine("invalid_parameter", field_fault(exc), prompt_id)
+    if not prompt and not params.messages:
+        return BadLine("invalid_parameter", "messages must hold at least one message.", prompt_id)
+    return Prompt(prompt_id, prompt, params)
+
+
+def field_fault(exc: ValidationError) -> str:
+    """The first fault of a validation as a sentence: which field, and what is wrong with it."""
+    fault = exc.errors(include_input=False, include_url=False, include_context=False)[0]
+    field = ".".join(map(str, fault["loc"]))[:100]
+    return f"{field}: {fault['msg']}."
 
 
 def _kind(value: object) -> str:

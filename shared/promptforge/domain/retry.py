@@ -23,11 +23,12 @@ class FailureKind(StrEnum):
 
 
 def may_retry(kind: FailureKind, failures: int, max_retries: int) -> bool:
-    """Whether a prompt that has now failed `failures` times (throttles not counted) is called again."""
+    """Whether a prompt that has now failed `failures` times is called again. What cannot have been paid, a throttle or
+    a call that was never sent, is no failure and never ends a prompt: the job's deadline does."""
     match kind:
-        case FailureKind.THROTTLED:
+        case FailureKind.THROTTLED | FailureKind.NOT_SENT:
             return True
-        case FailureKind.NOT_SENT | FailureKind.UNKNOWN:
+        case FailureKind.UNKNOWN:
             return failures <= max_retries
         case FailureKind.PROMPT | FailureKind.ACCOUNT:
             return False

@@ -1,27 +1,47 @@
-"""A language model behind an API: one prompt in, one outcome out. It never retries and never raises."""
+"""A language model behind an API: one question in, one outcome out. It never retries and never raises."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
+from promptforge.domain.params import Message, Params
 from promptforge.domain.retry import FailureKind
+
+NO_PARAMS = Params()
+
+
+class FinishReason(StrEnum):
+    """Why a model stopped, in one set of words for all providers. A refusal or a withheld answer without a text is a
+    Failure instead."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    REFUSED = "refused"
+    FILTERED = "filtered"
+    TOOL = "tool"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One call to make."""
+    """One call to make: a prompt, or in its place a conversation."""
 
     model: str
     prompt: str
+    messages: tuple[Message, ...] = ()
+    params: Params = NO_PARAMS
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model said; `model` is the one that answered."""
+    """What the model said, never empty; `model` is the one that answered, `request_id` the provider's name for it."""
 
     text: str
     model: str
     input_tokens: int
     output_tokens: int
+    finish_reason: FinishReason = FinishReason.STOP
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The answered lines of one chunk while it is worked on: kept safe in segments, given back in input order.
 
-A segment holds one record a line: `LINE KIND TOKENS PUBLIC-JSON`, KIND being `+` for a result and `-` for an error.
+A segment holds one record a line: `LINE KIND TOKENS OUTPUT-TOKENS PUBLIC-JSON`, KIND being `+` for a result and `-` for an error.
 What is in memory is bounded: beyond HELD_BYTES, lines that are safe in a segment are dropped and read back at the end.
 """
 
@@ -23,6 +23,7 @@ class Entry:
 
     ok: bool
     tokens: int
+    output_tokens: int
     public: bytes | None
     segment: str = ""
     start: int = 0
@@ -52,16 +53,18 @@ class Answers:
 
     @property
     def counts(self) -> dict[str, int]:
-        """`completed`, `failed` and `tokens`, counted from the answers themselves."""
+        """`completed`, `failed`, `tokens` and `output_tokens`, counted from the answers themselves."""
         completed = sum(entry.ok for entry in self._entries.values())
         tokens = sum(entry.tokens for entry in self._entries.values())
-        return {"completed": completed, "failed": len(self._entries) - completed, "tokens": tokens}
+        output = sum(entry.output_tokens for entry in self._entries.values())
+        failed = len(self._entries) - completed
+        return {"completed": completed, "failed": failed, "tokens": tokens, "output_tokens": output}
 
-    def add(self, line: int, ok: bool, tokens: int, public: bytes) -> None:
-        """Keep the answer of a line; a line has one answer."""
+    def add(self, line: int, ok: bool, tokens: int, public: bytes, output_tokens: int = 0) -> None:
+        """Keep the answer of a line; a line has one answer. `output_tokens` are part of `tokens`."""
         if line in self._entries:
             raise ValueError(f"line {line} is answered already")
-        self._entries[line] = Entry(ok, tokens, public)
+        self._entries[line] = Entry(ok, tokens, output_tokens, public)
         self._unflushed.append(line)
         self.unflushed_bytes += len(public)
         self._held_bytes += len(public)
@@ -115,9 +118,9 @@ class Answers:
         return b"".join([block async for block in self._work.read(entry.segment, start=entry.start, end=entry.end)])
 
     def _recall(self, segment: str, start: int, record: bytes) -> None:
-        line, kind, tokens, public = record.split(b" ", 3)
+        line, kind, tokens, output, public = record.split(b" ", 4)
         end = start + len(record) + 1
-        entry = Entry(kind == b"+", int(tokens), public + b"\n", segment, end - len(public) - 1, end)
+        entry = Entry(kind == b"+", int(tokens), int(output), public + b"\n", segment, end - len(public) - 1, end)
         self._held_bytes += len(public) + 1
         self._let_go(entry)
         self._entries.setdefault(int(line), entry)
@@ -125,7 +128,7 @@ class Answers:
     def _record(self, line: int) -> bytes:
         entry = self._entries[line]
         kind = "+" if entry.ok else "-"
-        return f"{line} {kind} {entry.tokens} ".encode() + (entry.public or b"")
+        return f"{line} {kind} {entry.tokens} {entry.output_tokens} ".encode() + (entry.public or b"")
 
     def _let_go(self, entry: Entry) -> None:
         if self._held_bytes > HELD_BYTES and entry.public is not None:

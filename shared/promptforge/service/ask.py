@@ -9,9 +9,12 @@ from promptforge.domain.prompt import Prompt, result_line
 from promptforge.domain.retry import FailureKind, backoff_seconds, may_retry
 from promptforge.ports.provider import Answer, Failure, Question
 from promptforge.service.app import App
+from promptforge.service.gate import Gate
 from promptforge.service.hold import Hold
+from promptforge.service.schema import fits
 
 KEY_MISSING_SECONDS = 60.0
+INVALID_OUTPUT = Failure(FailureKind.UNKNOWN, "invalid_output", "The answer does not fit the response_format.")
 
 
 async def _first(future: asyncio.Task[Any], event: asyncio.Event) -> None:
@@ -30,7 +33,6 @@ class Asker:
         self._app = app
         self._job = job
         self._hold = hold
-        self._gate = app.gate(job.provider, job.model)
 
     async def ask_all(self, prompts: dict[int, Prompt]) -> None:
         """Return when every prompt is answered, or when the hold is ending and what was in flight has come back or
@@ -38,7 +40,8 @@ class Asker:
         if self._hold.stop is None and (variable := self._app.settings.missing_key(self._job.provider)):
             # The job began with a key; whoever started this process without it may yet set it.
             logs.error("provider_key_missing", job_id=self._job.job_id, variable=variable)
-            self._hold.end(resume_at=self._app.clock.now() + KEY_MISSING_SECONDS)
+            why = Problem(code="provider_key_missing", message=f"A worker waits for the operator to set {variable}.")
+            self._hold.end(resume_at=self._app.clock.now() + KEY_MISSING_SECONDS, why=why)
         if not prompts:
             return
         calls = [asyncio.create_task(self._answer(line, prompt)) for line, prompt in prompts.items()]
@@ -63,65 +66,96 @@ class Asker:
             await asyncio.wait([over], timeout=self._app.settings.drain_seconds)
 
     async def _answer(self, line: int, prompt: Prompt) -> None:
-        failures = self._hold.failures
-        while await self._open():
-            reply = await self._call(prompt)
-            match reply:
-                case None | Failure(kind=FailureKind.THROTTLED):
+        question = self._question(prompt)
+        gate = self._app.gate(self._job.provider, question.model)
+        while await self._open(gate):
+            began_at = asyncio.get_running_loop().time()
+            match await self._call(gate, question):
+                case None | Failure(kind=FailureKind.THROTTLED | FailureKind.NOT_SENT):
                     continue
-                case Answer():
-                    self._keep(line, prompt, reply)
+                case Answer() as answer:
+                    self._keep(line, prompt, question, answer, asyncio.get_running_loop().time() - began_at)
                     break
-                case Failure():
-                    failures[line] = failures.get(line, 0) + 1
-                    if not await self._failed(line, prompt, reply, failures[line]):
+                case Failure() as failure:
+                    if not await self._failed(line, prompt, question, failure):
                         break
         if line not in self._hold.answers and (stop := self._hold.stop):
-            self._hold.fail(line, prompt.prompt_id, stop.code, stop.message, failures.get(line, 0))
+            self._fail(line, prompt, question, stop.code, stop.message)
         await self._hold.flush_if_full()
 
-    async def _open(self) -> bool:
+    def _question(self, prompt: Prompt) -> Question:
+        """The prompt with the job's parameters, and its own in their place where it has them."""
+        own = prompt.params
+        if own is None:
+            return Question(self._job.model, prompt.prompt, params=self._job.params)
+        return Question(
+            own.model or self._job.model, prompt.prompt, tuple(own.messages or ()), own.over(self._job.params)
+        )
+
+    async def _open(self, gate: Gate) -> bool:
         """Wait for the gate. False when no call may be made any more; a long wait is not sat out here."""
         loop = asyncio.get_running_loop()
-        while (wait := self._gate.opens_at - loop.time()) > 0:
+        while (wait := gate.opens_at - loop.time()) > 0:
             if wait > self._app.settings.patience_seconds:
-                self._hold.end(resume_at=self._app.clock.now() + wait)
+                self._hold.end(resume_at=self._app.clock.now() + wait, why=gate.why)
             if await self._hold.halted_within(wait):
                 return False
         return not self._hold.halted
 
-    async def _call(self, prompt: Prompt) -> Answer | Failure | None:
+    async def _call(self, gate: Gate, question: Question) -> Answer | Failure | None:
         """One call to the provider; None if the wait for a slot brought news that forbid it."""
         loop = asyncio.get_running_loop()
-        async with self._app.slots:
-            if self._gate.opens_at > loop.time() or not await self._hold.may_call():
+        async with self._app.slots, gate.turn():
+            if problem := gate.refusal(loop.time()):
+                await self._stop_job(problem)
+            if gate.opens_at > loop.time() or not await self._hold.may_call():
                 return None
             began_at = loop.time()
-            question = Question(self._job.model, prompt.prompt)
-            reply = await self._app.provider(self._job.provider).ask(question, self._app.settings.call_timeout_seconds)
+            provider = self._app.provider(self._job.provider)
+            reply = await provider.ask(question, self._app.settings.call_timeout_seconds)
+            if isinstance(reply, Failure) and reply.kind is FailureKind.ACCOUNT:
+                gate.refused(loop.time(), Problem(code=reply.code, message=reply.message))
         if isinstance(reply, Answer):
-            self._gate.answered(began_at)
-        elif reply.kind is FailureKind.THROTTLED:
-            self._gate.throttled(began_at, loop.time(), reply.wait_seconds)
-            logs.info("throttled", job_id=self._job.job_id, provider=self._job.provider)
+            gate.answered(began_at)
+            form = question.params.response_format
+            return reply if form is None or fits(form, reply.text) else INVALID_OUTPUT
+        if reply.kind in (FailureKind.THROTTLED, FailureKind.NOT_SENT):
+            gate.throttled(began_at, loop.time(), reply)
+            logs.info(reply.code, job_id=self._job.job_id, provider=self._job.provider)
         return reply
 
-    def _keep(self, line: int, prompt: Prompt, answer: Answer) -> None:
+    def _keep(self, line: int, prompt: Prompt, question: Question, answer: Answer, seconds: float) -> None:
         tokens = answer.input_tokens + answer.output_tokens
-        public = result_line(prompt.prompt_id, answer.text, answer.model, tokens)
-        self._hold.answers.add(line, True, tokens, public)
+        fields = {
+            "result": answer.text,
+            "model": answer.model,
+            "tokens_used": tokens,
+            "finish_reason": answer.finish_reason,
+            "usage": {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens},
+            "attempts": self._hold.failures.get(line, 0) + 1,
+            "latency_ms": round(seconds * 1000),
+            "request_id": answer.request_id,
+        }
+        public = result_line(prompt.prompt_id, fields, question.params.metadata)
+        self._hold.answers.add(line, True, tokens, public, answer.output_tokens)
 
-    async def _failed(self, line: int, prompt: Prompt, failure: Failure, failures: int) -> bool:
+    def _fail(self, line: int, prompt: Prompt, question: Question, code: str, message: str) -> None:
+        attempts = self._hold.failures.get(line, 0)
+        self._hold.fail(line, prompt.prompt_id, code, message, attempts, question.params.metadata)
+
+    async def _failed(self, line: int, prompt: Prompt, question: Question, failure: Failure) -> bool:
         """Whether the prompt is to be asked again, after its pause; if not, it is answered with the failure."""
+        failures = self._hold.failures[line] = self._hold.failures.get(line, 0) + 1
         if may_retry(failure.kind, failures, self._job.max_retries):
             return not await self._hold.halted_within(backoff_seconds(failures, self._app.rng))
-        self._hold.fail(line, prompt.prompt_id, failure.code, failure.message, failures)
-        if failure.kind is FailureKind.ACCOUNT and self._hold.stop is None:
-            await self._stop_job(Problem(code="provider_account", message=failure.message))
+        self._fail(line, prompt, question, failure.code, failure.message)
+        if failure.kind is FailureKind.ACCOUNT:
+            await self._stop_job(Problem(code=failure.code, message=failure.message))
         return False
 
     async def _stop_job(self, problem: Problem) -> None:
         """No call of this job can succeed: let every worker know, and answer the rest without calling."""
-        self._hold.halt(problem)
-        await self._app.ledger.stop_job(self._job.job_id, problem)
-        logs.error("job_stopped", job_id=self._job.job_id, provider=self._job.provider, code=problem.code)
+        if self._hold.stop is None:
+            self._hold.halt(problem)
+            await self._app.ledger.stop_job(self._job.job_id, problem)
+            logs.error("job_stopped", job_id=self._job.job_id, provider=self._job.provider, code=problem.code)

@@ -53,6 +53,7 @@ class _Tally:
     completed: int = 0
     failed: int = 0
     tokens: int = 0
+    output_tokens: int = 0
     lines: int = 0
     results: list[list[Part]] = field(default_factory=list)  # one list a file
     errors: list[Part] = field(default_factory=list)
@@ -66,6 +67,7 @@ class _Tally:
         self.completed += chunk.completed
         self.failed += chunk.failed
         self.tokens += chunk.tokens
+        self.output_tokens += chunk.output_tokens
         self.lines += chunk.line_count
         if chunk.errors:
             self.errors.append(chunk.errors)
@@ -178,6 +180,7 @@ async def _end(app: App, job: Job, tally: _Tally, adds_up: bool) -> None:
             completed_count=completed,
             failed_count=job.prompt_count - completed,
             tokens_used=tally.tokens,
+            output_tokens=tally.output_tokens,
             result_parts=len(tally.results),
             completed_at=app.clock.now(),
         )

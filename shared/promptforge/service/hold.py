@@ -8,7 +8,7 @@ from promptforge import logs
 from promptforge.domain.chunk import CLOCK_SKEW_SECONDS, Chunk, Flushed, Part
 from promptforge.domain.job import Job, Problem
 from promptforge.domain.messages import ChunkMessage
-from promptforge.domain.prompt import error_line
+from promptforge.domain.prompt import Metadata, error_line
 from promptforge.errors import LeaseLost, PromptForgeError, Unavailable
 from promptforge.service.answers import Answers
 from promptforge.service.app import App
@@ -59,6 +59,7 @@ class Hold:
         if job.stop:
             self._halted.set()
         self.resume_at = 0.0
+        self._why: Problem | None = None
 
     @property
     def chunk(self) -> Chunk:
@@ -78,9 +79,10 @@ class Hold:
         if exc is not None and not isinstance(exc, LeaseLost):
             await self._let_go_quietly(exc)
 
-    def end(self, resume_at: float = 0.0) -> None:
-        """Let the chunk go; it is not to be worked on before `resume_at`."""
+    def end(self, resume_at: float = 0.0, why: Problem | None = None) -> None:
+        """Let the chunk go; it is not to be worked on before `resume_at`, and `why` is for the client to know."""
         self.resume_at = max(self.resume_at, resume_at)
+        self._why = why or self._why
         self.ending.set()
         self._halted.set()
 
@@ -89,9 +91,11 @@ class Hold:
         self.stop = problem
         self._halted.set()
 
-    def fail(self, line: int, prompt_id: str | None, code: str, message: str, attempts: int) -> None:
+    def fail(
+        self, line: int, prompt_id: str | None, code: str, message: str, attempts: int, metadata: Metadata = None
+    ) -> None:
         """Answer a line with an error."""
-        self.answers.add(line, False, 0, error_line(prompt_id, code, message, attempts, line))
+        self.answers.add(line, False, 0, error_line(prompt_id, code, message, attempts, line, metadata))
 
     def unreadable(self, problem: Problem) -> None:
         """The input is gone: answer what is left of the chunk with that. Where blank lines stood is gone with it."""
@@ -175,6 +179,8 @@ class Hold:
         due_at = resume_at + self._app.settings.lease_seconds
         async with self._writing:
             await self._amend(holder=None, resume_at=resume_at, due_at=due_at, deaths=deaths)
+        if self._why and resume_at > now:
+            await self._app.ledger.note_waiting(self._job.job_id, self._why, due_at)
         await look_again(self._app, self._job.job_id, self.chunk)
         logs.info("chunk_given_back", job_id=self._job.job_id, chunk=chunk.number, seconds=resume_at - now)
 

@@ -4,14 +4,16 @@ import hashlib
 import hmac
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from promptforge import logs
 from promptforge.domain.job import Job
 from promptforge.domain.messages import JobMessage, upload_object
 from promptforge.domain.moment import Rfc3339, rfc3339
+from promptforge.domain.params import Params, Whole, unsupported
 from promptforge.errors import ApiError
 from promptforge.service.app import App
+from promptforge.service.schema import schema_fault
 from promptforge.settings import PROVIDER_KEYS
 
 UPLOAD_GRACE_SECONDS = 3600.0  # a large upload that began in time may take so long before the job is given up
@@ -21,19 +23,12 @@ IDEMPOTENCY_KEY = TypeAdapter(Annotated[str, Field(min_length=1, max_length=255,
 """What an Idempotency-Key may be: visible ASCII, so that one sent twice, joined by a comma and a space, is none."""
 
 
-def _whole(value: object) -> object:
-    """JSON has one kind of number: 3.0 is 3."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-class Order(BaseModel):
-    """The body of POST /v1/jobs/init."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+class Order(Params):
+    """The body of POST /v1/jobs/init: what to ask whom, and parameters for every prompt."""
 
     provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDER_KEYS)]})
     model: str = Field(min_length=1, max_length=200)
-    max_retries: Annotated[int, BeforeValidator(_whole)] = Field(3, ge=0, le=10)
+    max_retries: Whole = Field(3, ge=0, le=10)
 
 
 class Ticket(BaseModel):
@@ -48,11 +43,12 @@ async def open_job(app: App, client: str, order: Order, idempotency_key: str | N
     """Create the job, or find the one that the same client made with the same Idempotency-Key.
 
     A repeated order is answered alike also when the job is past its upload; the upload URL is of no use then.
-    Raises ApiError 400 for what is no Idempotency-Key, 422 for a provider that is unknown or has no key here, or for
-    an Idempotency-Key used with another order.
+    Raises ApiError 400 for what is no Idempotency-Key, 422 for a provider that is unknown or has no key here, a
+    parameter that it cannot take, or an Idempotency-Key used with another order.
     """
     _check_idempotency_key(idempotency_key)
     _check_provider(app, order.provider)
+    _check_params(order)
     job = await app.ledger.create_job(_new_job(app, client, order, idempotency_key))
     if job.request_digest != _digest(order):
         raise ApiError(422, "idempotency_key_reused", "This Idempotency-Key was used with another request body.")
@@ -81,6 +77,13 @@ def _check_provider(app: App, provider: str) -> None:
         raise ApiError(422, "provider_not_configured", detail)
 
 
+def _check_params(order: Order) -> None:
+    if name := unsupported(order.provider, order):
+        raise ApiError(422, "unsupported_parameter", f"{order.provider} has no parameter {name}: leave it out.")
+    if fault := schema_fault(order.response_format):
+        raise ApiError(422, "invalid_field", f"response_format.schema: {fault}.")
+
+
 def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -> Job:
     now = app.clock.now()
     expires_at = float(int(now + app.settings.upload_url_seconds))
@@ -92,7 +95,10 @@ def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -
         due_at=now + AWAIT_SECONDS,
         deadline_at=now + app.settings.job_seconds,
         request_digest=_digest(order),
-        **order.model_dump(),
+        provider=order.provider,
+        model=order.model,
+        max_retries=order.max_retries,
+        params=Params(**order.given),
     )
 
 

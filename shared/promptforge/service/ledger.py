@@ -22,6 +22,7 @@ MAX_TRIES = 40
 PAGE = 200
 PROGRESS_SECONDS = 1.0
 STOP_SECONDS = 1.5
+NEWS_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,16 @@ class Ledger:
 
         def decide(job: Job) -> Job | None:
             return None if job.stop or not job.open else job.model_copy(update={"stop": problem})
+
+        await self.change_job(job_id, decide)
+
+    async def note_waiting(self, job_id: str, problem: Problem, until: float) -> None:
+        """Let the client know what its job waits for; not more often than it is news."""
+
+        def decide(job: Job) -> Job | None:
+            known = job.waiting == problem and until - job.waiting_until < NEWS_SECONDS
+            changes = {"waiting": problem, "waiting_until": until}
+            return None if known or not job.open else job.model_copy(update=changes)
 
         await self.change_job(job_id, decide)
 
@@ -199,12 +210,12 @@ class Ledger:
             yield Chunk.model_validate(document.data)
 
     async def progress(self, job_id: str) -> dict[str, int]:
-        """`completed`, `failed` and `tokens`, summed over the chunks; up to PROGRESS_SECONDS old, however often it is
+        """`completed`, `failed`, `tokens` and `output_tokens`, summed over the chunks; up to PROGRESS_SECONDS old, however often it is
         asked for, so that polling does not slow the work."""
         now = self._clock.now()
         asked_at, sums = self._progress.get(job_id, (float("-inf"), {}))
         if not 0 <= now - asked_at < PROGRESS_SECONDS:
-            sums = await self._documents.sum(_chunks(job_id), ["completed", "failed", "tokens"])
+            sums = await self._documents.sum(_chunks(job_id), ["completed", "failed", "tokens", "output_tokens"])
             _keep(self._progress, job_id, (now, sums))
         return sums
 

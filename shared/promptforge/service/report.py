@@ -25,10 +25,13 @@ class StatusReply(BaseModel):
     completed_count: int
     failed_count: int
     tokens_used: int
+    input_tokens: int
+    output_tokens: int
     created_at: Rfc3339
     started_processing_at: Rfc3339 | None
     completed_at: Rfc3339 | None
     error: Problem | None
+    waiting: Problem | None
 
 
 class File(BaseModel):
@@ -61,10 +64,13 @@ async def describe(app: App, job: Job) -> StatusReply:
             "completed_count": sums["completed"],
             "failed_count": sums["failed"],
             "tokens_used": sums["tokens"],
+            "output_tokens": sums["output_tokens"],
         }
         job = job.model_copy(update=now)
     times = {name: rfc3339(getattr(job, name)) for name in ("created_at", "started_processing_at", "completed_at")}
-    return StatusReply.model_validate(job.model_dump() | times | {"error": job.error or job.stop})
+    waiting = job.waiting if job.open and app.clock.now() < job.waiting_until else None
+    derived = {"error": job.error or job.stop, "waiting": waiting, "input_tokens": job.tokens_used - job.output_tokens}
+    return StatusReply.model_validate(job.model_dump() | times | derived)
 
 
 async def results(app: App, client: str, job_id: str) -> ResultsReply:

@@ -7,6 +7,7 @@ from promptforge.domain.chunk import Chunk
 from promptforge.domain.job import INPUT_CHANGED, Input, Job, Problem
 from promptforge.domain.lines import LineSplitter
 from promptforge.domain.messages import ChunkMessage, upload_object
+from promptforge.domain.params import unsupported
 from promptforge.domain.prompt import BadLine, Prompt, duplicate, is_blank, read_line
 from promptforge.errors import LeaseLost, ObjectMissing
 from promptforge.service import finish
@@ -14,6 +15,7 @@ from promptforge.service.app import App
 from promptforge.service.ask import Asker
 from promptforge.service.hold import Hold, look_again
 from promptforge.service.ledger import Claim
+from promptforge.service.schema import schema_fault
 
 MAX_FAULTS = 10  # unforeseen faults after which a chunk's prompts are given up
 BLAMED_DEATHS = 6  # holders of a careful chunk dead in a row after which the prompt that came next is given up
@@ -116,7 +118,7 @@ async def _prompts(app: App, job: Job, pinned: Input, hold: Hold) -> dict[int, P
         nonlocal number
         for line in lines:
             if not is_blank(line) and number not in hold.answers:
-                judged = _judge(chunk, number, line)
+                judged = _judge(job, chunk, number, line)
                 if isinstance(judged, Prompt):
                     prompts[number] = judged
                 else:
@@ -135,8 +137,22 @@ async def _prompts(app: App, job: Job, pinned: Input, hold: Hold) -> dict[int, P
     return prompts
 
 
-def _judge(chunk: Chunk, number: int, line: bytes) -> Prompt | BadLine:
+def _judge(job: Job, chunk: Chunk, number: int, line: bytes) -> Prompt | BadLine:
     judged = read_line(line)
-    if isinstance(judged, Prompt) and (first := chunk.duplicates.get(number)):
+    if isinstance(judged, BadLine):
+        return judged
+    if first := chunk.duplicates.get(number):
         return duplicate(judged.prompt_id, number, first)
-    return judged
+    return _parameter_fault(job, judged) or judged
+
+
+def _parameter_fault(job: Job, prompt: Prompt) -> BadLine | None:
+    """What only the job's provider, or a validator of schemas, can find wrong with a line's parameters."""
+    if prompt.params is None:
+        return None
+    if name := unsupported(job.provider, prompt.params):
+        message = f"{job.provider} has no parameter {name}: leave it out."
+        return BadLine("unsupported_parameter", message, prompt.prompt_id)
+    if fault := schema_fault(prompt.params.response_format):
+        return BadLine("invalid_parameter", f"response_format.schema: {fault}.", prompt.prompt_id)
+    return None

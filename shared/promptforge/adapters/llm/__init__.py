@@ -1,1 +1,1 @@
-"""One file a provider, named as the API names it, each with `build(settings, rng) -> Provider`."""
+"""One file a provider, named as the API names it, each with `build(settings, clock, rng) -> Provider`."""

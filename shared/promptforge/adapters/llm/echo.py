@@ -5,6 +5,7 @@ import hashlib
 import random
 
 from promptforge.domain.retry import FailureKind
+from promptforge.ports.clock import Clock
 from promptforge.ports.provider import Answer, Failure, Question
 from promptforge.settings import Settings
 
@@ -23,16 +24,17 @@ class Echo:
                 return Failure(FailureKind.UNKNOWN, "provider_timeout", "The provider did not answer in time.")
         if self._rng.random() < self._settings.echo_throttle_rate:
             return Failure(FailureKind.THROTTLED, "throttled", "The provider asked to wait.")
-        if _share(question.prompt) < self._settings.echo_failure_rate:
+        text = question.prompt or question.messages[-1].content
+        if _share(text) < self._settings.echo_failure_rate:
             return Failure(FailureKind.UNKNOWN, "provider_error", "The echo provider was told to fail this prompt.")
-        words = len(question.prompt.split())
-        return Answer(question.prompt, question.model, input_tokens=words, output_tokens=words)
+        words = len(text.split())
+        return Answer(text, question.model, input_tokens=words, output_tokens=words)
 
     async def close(self) -> None:
         return None
 
 
-def build(settings: Settings, rng: random.Random) -> Echo:
+def build(settings: Settings, clock: Clock, rng: random.Random) -> Echo:
     """The provider."""
     return Echo(settings, rng)
 

@@ -1,0 +1,138 @@
+"""What all providers behind HTTP have in common: a dialect says how a question is put and what a reply means."""
+
+from typing import Any, Protocol
+
+from promptforge.adapters.llm.transport import BAD_RESPONSE, HttpReply, Transport
+from promptforge.domain.retry import FailureKind, parse_retry_after
+from promptforge.ports.clock import Clock
+from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+
+EMPTY = Failure(FailureKind.PROMPT, "empty_answer", "The model stopped at its limit before it said anything.")
+REFUSED = Failure(FailureKind.PROMPT, "refused", "The model refused to answer this prompt.")
+FILTERED = Failure(FailureKind.PROMPT, "filtered", "The provider's content filter withheld the answer.")
+TOOL_CALL = Failure(FailureKind.PROMPT, "tool_call", "The model called a tool instead of answering.")
+
+UNSAID = {
+    FinishReason.LENGTH: EMPTY,
+    FinishReason.REFUSED: REFUSED,
+    FinishReason.FILTERED: FILTERED,
+    FinishReason.TOOL: TOOL_CALL,
+}
+"""What an answer without a text is, by the reason it ended; for any other reason it makes no sense."""
+
+
+class Dialect(Protocol):
+    """How one provider speaks. `name` and `key` are the provider's and its variable's, for sentences to people."""
+
+    name: str
+    key: str
+
+    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+        """The path below the base URL, and the body."""
+        ...
+
+    def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
+        """What a 200 says. What it raises for a body of another shape counts as an answer that makes no sense."""
+        ...
+
+    def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
+        """What an error means that is not as `failure` takes it by its status; `wait` is what its headers ask for."""
+        ...
+
+
+class HttpProvider:
+    """The provider port over one transport, in one dialect."""
+
+    def __init__(self, transport: Transport, dialect: Dialect, clock: Clock) -> None:
+        self._transport = transport
+        self._dialect = dialect
+        self._clock = clock
+
+    async def ask(self, question: Question, timeout_seconds: float) -> Answer | Failure:
+        path, body = self._dialect.request(question)
+        if question.params.extra:
+            body = merged(body, question.params.extra)
+        reply = await self._transport.post(path, body, timeout_seconds)
+        if isinstance(reply, Failure):
+            return reply
+        if reply.status != 200:
+            return self._failure(reply)
+        try:
+            return self._dialect.answer(reply, question)
+        except (TypeError, KeyError, IndexError, AttributeError, ValueError):
+            return BAD_RESPONSE
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    def _failure(self, reply: HttpReply) -> Failure:
+        """What an error status means, unless the dialect knows better."""
+        dialect, status = self._dialect, reply.status
+        wait = asked_to_wait(reply, self._clock.now())
+        if special := dialect.special(reply, wait):
+            return special
+        if status in (401, 402, 403):
+            return account(
+                f"{dialect.name} refuses the API key (HTTP {status}): the operator must check {dialect.key}."
+            )
+        if status == 429:
+            return throttled(dialect, wait)
+        if status >= 500 or status in (408, 409):
+            message = f"{dialect.name} had a fault of its own (HTTP {status})."
+            return Failure(FailureKind.UNKNOWN, "provider_error", message)
+        if status < 400:
+            return BAD_RESPONSE
+        message = f"{dialect.name} refused the request for this prompt (HTTP {status})."
+        return Failure(FailureKind.PROMPT, "prompt_rejected", message)
+
+
+def said(text: Any, reason: FinishReason, answer: Answer) -> Answer | Failure:
+    """The answer, if there is a text; else what its absence means."""
+    if isinstance(text, str) and text:
+        return answer
+    return UNSAID.get(reason, BAD_RESPONSE)
+
+
+def account(message: str) -> Failure:
+    """No call with this key can succeed."""
+    return Failure(FailureKind.ACCOUNT, "provider_account", message)
+
+
+def throttled(dialect: Dialect, wait: float | None) -> Failure:
+    """Refused for now."""
+    return Failure(FailureKind.THROTTLED, "throttled", f"{dialect.name} asked to wait.", wait)
+
+
+def asked_to_wait(reply: HttpReply, now: float) -> float | None:
+    """Seconds that the headers ask for: retry-after-ms is finer and goes first, as in the official SDKs."""
+    try:
+        milliseconds = float(reply.headers.get("retry-after-ms", ""))
+    except ValueError:
+        return parse_retry_after(reply.headers.get("retry-after"), now)
+    return parse_retry_after(str(milliseconds / 1000), now)
+
+
+def count(value: Any) -> int:
+    """A number of tokens; whatever is none counts as 0."""
+    return value if type(value) is int and 0 <= value < 2**31 else 0
+
+
+def text_or_none(value: Any) -> str | None:
+    """A request id, if that is what it is."""
+    return value[:200] if isinstance(value, str) and value else None
+
+
+def turns(question: Question) -> list[dict[str, str]]:
+    """The conversation as most providers take it, `system` as its first turn."""
+    said = [message.model_dump() for message in question.messages] or [{"role": "user", "content": question.prompt}]
+    system = question.params.system
+    return [{"role": "system", "content": system}, *said] if system else said
+
+
+def merged(body: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    """`extra` laid over the body; objects in both are merged."""
+    both = dict(body)
+    for name, value in extra.items():
+        there = both.get(name)
+        both[name] = merged(there, value) if isinstance(there, dict) and isinstance(value, dict) else value
+    return both
