@@ -17,6 +17,7 @@ import click
 
 from tests.chaos import calm, report
 from tests.chaos.play import play
+from tests.chaos.strikes import Diary
 from tests.chaos.terms import Count, Terms
 
 
@@ -33,9 +34,12 @@ async def _storms(folder: Path, asked: argparse.Namespace) -> int:
     fair = Terms(prompts_a_job=asked.prompts, seed=asked.seed)
     foul = replace(fair, call_timeout=3.0, seed=asked.seed + 1)
     click.echo("\n".join(fair.lines()))
+    click.echo(f"with the foul provider a call may last {foul.call_timeout:g} s")
     first, second = Count(asked.kills, asked.stops, asked.terms).split()
-    phases = [await play("fair provider", folder / "fair", fair, first, foul=False)]
-    phases.append(await play("foul provider", folder / "foul", foul, second, foul=True))
+    phases = []
+    for name, terms, count in (("fair provider", fair, first), ("foul provider", foul, second)):
+        diary = Diary(tell=lambda line: click.echo(line, err=True))
+        phases.append(await play(name, folder / name.split()[0], terms, count, foul=terms is foul, diary=diary))
     click.echo("\n" + "\n".join(report.lines(phases)))
     return 1 if any(list(phase.broken()) for phase in phases) else 0
 

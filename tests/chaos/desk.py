@@ -1,12 +1,13 @@
 """A look into the engine's data folder beside it, as any other process of the product has it."""
 
 import random
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from promptforge.adapters.local.clock import SystemClock
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import SqliteTopics
+from promptforge.adapters.local.deliveries import SqliteTasks
 from promptforge.adapters.local.documents import SqliteDocuments
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.messages import ChunkMessage
@@ -21,7 +22,7 @@ class Desk:
     def __init__(self, data_dir: Path) -> None:
         self._database = Database(data_dir / "state.db")
         self._ledger = Ledger(SqliteDocuments(self._database), SystemClock(), random.Random(1))
-        self._topics = SqliteTopics(self._database)
+        self._tasks = SqliteTasks(self._database, SystemClock())
 
     async def held_by(self, instances: Iterable[str]) -> list[Held]:
         """The open chunks of these workers, with their jobs."""
@@ -42,9 +43,10 @@ class Desk:
         return count
 
     async def knock(self, chunks: Iterable[Held]) -> None:
-        """Bring the chunks' messages once more, as a platform that delivers at least once may do at any time."""
-        messages = [ChunkMessage(job_id=job_id, chunk=chunk.number).encode() for job_id, chunk in chunks]
-        await self._topics.publish("chunks", messages)
+        """Knock for the chunks once more, as a platform that delivers at least once may do at any time."""
+        for job_id, chunk in chunks:
+            message = ChunkMessage(job_id=job_id, chunk=chunk.number).encode()
+            await self._tasks.enqueue("worker", message, name=f"knock-{job_id}-{chunk.number}-{time.time()}")
 
     def close(self) -> None:
         """Close the file."""

@@ -27,8 +27,8 @@ def _inode(port: int) -> str:
 
 def _holds(pid: int, target: str) -> bool:
     with suppress(OSError):
-        for entry in os.scandir(f"/proc/{pid}/fd"):
+        for name in os.listdir(f"/proc/{pid}/fd"):
             with suppress(OSError):
-                if os.readlink(entry.path) == target:
+                if os.readlink(f"/proc/{pid}/fd/{name}") == target:
                     return True
     return False

@@ -24,9 +24,9 @@ def deck(count: Count) -> list[Kind]:
     return [kinds[n % len(kinds)] for kinds, times in drawn for n in range(times)]
 
 
-async def play(name: str, folder: Path, terms: Terms, count: Count, foul: bool) -> Phase:
+async def play(name: str, folder: Path, terms: Terms, count: Count, foul: bool, diary: Diary) -> Phase:
     """Send jobs, strike, let the rest come home, weigh."""
-    began, diary, balance, stuck = time.monotonic(), Diary(), Balance(), ""
+    began, balance, stuck = time.monotonic(), Balance(), ""
     folder.mkdir(parents=True)
     weather = Foul(terms) if foul else None
     async with (

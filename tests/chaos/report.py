@@ -37,8 +37,8 @@ def _signal(kind: Kind, strikes: list[Strike], counted: list[Strike]) -> str:
     row = f"{kind:<29}{len(strikes):>6}"
     if counted:
         paid = [strike.paid_twice for strike in counted]
-        closest = max(counted, key=lambda strike: strike.paid_twice - strike.allowed)
-        most = f"{closest.paid_twice}/{closest.allowed}"
+        worst = max(counted, key=lambda strike: (strike.paid_twice, -strike.allowed))
+        most = f"{worst.paid_twice}/{worst.allowed}"
         row += f"{sum(paid):>7}{statistics.mean(paid):>10.1f}{most:>14}"
     else:
         row += f"{'-':>7}{'-':>10}{'-':>14}"

@@ -69,6 +69,7 @@ class Storm:
             patient = self._rng.random() >= IMPATIENCE
             if patient:
                 await self._recovery(strike)
+            self._diary.tell(f"{len(self._diary.strikes):>4} of {len(kinds)}  {kind}")
 
     async def _progress(self, answers: int) -> None:
         """Wait for so many more good answers, so that strikes come in the midst of the work."""
@@ -82,7 +83,7 @@ class Storm:
     async def _strike(self, kind: Kind) -> Strike:
         pids = await self._worker_pids()
         one = kind in (Kind.KILL_WORKER, Kind.STOP_WORKER, Kind.TERM_WORKER)
-        victim = self._rng.choice(pids)
+        victim = await self._holder(pids) if kind.freezes else self._rng.choice(pids)
         hit = frozenset([victim] if one else pids)
         at_risk = hit if kind is not Kind.STOP_AND_RESTART else {victim}
         held = await self._desk.held_by([instance_of(pid) for pid in at_risk])
@@ -162,6 +163,16 @@ class Storm:
 
         await self._until(complete, "a worker was not replaced")
         return pids
+
+    async def _holder(self, pids: list[int]) -> int:
+        """One of the processes that holds a chunk, so that a freeze has something to freeze."""
+        deadline = time.monotonic() + self._terms.recovery
+        while time.monotonic() < deadline:
+            holders = [pid for pid in pids if await self._desk.held_by([instance_of(pid)])]
+            if holders:
+                return self._rng.choice(holders)
+            await asyncio.sleep(POLL_SECONDS)
+        raise Stuck("no worker takes a chunk")
 
     async def _start(self, port: int) -> None:
         """An engine takes a while to start, and its workers call the provider before it says that it is ready."""

@@ -1,5 +1,6 @@
 """The signals of a storm, and what is written down of each."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -60,9 +61,10 @@ class Strike:
 
 @dataclass
 class Diary:
-    """All strikes, in the order of time."""
+    """All strikes, in the order of time. `tell` hears of each while the storm rages."""
 
     strikes: list[Strike] = field(default_factory=list)
+    tell: Callable[[str], None] = lambda line: None
 
     def cause(self, first: Call, again: Call) -> Strike | None:
         """The strike that made a call worthless, so that it was made again; None if there is none."""

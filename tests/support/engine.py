@@ -94,7 +94,7 @@ def stop(running: Engine) -> None:
 
 def instance_of(pid: int) -> str:
     """The name under which a worker process takes its leases; empty if there is no such process any more."""
-    said = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    said = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return said.stdout.split()[-1] if "worker_process" in said.stdout else ""
 
 
