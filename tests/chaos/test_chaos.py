@@ -23,8 +23,8 @@ async def test_no_prompt_is_lost_doubled_or_invented_when_processes_are_killed_f
 
 
 async def test_a_foul_provider_costs_no_prompt_either(tmp_path: Path) -> None:
-    terms = Terms(lease=4.0, prompts_a_job=600, jobs_at_once=2, call_timeout=3.0)
-    phase = await play("foul", tmp_path / "foul", terms, Count(kills=2, stops=0, terms=0), foul=True, diary=Diary())
+    terms = Terms(prompts_a_job=400, jobs_at_once=1, call_timeout=2.0, max_retries=2)
+    phase = await play("foul", tmp_path / "foul", terms, Count(kills=1, stops=0, terms=0), foul=True, diary=Diary())
 
     assert list(phase.broken()) == [], "\n".join(report.lines([phase]))
     assert phase.balance.answered + phase.balance.failed == phase.balance.sent
