@@ -145,9 +145,10 @@ class Storm:
         def recovered() -> bool:
             recent = _since(ledger, strike.at - self._terms.call_timeout)
             fresh = [call for call in recent if call.began_at > since and call.outcome not in CUT_OFF]
+            again = {call.prompt for call in recent if call.began_at > strike.at and call.outcome not in CUT_OFF}
             cut_off = {call.prompt for call in recent if call.caller in strike.hit and _cut_off(call, strike)}
             serving = {call.caller for call in fresh}
-            if len(serving) < self._terms.workers or not cut_off <= {call.prompt for call in fresh}:
+            if len(serving) < self._terms.workers or not cut_off <= again:
                 return False
             return serving >= set(self.engine.worker_pids) and len(self.engine.worker_pids) == self._terms.workers
 
