@@ -12,7 +12,7 @@ from tests.chaos.desk import Desk, Held
 from tests.chaos.owners import owner_of
 from tests.chaos.strikes import Diary, Kind, Strike
 from tests.chaos.terms import Terms
-from tests.support.engine import Engine, every_worker, instance_of, start, stop
+from tests.support.engine import Engine, every_worker, freeze, instance_of, start, stop
 from tests.support.scripted import Call, Outcome, ScriptedProvider
 
 POLL_SECONDS = 0.02
@@ -116,20 +116,23 @@ class Storm:
 
     async def _freeze(self, strike: Strike, victim: int, held: list[Held]) -> None:
         """Stop a worker for two leases. From the end of the first on, its chunks' messages come again."""
-        os.kill(victim, signal.SIGSTOP)
+        freeze(victim)
         instance = instance_of(victim)
         restart = None
         if strike.kind is Kind.STOP_AND_RESTART:
             self.engine.kill()
-            restart = asyncio.create_task(self._start(self.engine.port))
+            freeze(victim)  # again: the kernel wakes a stopped process when its parent goes
+            restart = asyncio.create_task(self._start_at_last(self.engine.port))
+            await asyncio.wait([restart], timeout=2 * self._terms.freeze)
         knocking = asyncio.create_task(self._knock(instance))
         await asyncio.sleep(self._terms.freeze)  # the freeze itself; the knocks may wait for a lock it holds
         os.kill(victim, signal.SIGCONT)
-        knocking.cancel()
         strike.until = time.monotonic()
-        strike.fenced = await self._desk.taken_over(held)
+        knocking.cancel()
+        await asyncio.gather(knocking, return_exceptions=True)
         if restart:
             await restart
+        strike.fenced = await self._desk.taken_over(held)
 
     async def _knock(self, instance: str) -> None:
         """From the end of its lease on, bring the messages of the chunks it still holds once more."""
@@ -178,6 +181,17 @@ class Storm:
     async def _start(self, port: int) -> None:
         """An engine takes a while to start, and its workers call the provider before it says that it is ready."""
         self._engines.append(await asyncio.to_thread(start, self._data_dir, self._environ, port))
+
+    async def _start_at_last(self, port: int) -> None:
+        """Start as a supervisor does: a frozen worker that holds the database's lock lets no engine start."""
+        deadline = time.monotonic() + self._terms.recovery
+        while True:
+            try:
+                return await self._start(port)
+            except AssertionError:
+                if time.monotonic() > deadline:
+                    raise Stuck("no engine could be started") from None
+                self._diary.tell("     the engine did not start while a frozen worker held the database's lock")
 
     async def _until(self, condition: Callable[[], bool], complaint: str) -> None:
         try:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -94,8 +95,21 @@ def stop(running: Engine) -> None:
 
 def instance_of(pid: int) -> str:
     """The name under which a worker process takes its leases; empty if there is no such process any more."""
-    said = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return said.stdout.split()[-1] if "worker_process" in said.stdout else ""
+    said = _ps("args", pid)
+    return said.split()[-1] if "worker_process" in said else ""
+
+
+def freeze(pid: int) -> None:
+    """SIGSTOP, and return when it has worked."""
+    os.kill(pid, signal.SIGSTOP)
+    while (state := _ps("stat", pid)) and state[0] not in "TZ":
+        time.sleep(0.005)
+
+
+def _ps(field: str, pid: int) -> str:
+    """What ps says of a process; nothing if there is none."""
+    command = ["ps", "-ww", "-o", f"{field}=", "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def every_worker() -> list[int]:
