@@ -6,6 +6,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from tests.chaos.jobs import Balance, Jobs
 from tests.chaos.storm import Storm, Stuck
 from tests.chaos.strikes import KILLS, STOPS, TERMS, Diary, Kind
@@ -52,6 +54,9 @@ async def play(name: str, folder: Path, terms: Terms, count: Count, foul: bool, 
     faults = weather.played if weather else None
     phase = Phase(name, diary, provider.ledger, balance, time.monotonic() - began, terms.max_retries, stuck, faults)
     phase.weigh()
+    for what, rows in (("ledger", provider.ledger), ("strikes", diary.strikes)):
+        lines = [orjson.dumps(row, default=list) + b"\n" for row in rows]
+        (folder / f"{what}.jsonl").write_bytes(b"".join(lines))
     return phase
 
 

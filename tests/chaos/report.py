@@ -23,14 +23,14 @@ def lines(phases: list[Phase]) -> Iterator[str]:
 
 def _signals(phases: list[Phase]) -> Iterator[str]:
     paid = [phase for phase in phases if phase.faults is None]
-    yield f"{'':<29}{'':>6}{'paid twice, fair provider':>31}{'':>12}{'recovery':>18}"
-    columns = f"{'sum':>7}{'a strike':>10}{'most/allowed':>14}{'fenced':>12}{'median':>10}{'max':>8}"
+    yield f"{'':<35}{'paid twice, fair provider':>42}{'chunks':>9}{'recovery':>18}"
+    columns = f"{'sum':>7}{'unflushed':>11}{'a strike':>10}{'most/allowed':>14}{'fenced':>9}{'median':>10}{'max':>8}"
     yield f"{'signal':<29}{'sent':>6}{columns}"
     for kind in Kind:
         strikes = strikes_of(phases, kind)
         if strikes:
             yield _signal(kind, strikes, strikes_of(paid, kind))
-    yield f"{'no signal':<29}{'':>6}{sum(phase.unexplained for phase in paid):>7}{'':>10}{'':>11}{'/ 0':>3}"
+    yield f"{'no signal':<29}{'':>6}{sum(phase.unexplained for phase in paid):>7}{'':>21}{'':>11}{'/ 0':>3}"
 
 
 def _signal(kind: Kind, strikes: list[Strike], counted: list[Strike]) -> str:
@@ -39,10 +39,11 @@ def _signal(kind: Kind, strikes: list[Strike], counted: list[Strike]) -> str:
         paid = [strike.paid_twice for strike in counted]
         worst = max(counted, key=lambda strike: (strike.paid_twice, -strike.allowed))
         most = f"{worst.paid_twice}/{worst.allowed}"
-        row += f"{sum(paid):>7}{statistics.mean(paid):>10.1f}{most:>14}"
+        unflushed = sum(strike.unflushed for strike in counted)
+        row += f"{sum(paid):>7}{unflushed:>11}{statistics.mean(paid):>10.1f}{most:>14}"
     else:
-        row += f"{'-':>7}{'-':>10}{'-':>14}"
-    row += f"{sum(strike.fenced for strike in strikes) if kind.freezes else '-':>12}"
+        row += f"{'-':>7}{'-':>11}{'-':>10}{'-':>14}"
+    row += f"{sum(strike.fenced for strike in strikes) if kind.freezes else '-':>9}"
     spans = [
         strike.recovered_at - (strike.until if kind.freezes else strike.at)
         for strike in strikes

@@ -40,7 +40,8 @@ TERMS = (Kind.TERM_ENGINE, Kind.TERM_WORKER)
 @dataclass
 class Strike:
     """One signal. `hit` are the worker processes it reached, `until` is when it had worked: the process had ended, or
-    was woken up again. `held` counts the chunks they held then, `fenced` those that were taken from a frozen one."""
+    was woken up again. `held` counts the chunks they held then, `fenced` those that were taken from a frozen one. Of
+    what was paid twice, `unflushed` was answered before the strike; the rest was in flight."""
 
     kind: Kind
     hit: frozenset[int]
@@ -51,6 +52,7 @@ class Strike:
     recovered_at: float | None = None
     alone: bool = True
     paid_twice: int = 0
+    unflushed: int = 0
     allowed: int = 0
 
     @property
@@ -68,8 +70,12 @@ class Diary:
 
     def cause(self, first: Call, again: Call) -> Strike | None:
         """The strike that made a call worthless, so that it was made again; None if there is none."""
-        for strike in self.strikes:
-            if first.caller in strike.hit and first.began_at <= strike.reaches:
+        hits = [strike for strike in self.strikes if first.caller in strike.hit]
+        for strike in hits:
+            if first.began_at <= strike.until or not strike.kind.freezes:
+                return strike
+        for strike in hits:
+            if first.began_at <= strike.reaches:
                 return strike
         for strike in self.strikes:
             if strike.kind.freezes and again.caller in strike.hit and strike.at <= again.began_at <= strike.reaches:

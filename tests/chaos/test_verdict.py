@@ -72,6 +72,14 @@ def test_a_zombies_second_call_is_laid_to_its_freeze() -> None:
     assert (freeze.paid_twice, judged.unexplained) == (1, 0)
 
 
+def test_what_a_woken_process_called_is_laid_to_the_strike_that_killed_it_then() -> None:
+    freeze = Strike(Kind.STOP_WORKER, frozenset({1}), at=1, until=5, allowed=9)
+    kill = Strike(Kind.KILL_ALL, frozenset({1, 2}), at=6, until=6, allowed=9)
+    phase([call(1, 5.5), call(3, 9)], [freeze, kill])
+
+    assert (freeze.paid_twice, kill.paid_twice, kill.unflushed) == (0, 1, 1)
+
+
 def test_more_than_a_strike_allows_breaks_a_rule() -> None:
     graceful = Strike(Kind.TERM_ENGINE, frozenset({1}), at=5, until=6, allowed=0)
 

@@ -59,6 +59,7 @@ class Phase:
             strike = self.diary.cause(first, again)
             if strike:
                 strike.paid_twice += 1
+                strike.unflushed += (first.ended_at or strike.at) < strike.at
             else:
                 self.unexplained += 1
 
