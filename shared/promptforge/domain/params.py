@@ -48,8 +48,8 @@ class ResponseFormat(Strict):
 
 
 class Params(Strict):
-    """A line's value stands in place of the job's. `metadata` comes back on the line; `extra` goes to the provider as it
-    is, merged into the body of the request."""
+    """A line's value stands in place of the job's. `metadata` comes back on the line; `extra` goes to the provider as
+    it is, merged into the body of the request."""
 
     system: Text | None = None
     max_tokens: Whole | None = Field(None, ge=1, le=10_000_000)

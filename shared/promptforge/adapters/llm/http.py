@@ -129,6 +129,11 @@ def turns(question: Question) -> list[dict[str, str]]:
     return [{"role": "system", "content": system}, *said] if system else said
 
 
+def present(values: dict[str, Any]) -> dict[str, Any]:
+    """What was given of all that may be."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def merged(body: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
     """`extra` laid over the body; objects in both are merged."""
     both = dict(body)

@@ -11,6 +11,7 @@ from promptforge.adapters.llm.http import (
     HttpProvider,
     account,
     count,
+    present,
     said,
     text_or_none,
     throttled,
@@ -50,16 +51,14 @@ class OpenAI:
 
     def request(self, question: Question) -> tuple[str, dict[str, Any]]:
         params = question.params
-        body: dict[str, Any] = {"model": question.model, "messages": turns(question)}
-        for name, value in (
-            (self._max_tokens, params.max_tokens),
-            ("temperature", params.temperature),
-            ("top_p", params.top_p),
-            ("stop", params.stop),
-            ("seed", params.seed),
-        ):
-            if value is not None:
-                body[name] = value
+        given = {
+            self._max_tokens: params.max_tokens,
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "stop": params.stop,
+            "seed": params.seed,
+        }
+        body: dict[str, Any] = {"model": question.model, "messages": turns(question), **present(given)}
         if form := params.response_format:
             body["response_format"] = {"type": form.type}
             if form.json_schema is not None:
@@ -76,9 +75,8 @@ class OpenAI:
         text = message["content"]
         reason = REASONS.get(choice.get("finish_reason"), FinishReason.OTHER)
         tokens = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
-        return said(
-            text, reason, Answer(text, str(model), *tokens, reason, text_or_none(reply.headers.get("x-request-id")))
-        )
+        request_id = text_or_none(reply.headers.get("x-request-id"))
+        return said(text, reason, Answer(text, str(model), *tokens, reason, request_id))
 
     def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
         codes = _error_codes(reply.body)
