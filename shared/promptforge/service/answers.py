@@ -1,7 +1,8 @@
 """The answered lines of one chunk while it is worked on: kept safe in segments, given back in input order.
 
 A segment holds one record a line, `LINE KIND TOKENS OUTPUT-TOKENS PUBLIC-JSON`: KIND is `+` for a result, `-` for an
-error. What is in memory is bounded: beyond HELD_BYTES, lines that are safe in a segment are dropped and read back at the end.
+error. What is in memory is bounded: beyond HELD_BYTES, lines that are safe in a segment are dropped and read back at
+the end.
 """
 
 from collections.abc import AsyncIterator

@@ -210,8 +210,8 @@ class Ledger:
             yield Chunk.model_validate(document.data)
 
     async def progress(self, job_id: str) -> dict[str, int]:
-        """`completed`, `failed`, `tokens` and `output_tokens`, summed over the chunks; up to PROGRESS_SECONDS old, however
-        often it is asked for, so that polling does not slow the work."""
+        """`completed`, `failed`, `tokens` and `output_tokens`, summed over the chunks; up to PROGRESS_SECONDS old,
+        however often it is asked for, so that polling does not slow the work."""
         now = self._clock.now()
         asked_at, sums = self._progress.get(job_id, (float("-inf"), {}))
         if not 0 <= now - asked_at < PROGRESS_SECONDS:
