@@ -1,6 +1,8 @@
 """Asks the provider for the prompts of a held chunk. The only place where a call is retried."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from promptforge import logs
@@ -13,6 +15,9 @@ from promptforge.service.hold import Hold
 
 KEY_MISSING_SECONDS = 60.0
 
+Turn = Callable[[], AbstractAsyncContextManager[None]]
+"""Inside of what it gives, a call may be made."""
+
 
 async def _first(future: asyncio.Task[Any], event: asyncio.Event) -> None:
     """Wait until the future is done or the event has come."""
@@ -24,12 +29,13 @@ async def _first(future: asyncio.Task[Any], event: asyncio.Event) -> None:
 
 
 class Asker:
-    """Answers the prompts of one chunk, as many at once as the process has slots for."""
+    """Answers the prompts of one chunk, as many at once as `turn` lets."""
 
-    def __init__(self, app: App, job: Job, hold: Hold) -> None:
+    def __init__(self, app: App, job: Job, hold: Hold, turn: Turn) -> None:
         self._app = app
         self._job = job
         self._hold = hold
+        self._turn = turn
         self._gate = app.gate(job.provider, job.model)
 
     async def ask_all(self, prompts: dict[int, Prompt]) -> None:
@@ -93,7 +99,7 @@ class Asker:
     async def _call(self, prompt: Prompt) -> Answer | Failure | None:
         """One call to the provider; None if the wait for a slot brought news that forbid it."""
         loop = asyncio.get_running_loop()
-        async with self._app.slots:
+        async with self._turn():
             if self._gate.opens_at > loop.time() or not await self._hold.may_call():
                 return None
             began_at = loop.time()
