@@ -20,7 +20,7 @@ from promptforge.domain.messages import ChunkMessage, upload_object
 from promptforge.service.hold import Hold
 from promptforge.service.ledger import Claim
 from promptforge.service.split import split
-from promptforge.service.work import BLAMED_DEATHS, MAX_FAULTS, SURRENDER, work
+from promptforge.service.work import BLAMED_DEATHS, SURRENDER_DEATHS, SURRENDER_FAULTS, work
 
 LEASE_SECONDS = 60
 ONE_CHUNK = b" " * 40_000  # blank space that keeps a small file in one chunk
@@ -117,11 +117,13 @@ async def test_a_chunk_whose_holders_keep_dying_is_asked_one_prompt_at_a_time_in
 async def test_only_the_prompt_that_was_under_way_each_time_is_given_up(tmp_path: Path) -> None:
     async with ward(tmp_path) as w:
         job_id = await w.submit(b"\nbad line\n" + prompts(6) + ONE_CHUNK)
+        await w.die(job_id, CAREFUL_DEATHS)
         first = await w.hold(job_id)
         first.answers.add(3, True, 1, b'{"prompt_id":"id-0","result":"paid before"}\n')
         await first.flush()
+        await first.go_alone(4)
         w.clock.move(LEASE_SECONDS + 1)
-        await w.die(job_id, BLAMED_DEATHS - 1)  # with the first, which flushed and then died
+        await w.die(job_id, BLAMED_DEATHS - 1)  # with the first
         await w.work(job_id)
         ended = await w.one.until_ended(job_id)
         results = await w.one.results(job_id)
@@ -145,7 +147,7 @@ async def test_two_prompts_that_kill_are_both_found_out_and_cost_no_other(tmp_pa
         w.provider.act = act
         count = 0
         while (await w.chunk(job_id)).open:
-            assert (count := count + 1) <= 2 * (CAREFUL_DEATHS + BLAMED_DEATHS)
+            assert (count := count + 1) <= CAREFUL_DEATHS + 2 * BLAMED_DEATHS + 1
             await lives.enter_async_context(_life(w, job_id, struck))
             w.clock.move(LEASE_SECONDS + 1)
         ended = await w.one.until_ended(job_id)
@@ -153,7 +155,7 @@ async def test_two_prompts_that_kill_are_both_found_out_and_cost_no_other(tmp_pa
         assert await w.errors(job_id) == [(2, "worker_crash"), (5, "worker_crash")]
         assert [line["result"] for line in await w.one.results(job_id)] == [f"PROMPT {n}" for n in (0, 2, 3, 5)]
         assert (ended.status, ended.completed_count, ended.failed_count) == (Status.COMPLETED, 4, 2)
-        assert max(w.provider.calls.values()) <= 2 * BLAMED_DEATHS
+        assert max(w.provider.calls.values()) <= CAREFUL_DEATHS + BLAMED_DEATHS
 
 
 @asynccontextmanager
@@ -240,7 +242,7 @@ async def test_a_row_of_deaths_ends_with_a_holder_that_called_and_lived(tmp_path
 async def test_a_careful_chunk_stays_careful_after_an_answer_for_more_may_be_poison(tmp_path: Path) -> None:
     async with ward(tmp_path) as w:
         job_id = await w.submit(prompts(3) + ONE_CHUNK)
-        await w.die(job_id, BLAMED_DEATHS - 1)
+        await w.die(job_id, CAREFUL_DEATHS + 1)
         holder = await w.hold(job_id)
         holder.answers.add(1, True, 1, b'{"prompt_id":"id-0","result":"r"}\n')
         await holder.flush()
@@ -255,7 +257,7 @@ async def test_a_chunk_that_nobody_survives_is_closed_without_being_read(tmp_pat
         first = await w.hold(job_id)
         await w.one.app.uploads.delete(upload_object(job_id))
         w.clock.move(LEASE_SECONDS + 1)
-        await w.die(job_id, SURRENDER * BLAMED_DEATHS - 1)
+        await w.die(job_id, SURRENDER_DEATHS - 1)
         await w.work(job_id)
         ended = await w.one.until_ended(job_id)
 
@@ -268,7 +270,7 @@ async def test_a_chunk_that_nobody_survives_is_closed_without_being_read(tmp_pat
 async def test_a_chunk_that_cannot_even_be_given_up_is_closed_without_being_read(tmp_path: Path) -> None:
     async with ward(tmp_path) as w:
         job_id = await w.submit(prompts(3) + ONE_CHUNK)
-        for _ in range(SURRENDER * MAX_FAULTS):
+        for _ in range(SURRENDER_FAULTS):
             await _fault(await w.hold(job_id))
         await w.one.app.uploads.delete(upload_object(job_id))
         await w.work(job_id)
@@ -280,13 +282,43 @@ async def test_a_chunk_that_cannot_even_be_given_up_is_closed_without_being_read
 async def test_a_cancelled_chunk_is_closed_however_its_holders_died(tmp_path: Path) -> None:
     async with ward(tmp_path) as w:
         job_id = await w.submit(prompts(3) + ONE_CHUNK)
-        await w.die(job_id, BLAMED_DEATHS)
+        await w.die(job_id, CAREFUL_DEATHS + BLAMED_DEATHS)
         await w.one.cancel(job_id)
         ended = await w.one.until_ended(job_id)
 
         assert ended.status is Status.CANCELLED
         assert await w.errors(job_id) == [(line, "cancelled") for line in range(1, 4)]
         assert w.asked == []
+
+
+async def test_a_careful_chunk_is_not_blamed_for_what_died_while_it_waited_its_turn(tmp_path: Path) -> None:
+    async with ward(tmp_path) as w:
+        job_id = await w.submit(prompts(3) + ONE_CHUNK)
+        await w.die(job_id, CAREFUL_DEATHS + 3 * BLAMED_DEATHS)
+        await w.work(job_id)
+        ended = await w.one.until_ended(job_id)
+
+        assert (ended.completed_count, ended.failed_count) == (3, 0)
+
+
+async def test_a_careful_call_waits_for_the_calls_of_others_and_they_wait_for_it(tmp_path: Path) -> None:
+    async with ward(tmp_path, chunk_lines=3, max_in_flight=2) as w:
+        job_id = await w.submit(prompts(6) + ONE_CHUNK)
+        await w.die(job_id, CAREFUL_DEATHS, 0)
+        under_way: set[str] = set()
+
+        async def act(prompt: str, call: int) -> None:
+            under_way.add(prompt)
+            assert "prompt 0" not in under_way or len(under_way) == 1
+            await asyncio.sleep(0.01)
+            under_way.remove(prompt)
+
+        w.provider.act = act
+        await asyncio.gather(w.work(job_id, 1), w.work(job_id, 0))
+        ended = await w.one.until_ended(job_id)
+
+        assert (ended.completed_count, ended.failed_count) == (6, 0)
+        assert set(w.provider.calls.values()) == {1}
 
 
 async def _fault(holder: Hold) -> None:

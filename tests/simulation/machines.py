@@ -98,7 +98,7 @@ class Machine:
         """SIGSTOP, and SIGCONT later."""
         seconds = self.world.rng.choice((20, 90, 240)) * self.world.rng.random()
         self.world.fire("freeze", f"{self.name} for {seconds:.0f} s at {point}")
-        self.frozen_until = self.world.now + seconds
+        self.frozen_until = max(self.frozen_until, self.world.now + seconds)
         self.world.lost(self)
 
     async def terminate(self) -> None:

@@ -1,5 +1,7 @@
 """A chunk: a run of whole lines of the input, worked on by one lease holder at a time."""
 
+from typing import Self
+
 from pydantic import Field
 
 from promptforge.domain.frozen import Frozen
@@ -45,7 +47,8 @@ class Chunk(Cut):
     every claim; `holder` names the claim and stays after the settling, so that a holder whose answer was lost knows its
     own commit. `failures` counts, by line, the failed calls of prompts that are not answered yet. `faults` counts how
     often work on the chunk ended in an unforeseen fault, `deaths` how many holders in a row were never heard of again
-    and got nothing done.
+    and got nothing done. `alone` is the line of the prompt that its holder asks while nothing else is under way in the
+    process, `alone_deaths` how many holders in a row died of it.
     """
 
     due_at: float
@@ -56,6 +59,8 @@ class Chunk(Cut):
     failures: dict[int, int] = Field(default_factory=dict)
     faults: int = 0
     deaths: int = 0
+    alone: int | None = None
+    alone_deaths: int = 0
     flushed: list[Flushed] = Field(default_factory=list)
     completed: int = 0
     failed: int = 0
@@ -74,6 +79,13 @@ class Chunk(Cut):
         """What its deaths are to be set to when a holder has got something done: who was careful stays so, for the
         next prompt that kills may be in the same chunk."""
         return CAREFUL_DEATHS if self.careful else 0
+
+    def mourned(self) -> Self:
+        """The chunk when whoever still holds it is taken for dead."""
+        if self.holder is None:
+            return self
+        died = {"deaths": self.deaths + 1, "alone_deaths": self.alone_deaths + (self.alone is not None)}
+        return self.model_copy(update=died)
 
     def claimable(self, now: float) -> bool:
         """Whether it may be claimed: it is open, no lease runs, and it is not given back until a later time."""

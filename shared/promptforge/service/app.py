@@ -14,6 +14,7 @@ from promptforge.ports.tasks import Tasks
 from promptforge.ports.topics import Topics
 from promptforge.service.gate import Gate
 from promptforge.service.ledger import Ledger
+from promptforge.service.room import Room
 from promptforge.settings import Settings
 
 
@@ -22,9 +23,10 @@ class App:
     """One per process, handed on by argument.
 
     `pepper` keys the hashes of API keys. `make_provider` makes a provider by name, `release` lets go of what the
-    adapters hold. `instance` names the process in the leases it takes. `slots` bounds the provider calls in flight.
-    `careful` is held by the one chunk that is asked prompt by prompt because its holders keep dying. `stopping` is set
-    when the process is told to end: workers then let come back what is in flight and give their chunks back.
+    adapters hold. `instance` names the process in the leases it takes. `room` bounds the provider calls in flight;
+    `careful` is held by the one chunk that is asked prompt by prompt, each with the room for itself, because its
+    holders keep dying. `stopping` is set when the process is told to end: workers then let come back what is in flight
+    and give their chunks back.
     """
 
     settings: Settings
@@ -45,7 +47,7 @@ class App:
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.documents, self.clock, self.rng)
         self.careful = asyncio.Lock()
-        self.slots = asyncio.Semaphore(self.settings.max_in_flight)
+        self.room = Room(self.settings.max_in_flight)
         self._providers: dict[str, Provider] = {}
         self._gates: dict[tuple[str, str], Gate] = {}
 

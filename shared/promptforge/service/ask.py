@@ -1,6 +1,8 @@
 """Asks the provider for the prompts of a held chunk. The only place where a call is retried."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from promptforge import logs
@@ -16,6 +18,9 @@ from promptforge.service.schema import fits
 KEY_MISSING_SECONDS = 60.0
 INVALID_OUTPUT = Failure(FailureKind.UNKNOWN, "invalid_output", "The answer does not fit the response_format.")
 
+Turn = Callable[[], AbstractAsyncContextManager[None]]
+"""Inside of what it gives, a call may be made."""
+
 
 async def _first(future: asyncio.Task[Any], event: asyncio.Event) -> None:
     """Wait until the future is done or the event has come."""
@@ -27,12 +32,13 @@ async def _first(future: asyncio.Task[Any], event: asyncio.Event) -> None:
 
 
 class Asker:
-    """Answers the prompts of one chunk, as many at once as the process has slots for."""
+    """Answers the prompts of one chunk, as many at once as `turn` lets."""
 
-    def __init__(self, app: App, job: Job, hold: Hold) -> None:
+    def __init__(self, app: App, job: Job, hold: Hold, turn: Turn) -> None:
         self._app = app
         self._job = job
         self._hold = hold
+        self._turn = turn
 
     async def ask_all(self, prompts: dict[int, Prompt]) -> None:
         """Return when every prompt is answered, or when the hold is ending and what was in flight has come back or
@@ -105,7 +111,7 @@ class Asker:
     async def _call(self, gate: Gate, question: Question) -> Answer | Failure | None:
         """One call to the provider; None if the wait for a slot brought news that forbid it."""
         loop = asyncio.get_running_loop()
-        async with self._app.slots, gate.turn():
+        async with self._turn(), gate.turn():
             if problem := gate.refusal(loop.time()):
                 await self._stop_job(problem)
             if gate.opens_at > loop.time() or not await self._hold.may_call():

@@ -148,9 +148,8 @@ class Ledger:
                 return Claim(job_id, chunk, document.version)
             if not chunk.claimable(now):
                 return chunk
-            deaths = chunk.deaths + (chunk.holder is not None)
-            held = {"epoch": chunk.epoch + 1, "holder": holder, "due_at": now + lease_seconds, "deaths": deaths}
-            taken = chunk.model_copy(update=held)
+            held = {"epoch": chunk.epoch + 1, "holder": holder, "due_at": now + lease_seconds}
+            taken = chunk.mourned().model_copy(update=held)
             try:
                 version = await self._write_chunk(job_id, taken, document.version)
             except (Conflict, Unavailable):  # a lost answer may have been a yes: the next look tells
@@ -196,9 +195,7 @@ class Ledger:
         if document is None or Chunk.model_validate(document.data) != chunk:
             return False
         try:
-            deaths = chunk.deaths + (chunk.holder is not None)
-            changes = {"holder": None, "due_at": due_at, "resume_at": 0.0, "deaths": deaths}
-            left = chunk.model_copy(update=changes)
+            left = chunk.mourned().model_copy(update={"holder": None, "due_at": due_at, "resume_at": 0.0})
             await self._write_chunk(job_id, left, document.version)
         except Conflict:
             return False

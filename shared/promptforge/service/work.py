@@ -1,6 +1,7 @@
 """Works on one chunk: claims it, asks the provider for what is not answered yet, keeps the answers safe, settles it."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 from promptforge import logs
 from promptforge.domain.chunk import Chunk
@@ -18,8 +19,9 @@ from promptforge.service.ledger import Claim
 from promptforge.service.schema import schema_fault
 
 MAX_FAULTS = 10  # unforeseen faults after which a chunk's prompts are given up
-BLAMED_DEATHS = 6  # holders of a careful chunk dead in a row after which the prompt that came next is given up
-SURRENDER = 2  # times the limit of faults or deaths: not even giving up works, so the input is not read any more
+BLAMED_DEATHS = 3  # holders dead in a row while they asked one prompt alone, after which that prompt is given up
+SURRENDER_FAULTS = 20  # after so many not even giving up works: the chunk is closed without being read
+SURRENDER_DEATHS = 100  # … many of which may have been of other chunks' prompts
 STEP_ASIDE_SECONDS = (5.0, 60.0)
 
 WORKER_FAULT = Problem(
@@ -69,37 +71,41 @@ async def _work_on(app: App, job: Job, pinned: Input, claim: Claim) -> None:
 
 def _surrender(chunk: Chunk) -> Problem | None:
     """Why the chunk must be closed without looking at what it holds, if it must."""
-    if chunk.faults >= SURRENDER * MAX_FAULTS:
+    if chunk.faults >= SURRENDER_FAULTS:
         return WORKER_FAULT
-    return WORKER_CRASH if chunk.deaths >= SURRENDER * BLAMED_DEATHS else None
+    return WORKER_CRASH if chunk.deaths >= SURRENDER_DEATHS else None
 
 
 async def _answer(app: App, job: Job, hold: Hold, prompts: dict[int, Prompt]) -> None:
     """Ask for all at once; or, where work on the chunk keeps going wrong, as its faults and deaths advise."""
-    chunk, asker = hold.chunk, Asker(app, job, hold)
+    chunk = hold.chunk
     if chunk.faults >= MAX_FAULTS:
         _give_up(hold, prompts, list(prompts), WORKER_FAULT)
     elif not chunk.careful or hold.stop:
-        await asker.ask_all(prompts)
+        await Asker(app, job, hold, app.room.shared).ask_all(prompts)
     elif app.careful.locked():
         hold.end(resume_at=app.clock.now() + app.rng.uniform(*STEP_ASIDE_SECONDS))
     else:
         async with app.careful:
-            await _one_by_one(hold, asker, prompts)
+            await _one_by_one(app, job, hold, prompts)
 
 
-async def _one_by_one(hold: Hold, asker: Asker, prompts: dict[int, Prompt]) -> None:
-    """A prompt that kills whoever asks for it shows itself: it is the first without an answer, each time. Only one
-    chunk of a process is in such straits at a time, so that none takes the blame for another's prompt."""
-    if hold.chunk.deaths >= BLAMED_DEATHS:
-        _give_up(hold, prompts, list(prompts)[:1], WORKER_CRASH)
+async def _one_by_one(app: App, job: Job, hold: Hold, prompts: dict[int, Prompt]) -> None:
+    """A prompt that kills whoever asks for it is found out: each is asked while nothing else is under way in the
+    process, and that it is asked is written down before. Nobody takes the blame for another's prompt."""
+    suspect, deaths = hold.chunk.alone, hold.chunk.alone_deaths
+    if suspect in prompts and deaths >= BLAMED_DEATHS:
+        _give_up(hold, prompts, [suspect], WORKER_CRASH)
         await hold.flush()
+    asker = Asker(app, job, hold, nullcontext)
     for line, prompt in prompts.items():
         if hold.ending.is_set():
             return
         if line not in hold.answers:
-            await asker.ask_all({line: prompt})
-            await hold.flush()
+            async with app.room.alone():
+                await hold.go_alone(line)
+                await asker.ask_all({line: prompt})
+                await hold.flush()
 
 
 def _give_up(hold: Hold, prompts: dict[int, Prompt], lines: Iterable[int], problem: Problem) -> None:
