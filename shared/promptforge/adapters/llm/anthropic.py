@@ -90,7 +90,8 @@ class Anthropic:
         inputs = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
         tokens = sum(count(usage.get(name)) for name in inputs), count(usage.get("output_tokens"))
         request_id = text_or_none(reply.headers.get("request-id"))
-        return said(text, reason, Answer(text, str(body.get("model") or question.model), *tokens, reason, request_id))
+        model = text_or_none(body.get("model")) or question.model
+        return said(text, reason, Answer(text, model, *tokens, reason, request_id))
 
     def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
         error = error_of(reply.body)

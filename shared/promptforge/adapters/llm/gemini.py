@@ -93,7 +93,7 @@ class Gemini:
             reason = FinishReason.TOOL
         asked = count(usage.get("promptTokenCount")) + count(usage.get("toolUsePromptTokenCount"))
         made = count(usage.get("candidatesTokenCount")) + count(usage.get("thoughtsTokenCount"))
-        model = str(body.get("modelVersion") or question.model)
+        model = text_or_none(body.get("modelVersion")) or question.model
         return said(text, reason, Answer(text, model, asked, made, reason, text_or_none(body.get("responseId"))))
 
     def special(self, reply: HttpReply, wait: float | None) -> Failure | None:

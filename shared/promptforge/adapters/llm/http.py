@@ -128,8 +128,10 @@ def asked_to_wait(reply: HttpReply, now: float) -> float | None:
     try:
         milliseconds = float(reply.headers.get("retry-after-ms", ""))
     except ValueError:
-        return parse_retry_after(reply.headers.get("retry-after"), now)
-    return parse_retry_after(str(milliseconds / 1000), now)
+        fine = None
+    else:
+        fine = parse_retry_after(str(milliseconds / 1000), now)
+    return fine if fine is not None else parse_retry_after(reply.headers.get("retry-after"), now)
 
 
 def count(value: Any) -> int:
@@ -138,7 +140,7 @@ def count(value: Any) -> int:
 
 
 def text_or_none(value: Any) -> str | None:
-    """A request id, if that is what it is."""
+    """A name of a request or a model, if that is what it is."""
     return value[:200] if isinstance(value, str) and value else None
 
 

@@ -60,7 +60,8 @@ class Mistral:
         reason = REASONS.get(choice.get("finish_reason"), FinishReason.OTHER)
         tokens = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
         request_id = text_or_none(reply.headers.get("mistral-correlation-id"))
-        return said(text, reason, Answer(text, str(body.get("model") or question.model), *tokens, reason, request_id))
+        model = text_or_none(body.get("model")) or question.model
+        return said(text, reason, Answer(text, model, *tokens, reason, request_id))
 
     def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
         if reply.status == 429 and isinstance(reply.body, dict) and USED_UP in str(reply.body.get("message")):

@@ -68,14 +68,15 @@ class OpenAI:
     def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
         body = reply.body
         choice, usage = body["choices"][0], body.get("usage") or {}
-        message, model = choice["message"], body.get("model") or question.model
+        message = choice["message"]
         if message.get("refusal"):
             return REFUSED
         text = message["content"]
         reason = REASONS.get(choice.get("finish_reason"), FinishReason.OTHER)
         tokens = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
         request_id = text_or_none(reply.headers.get("x-request-id"))
-        return said(text, reason, Answer(text, str(model), *tokens, reason, request_id))
+        model = text_or_none(body.get("model")) or question.model
+        return said(text, reason, Answer(text, model, *tokens, reason, request_id))
 
     def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
         error = error_of(reply.body)  # OpenAI and its likes use `code` or `type`, or both
