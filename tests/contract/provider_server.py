@@ -12,7 +12,7 @@ Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came."""
+    """One request as it came; `path` is what stood on the wire, nothing decoded."""
 
     method: str
     path: str
@@ -49,7 +49,7 @@ class ProviderServer:
         return web.Response()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        self.received.append(Received(request.method, request.path, request.headers.copy(), await request.read()))
+        self.received.append(Received(request.method, request.raw_path, request.headers.copy(), await request.read()))
         return await self.reply(request)
 
 
