@@ -49,7 +49,8 @@ async def ended(one: Machine, job_id: str) -> tuple[Line, list[Line], list[Line]
     rows = await one.database.read(lambda c: c.execute("select * from documents").fetchall())
     told = json.dumps([status, errors, str(rows)])
     assert not [word for word in FORBIDDEN if word in told]
-    assert CANARY not in json.dumps(results) and KEY not in json.dumps(results)
+    assert CANARY not in json.dumps(results)
+    assert KEY not in json.dumps(results)
     return status, results, errors
 
 
@@ -69,7 +70,9 @@ async def test_every_prompt_is_asked_once_and_every_answer_and_token_kept(tmp_pa
     assert len(provider.ledger) == 500
     assert [line["result"] for line in results] == [f"PROMPT {number}" for number in range(500)]
     assert [line["usage"] for line in results] == [{"input_tokens": 5, "output_tokens": 7}] * 500
-    assert {(line["model"], line["tokens_used"], line["finish_reason"]) for line in results} == {("model-1", 12, "stop")}
+    assert {(line["model"], line["tokens_used"], line["finish_reason"]) for line in results} == {
+        ("model-1", 12, "stop")
+    }
     assert (status["input_tokens"], status["output_tokens"], status["tokens_used"]) == (2500, 3500, 6000)
     assert errors == []
 

@@ -1,6 +1,6 @@
 """How each provider writes: what it is asked, what it answers, and how it refuses."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from aiohttp import web
@@ -62,7 +62,7 @@ class AnthropicFormat:
     base = ""
     path = "/v1/messages"
     overloaded = 529
-    kinds = {
+    kinds: ClassVar = {
         400: "invalid_request_error",
         401: "authentication_error",
         402: "billing_error",
@@ -104,7 +104,7 @@ class GeminiFormat:
     base = ""
     path = "/{version}/models/{model}:generateContent"
     overloaded = 503
-    kinds = {
+    kinds: ClassVar = {
         400: "INVALID_ARGUMENT",
         401: "UNAUTHENTICATED",
         402: "FAILED_PRECONDITION",
