@@ -91,6 +91,11 @@ def line(**fields: Any) -> bytes:
     return orjson.dumps({"prompt_id": "p1", "prompt": "Why?"} | fields)
 
 
+def _writable(value: Any) -> bool:
+    """Whether orjson writes it; what it reads beyond that is a float."""
+    return not isinstance(value, int) or -(2**63) <= value < 2**64
+
+
 @pytest.mark.parametrize(("name", "value"), GOOD)
 def test_a_good_parameter_is_taken_by_a_job_and_by_a_line(name: str, value: Any) -> None:
     params = Params.model_validate({name: value})
@@ -105,7 +110,7 @@ def test_a_good_parameter_is_taken_by_a_job_and_by_a_line(name: str, value: Any)
 def test_a_bad_parameter_is_refused_by_its_name_and_without_its_value(name: str, value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         Params.model_validate({name: value})
-    judged = read_line(line(**{name: value})) if not isinstance(value, int) or value < 2**63 else None
+    judged = read_line(line(**{name: value})) if _writable(value) else None
 
     assert field_fault(refused.value).startswith(name)
     if judged:
@@ -181,10 +186,10 @@ def test_a_prompt_and_a_conversation_are_one_too_many() -> None:
     assert judged == BadLine("invalid_parameter", "Give prompt or messages, not both.", "p1")
 
 
-@pytest.mark.parametrize(("name", "value"), [*GOOD, *BAD[:-4], *BAD_LINE, ("tags", 1), ("prompt", ""), ("prompt", [])])
+@pytest.mark.parametrize(("name", "value"), [*GOOD, *BAD, *BAD_LINE, ("tags", 1), ("prompt", ""), ("prompt", [])])
 def test_the_splitter_and_the_worker_judge_a_line_alike(name: str, value: Any) -> None:
     rows = [{"prompt_id": "p1", "prompt": "x", name: value}, {"prompt_id": "p1", name: value}]
-    lines = [orjson.dumps(row) for row in rows if not isinstance(value, int) or -(2**63) <= value < 2**63]
+    lines = [orjson.dumps(row) for row in rows if _writable(value)]
     verdicts = [isinstance(read_line(each), Prompt) for each in lines]
 
     ids, others = good_ids(lines)
