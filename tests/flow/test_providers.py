@@ -119,7 +119,8 @@ async def test_a_refused_account_costs_one_call_and_the_status_says_what_to_do(
 @pytest.mark.parametrize("overloaded", [False, True])
 async def test_to_be_told_to_wait_never_uses_up_a_try(tmp_path: Path, wire: AnyFormat, overloaded: bool) -> None:
     async def act(prompt: str, call: int) -> web.Response | None:
-        return wire.refusal(wire.overloaded if overloaded else 429) if len(provider.ledger) == 1 else None
+        refusal = wire.overloaded() if overloaded else wire.refusal(429)
+        return refusal if len(provider.ledger) == 1 else None
 
     async with machine_of(tmp_path, wire, act) as (one, provider):
         job_id = await one.run(prompts(5), provider=wire.name, max_retries=0)

@@ -17,7 +17,6 @@ class OpenAIFormat:
     name = "openai"
     base = "/v1"
     path = "/v1/chat/completions"
-    overloaded = 503
 
     def read(self, request: web.Request, body: bytes) -> tuple[str, str]:
         asked = orjson.loads(body)
@@ -30,6 +29,9 @@ class OpenAIFormat:
         kind = {401: "invalid_api_key", 429: "rate_limit_exceeded", 503: "server_is_overloaded"}
         error = {"message": CANARY, "type": "some_type", "param": None, "code": code or kind.get(status, "some_code")}
         return _json({"error": error}, status, **headers)
+
+    def overloaded(self) -> web.Response:
+        return self.refusal(503)
 
     def spent(self) -> web.Response:
         return self.refusal(429, "insufficient_quota", **{"Retry-After": "1"})
@@ -50,6 +52,9 @@ class MistralFormat(OpenAIFormat):
             body = {"detail": CANARY}
         return _json(body, status, **headers)
 
+    def overloaded(self) -> web.Response:
+        return self.refusal(503, **{"Retry-After": "0.5"})
+
     def spent(self) -> web.Response:
         message = f"{CANARY}: monthly limit reached, wait until the next billing cycle"
         return _json({"object": "error", "message": message, "type": "some_type", "code": "1301"}, 429)
@@ -61,7 +66,6 @@ class AnthropicFormat:
     name = "anthropic"
     base = ""
     path = "/v1/messages"
-    overloaded = 529
     kinds: ClassVar = {
         400: "invalid_request_error",
         401: "authentication_error",
@@ -83,6 +87,9 @@ class AnthropicFormat:
         error = {"type": self.kinds.get(status, "api_error"), "message": CANARY}
         return _json({"type": "error", "error": error, "request_id": "req-1"}, status, **headers)
 
+    def overloaded(self) -> web.Response:
+        return self.refusal(529)
+
     def spent(self) -> web.Response:
         details = {"error_code": "enforced_spend_limit_reached"}
         error = {"type": "rate_limit_error", "message": CANARY, "details": details}
@@ -103,7 +110,6 @@ class GeminiFormat:
     name = "gemini"
     base = ""
     path = "/{version}/models/{model}:generateContent"
-    overloaded = 503
     kinds: ClassVar = {
         400: "INVALID_ARGUMENT",
         401: "UNAUTHENTICATED",
@@ -125,6 +131,9 @@ class GeminiFormat:
         wait = headers.pop("Retry-After", None)
         info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait}s"}
         return self._error(status, [self._quota("PerMinute"), *([info] if wait else [])], **headers)
+
+    def overloaded(self) -> web.Response:
+        return self.refusal(503)
 
     def spent(self) -> web.Response:
         return self._error(429, [self._quota("PerDay")])

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
+from promptforge.domain.frozen import Frozen
 from promptforge.domain.params import MAX_DEPTH, LineParams, Params, unsupported
 from promptforge.domain.prompt import BadLine, Prompt, field_fault, good_ids, read_line
 
@@ -204,3 +205,14 @@ def test_what_a_provider_cannot_take_is_named() -> None:
     assert unsupported("anthropic", seeded) == "seed"
     assert unsupported("openai", seeded) is None
     assert unsupported("anthropic", Params(temperature=1.0)) is None
+
+
+@pytest.mark.parametrize(("name", "value"), GOOD)
+def test_what_was_stored_is_read_back(name: str, value: Any) -> None:
+    params = Params.model_validate({name: value})
+
+    class Kept(Frozen):
+        params: Params
+
+    stored = orjson.dumps(Kept(params=params).model_dump(mode="json"))
+    assert Kept.model_validate(orjson.loads(stored)).params == params

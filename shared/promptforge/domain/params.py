@@ -72,7 +72,7 @@ class Message(Strict):
 class ResponseFormat(Strict):
     """JSON, or JSON that fits a schema, against which every answer is checked."""
 
-    model_config = ConfigDict(json_schema_extra=_has_its_schema)
+    model_config = ConfigDict(json_schema_extra=_has_its_schema, serialize_by_alias=True)
 
     type: Literal["json_object", "json_schema"]
     json_schema: JsonObject | None = Field(None, alias="schema")
