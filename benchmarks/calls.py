@@ -42,12 +42,11 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "gemini": {"candidates": [CANDIDATE], "usageMetadata": COUNTS, "modelVersion": MODEL, "responseId": "r-1"},
     "mistral": COMPLETION | {"usage": USAGE},
 }
-TURNS = [{"role": "user", "content": "{}"}]
-ASKED: dict[str, tuple[str, dict[str, Any]]] = {
-    "openai": ("/v1/chat/completions", {"model": MODEL, "messages": TURNS}),
-    "anthropic": ("/v1/messages", {"model": MODEL, "max_tokens": 4096, "messages": TURNS}),
-    "gemini": (f"/v1beta/models/{MODEL}:generateContent", {"contents": [{"role": "user", "parts": [{"text": "{}"}]}]}),
-    "mistral": ("/v1/chat/completions", {"model": MODEL, "messages": TURNS}),
+PATHS = {
+    "openai": "/v1/chat/completions",
+    "anthropic": "/v1/messages",
+    "gemini": f"/v1beta/models/{MODEL}:generateContent",
+    "mistral": "/v1/chat/completions",
 }
 BASES = {"openai": "/v1"}
 
@@ -77,15 +76,15 @@ def serve(name: str, ready: Any) -> None:
 
 async def bare(name: str, url: str, in_flight: int, stack: AsyncExitStack) -> Ask:
     """The least that any client must do."""
-    path, body = ASKED[name]
-    template, headers = orjson.dumps(body).decode(), {"Content-Type": "application/json", "Authorization": "Bearer k"}
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer k"}
     connector = aiohttp.TCPConnector(limit=in_flight)
     session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, headers=headers))
 
     async def ask(prompt: str) -> str:
-        asked = orjson.loads(template)
-        async with session.post(url + path, data=orjson.dumps({**asked, "user": prompt})) as response:
-            return str(type(orjson.loads(await response.read())))
+        body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": prompt}]})
+        async with session.post(url + PATHS[name], data=body) as response:
+            orjson.loads(await response.read())
+        return prompt
 
     return ask
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from promptforge.domain.lines import LineSplitter, LongLine
 from promptforge.domain.prompt import BadLine, Prompt, good_ids, is_blank, read_line
 from tests.fuzz.effort import examples
-from tests.fuzz.texts import lines, many_lines
+from tests.fuzz.texts import lines, lines_with_params, many_lines
 
 CODES = {
     *("invalid_json", "invalid_utf8", "json_too_deep", "not_an_object"),
@@ -39,7 +39,8 @@ def test_blocks_of_any_size_give_the_lines_of_a_plain_split(fed: list[bytes], li
 @examples(600)
 @given(st.integers(0, 2**64), st.integers(100, 2000))
 def test_the_quick_judge_and_the_thorough_one_agree_on_a_whole_block(seed: int, limit: int) -> None:
-    rows = [LongLine(len(row), limit) if len(row) > limit else row for row in many_lines(seed, 30)]
+    made = many_lines(seed, 30) + lines_with_params(seed, 30)
+    rows = [LongLine(len(row), limit) if len(row) > limit else row for row in made]
     judged = [read_line(row) for row in rows]
 
     ids, others = good_ids(rows)
@@ -69,6 +70,14 @@ def test_the_lines_made_from_a_seed_are_of_both_kinds() -> None:
 
     assert sum(isinstance(verdict, Prompt) for verdict in judged) > 500
     assert {verdict.code for verdict in judged if isinstance(verdict, BadLine)} == CODES
+
+
+def test_the_lines_with_parameters_are_of_both_kinds() -> None:
+    judged = [read_line(line) for line in lines_with_params(1, 3000)]
+
+    assert sum(isinstance(verdict, Prompt) and verdict.params is not None for verdict in judged) > 300
+    assert sum(isinstance(verdict, Prompt) and not verdict.prompt for verdict in judged) > 20
+    assert sum(isinstance(verdict, BadLine) and verdict.code == "invalid_parameter" for verdict in judged) > 300
 
 
 def deep(line: bytes) -> bool:

@@ -48,6 +48,15 @@ good = st.builds(
 lines = st.one_of(good, objects, st.binary(max_size=60), st.lists(st.sampled_from(TOKENS), max_size=9).map(b"".join))
 
 
+PARAMS = ["temperature", "max_tokens", "stop", "seed", "model", "messages", "metadata", "extra", "response_format"]
+
+
+def lines_with_params(seed: int, count: int) -> list[bytes]:
+    """Lines that say more than their prompt, or a conversation in its place; good and bad ones."""
+    rng = random.Random(seed)
+    return [_with_params(rng) for _ in range(count)]
+
+
 def many_lines(seed: int, count: int) -> list[bytes]:
     """So many lines, always the same for a seed."""
     rng = random.Random(seed)
@@ -71,6 +80,18 @@ def _scrambled(rng: random.Random) -> bytes:
 def _object(rng: random.Random) -> bytes:
     fields: list[tuple[str, Json]] = [(rng.choice(FIELDS), _value(rng)) for _ in range(rng.randrange(3))]
     fields += [("prompt_id", rng.choice([_text(rng), rng.choice(IDS), "a", "b", _value(rng)])), ("prompt", _value(rng))]
+    rng.shuffle(fields)
+    return written(fields, rng.random() < 0.5)
+
+
+def _with_params(rng: random.Random) -> bytes:
+    turns: list[Json] = [{"role": rng.choice(["system", "user", "assistant", "tool"]), "content": _text(rng)}]
+    fields: list[tuple[str, Json]] = [("prompt_id", rng.choice(["a", "b", *IDS]))]
+    if rng.random() < 0.8:
+        fields.append(("prompt", rng.choice(["x", "x", _value(rng)])))
+    for name in rng.sample(PARAMS, rng.randrange(4)):
+        usual: list[Json] = [1, 0.5, 2.0, "x", ["x"], turns, {"a": 1}, {"type": "json_object"}, None]
+        fields.append((name, rng.choice([turns, *usual] if name == "messages" else [*usual, _value(rng)])))
     rng.shuffle(fields)
     return written(fields, rng.random() < 0.5)
 

@@ -23,7 +23,7 @@ class OpenAIFormat:
         return asked["messages"][-1]["content"], asked["model"]
 
     def answer(self, prompt: str, model: str) -> web.Response:
-        return _json(_completion(prompt.upper(), model), **{"x-request-id": "req-1"})
+        return _json(_completion(prompt.upper(), model), 200, **{"x-request-id": "req-1"})
 
     def refusal(self, status: int, code: str = "", **headers: str) -> web.Response:
         kind = {401: "invalid_api_key", 429: "rate_limit_exceeded", 503: "server_is_overloaded"}
@@ -81,7 +81,7 @@ class AnthropicFormat:
         return asked["messages"][-1]["content"], asked["model"]
 
     def answer(self, prompt: str, model: str) -> web.Response:
-        return _json(self._message(model, [{"type": "text", "text": prompt.upper()}]), **{"request-id": "req-1"})
+        return _json(self._message(model, [{"type": "text", "text": prompt.upper()}]), 200, **{"request-id": "req-1"})
 
     def refusal(self, status: int, **headers: str) -> web.Response:
         error = {"type": self.kinds.get(status, "api_error"), "message": CANARY}

@@ -71,7 +71,7 @@ def good_ids(lines: list[bytes]) -> tuple[list[str], list[int]]:
             continue
         try:
             data = loads(line)
-            prompt_id, prompt = data["prompt_id"], data["prompt"] if "prompt" in data else None
+            prompt_id, prompt = data["prompt_id"], data.get("prompt")
         except (ValueError, KeyError, TypeError):
             others.append(position)
             continue
