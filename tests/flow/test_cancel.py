@@ -114,7 +114,7 @@ async def test_prompts_that_wait_are_never_called_once_the_cancel_was_heard(
     called_at: list[float] = []
     now = asyncio.get_running_loop().time
 
-    async def noting(prompt: str, call: int) -> web.Response | None:
+    async def noting(prompt: str, call: int) -> web.Response | Play | None:
         called_at.append(now())
         return await act(prompt, call)
 

@@ -48,7 +48,17 @@ good = st.builds(
 lines = st.one_of(good, objects, st.binary(max_size=60), st.lists(st.sampled_from(TOKENS), max_size=9).map(b"".join))
 
 
-PARAMS = ["temperature", "max_tokens", "stop", "seed", "model", "messages", "metadata", "extra", "response_format"]
+PARAMS: dict[str, list[Json]] = {
+    "temperature": [0, 1.5, 2.0, None],
+    "max_tokens": [1, 3.0, None],
+    "stop": ["x", ["x", "y"]],
+    "seed": [0, -1],
+    "model": ["m", "é" * 200],
+    "metadata": [{}, {"a": [1]}],
+    "extra": [{"a": {"b": None}}],
+    "response_format": [{"type": "json_object"}, {"type": "json_schema", "schema": {}}],
+    "messages": [[{"role": "user", "content": "x"}], [{"role": "system", "content": "x"}]],
+}
 
 
 def lines_with_params(seed: int, count: int) -> list[bytes]:
@@ -85,13 +95,14 @@ def _object(rng: random.Random) -> bytes:
 
 
 def _with_params(rng: random.Random) -> bytes:
-    turns: list[Json] = [{"role": rng.choice(["system", "user", "assistant", "tool"]), "content": _text(rng)}]
-    fields: list[tuple[str, Json]] = [("prompt_id", rng.choice(["a", "b", *IDS]))]
-    if rng.random() < 0.8:
-        fields.append(("prompt", rng.choice(["x", "x", _value(rng)])))
-    for name in rng.sample(PARAMS, rng.randrange(4)):
-        usual: list[Json] = [1, 0.5, 2.0, "x", ["x"], turns, {"a": 1}, {"type": "json_object"}, None]
-        fields.append((name, rng.choice([turns, *usual] if name == "messages" else [*usual, _value(rng)])))
+    names = rng.sample(sorted(PARAMS), rng.randrange(1, 4))
+    kind = rng.random()
+    fields: list[tuple[str, Json]] = [("prompt_id", "a" if kind < 0.8 else rng.choice(IDS))]
+    if ("messages" not in names) == (kind < 0.9):
+        fields.append(("prompt", "x" if kind < 0.7 else _value(rng)))
+    for name in names:
+        other = rng.choice(list(PARAMS.values()))
+        fields.append((name, rng.choice(PARAMS[name] if rng.random() < 0.7 else [*other, _value(rng)])))
     rng.shuffle(fields)
     return written(fields, rng.random() < 0.5)
 

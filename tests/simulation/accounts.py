@@ -22,7 +22,7 @@ STOPS = {
 }
 """Codes that may stand in place of any answer, and the fault that must have been there."""
 
-FAILURES = {"provider_error", "provider_timeout", "provider_unreachable"}
+FAILURES = {"provider_error", "provider_timeout"}
 FORESEEN = {"Unavailable", "Conflict", "LeaseLost", "ObjectMissing", "ObjectExists", None}
 HEED_SECONDS = 5.0
 STORE_FAULTS = {"outage", "refused", "answer_lost", "slow_store", "clock_skew"}

@@ -30,6 +30,7 @@ FAULTS = {
     "server_error": "a call fails and may be paid for",
     "hang": "a call never comes back",
     "unreachable": "a call cannot be sent",
+    "cut_off": "no call can be sent, for minutes",
     "slow_answer": "a call takes a minute or more",
     "bad_key": "the provider refuses the key from some moment on",
     # in what is asked for
@@ -53,6 +54,7 @@ class Plan:
     faults: frozenset[str]
     calm_at: float
     storms: tuple[tuple[float, float], ...] = ()
+    cut_offs: tuple[tuple[float, float], ...] = ()
     outages: tuple[tuple[float, float], ...] = ()
     bad_key_at: float = float("inf")
     settings: dict[str, object] = field(default_factory=dict)
@@ -70,6 +72,7 @@ def draw(rng: random.Random) -> Plan:
         faults=faults,
         calm_at=calm_at,
         storms=_windows(rng, calm_at, 400) if "storm" in faults else (),
+        cut_offs=_windows(rng, calm_at, 400) if "cut_off" in faults else (),
         outages=_windows(rng, calm_at, 600) if "outage" in faults else (),
         bad_key_at=rng.uniform(0, 120) if "bad_key" in faults else float("inf"),
         settings={

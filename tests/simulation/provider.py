@@ -44,8 +44,8 @@ class SimulatedProvider:
     async def ask(self, question: Question, timeout_seconds: float) -> Answer | Failure:
         world, machine = self._machine.world, self._machine
         await machine.reach("ask before")
-        if world.chance("unreachable", STEP * 10):
-            world.fire("unreachable", machine.name)
+        if fault := self._not_sent():
+            world.fire(fault, machine.name)
             return UNREACHABLE
         call = Call(len(world.calls), machine.name, question.prompt, world.now)
         world.calls.append(call)
@@ -58,6 +58,13 @@ class SimulatedProvider:
         call.ended = world.now
         call.outcome = _outcome(reply)
         return reply
+
+    def _not_sent(self) -> str | None:
+        """The fault that keeps a call from being sent, if one does."""
+        world = self._machine.world
+        if any(start <= world.now < end for start, end in world.plan.cut_offs):
+            return "cut_off"
+        return "unreachable" if world.chance("unreachable", STEP * 10) else None
 
     async def close(self) -> None:
         return None
