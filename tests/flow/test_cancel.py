@@ -10,6 +10,7 @@ from aiohttp import web
 from tests.support.clock import HandClock
 from tests.support.machine import Machine, machine, prompts
 from tests.support.openai_server import Act, openai_server, refusal
+from tests.support.scripted import Play
 
 from promptforge.domain.job import Job, Status
 from promptforge.domain.messages import ChunkMessage
