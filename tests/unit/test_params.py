@@ -147,6 +147,13 @@ def test_3_0_is_3() -> None:
     assert type(params.max_tokens) is type(params.seed) is int
 
 
+@pytest.mark.parametrize("text", ["-9223372036854775809", "18446744073709551616", "1e17", "1e300"])
+def test_a_seed_that_lost_digits_when_it_was_read_is_refused(text: str) -> None:
+    judged = read_line(b'{"prompt_id": "p1", "prompt": "x", "seed": %s}' % text.encode())
+
+    assert isinstance(judged, BadLine)
+
+
 def test_a_job_refuses_a_field_that_it_does_not_know_and_a_line_ignores_it() -> None:
     with pytest.raises(ValidationError):
         Params.model_validate({"temprature": 1})

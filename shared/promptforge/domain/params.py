@@ -13,8 +13,8 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 def whole(value: object) -> object:
-    """JSON has one kind of number: 3.0 is 3."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """JSON has one kind of number: 3.0 is 3. A larger one may have lost digits when it was read."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
 
 
 RESERVED = {"model", "messages", "contents", "stream"}
