@@ -3,7 +3,6 @@ are made once for all tests, because making one takes longer than using it; so a
 
 import os
 import random
-import warnings
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -41,12 +40,16 @@ class Pair:
         return WIRES[self.provider].answer
 
     async def theirs(self, question: Question) -> Read | str:
-        """What the SDK makes of the answer, or the name of the exception it raises."""
+        """What the SDK makes of the answer, the name of the exception it raises, or "unreadable" if it hands over an
+        answer that cannot be read."""
         try:
             answer = await self._sdk.ask(question)
         except Exception as exc:  # whatever it is: its name is what is compared
             return type(exc).__name__
-        return self._sdk.read(answer)
+        try:
+            return self._sdk.read(answer)
+        except (AttributeError, TypeError):
+            return "unreadable"
 
     async def ours(self, question: Question) -> Answer | Failure:
         """What we make of it."""
@@ -80,11 +83,6 @@ async def pairs(sdk_environment: None) -> AsyncIterator[dict[str, Pair]]:
     server = ProviderServer()
     await server.start()
     pairs = {name: Pair(name, server) for name in SDKS}
-    with warnings.catch_warnings():
-        # google-genai makes a class of its own of aiohttp's session at its first call, and aiohttp warns
-        warnings.filterwarnings("ignore", "Inheritance class AiohttpClientSession", DeprecationWarning)
-        server.reply = json_reply(pairs["gemini"].answer)
-        await pairs["gemini"].theirs(Question("model-1", "Why?"))
     yield pairs
     for pair in pairs.values():
         await pair.close()

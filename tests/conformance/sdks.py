@@ -1,5 +1,6 @@
 """The four official SDKs, each asked one of our questions in its own words. They retry nothing here."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -128,9 +129,11 @@ class GeminiSdk:
             genai.types.Content(role=roles[turn["role"]], parts=[genai.types.Part(text=turn["content"])])
             for turn in conversation(question)
         ]
-        return await self._client.aio.models.generate_content(
-            model=question.model, contents=contents, config=given(config)
-        )
+        with warnings.catch_warnings():  # at its first call it subclasses aiohttp's session, and aiohttp warns
+            warnings.filterwarnings("ignore", "Inheritance class AiohttpClientSession", DeprecationWarning)
+            return await self._client.aio.models.generate_content(
+                model=question.model, contents=contents, config=given(config)
+            )
 
     def read(self, answer: Any) -> Read:
         usage = answer.usage_metadata
