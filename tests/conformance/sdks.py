@@ -45,7 +45,7 @@ class OpenAISdk:
 
     async def ask(self, question: Question) -> Any:
         params = question.params
-        arguments = {
+        arguments: dict[str, Any] = {
             "messages": conversation(question, params.system),
             self._max_tokens: params.max_tokens,
             "temperature": params.temperature,
@@ -83,7 +83,7 @@ class AnthropicSdk:
     async def ask(self, question: Question) -> Any:
         params = question.params
         form = params.response_format
-        arguments = {
+        arguments: dict[str, Any] = {
             "messages": conversation(question),
             "max_tokens": params.max_tokens or 4096,
             "system": system_of(question),
@@ -107,13 +107,14 @@ class AnthropicSdk:
 
 class GeminiSdk:
     def __init__(self, url: str, key: str, seconds: float) -> None:
-        options = genai.types.HttpOptions(base_url=url, timeout=int(seconds * 1000))
+        once = genai.types.HttpRetryOptions(attempts=1)  # without it, a lost connection is called again after 1-10 s
+        options = genai.types.HttpOptions(base_url=url, timeout=int(seconds * 1000), retry_options=once)
         self._client = genai.Client(api_key=key, http_options=options)
 
     async def ask(self, question: Question) -> Any:
         params = question.params
         form = params.response_format
-        config = {
+        config: dict[str, Any] = {
             "system_instruction": system_of(question),
             "max_output_tokens": params.max_tokens,
             "temperature": params.temperature,
@@ -122,7 +123,7 @@ class GeminiSdk:
             "seed": params.seed,
             "response_mime_type": "application/json" if form else None,
             "response_json_schema": form and form.json_schema,
-            **(params.extra or {}).get("generationConfig", {}),
+            **generation_config(params),
         }
         roles = {"user": "user", "assistant": "model"}
         contents = [
@@ -152,7 +153,7 @@ class MistralSdk:
 
     async def ask(self, question: Question) -> Any:
         params = question.params
-        arguments = {
+        arguments: dict[str, Any] = {
             "messages": conversation(question, params.system),
             "max_tokens": params.max_tokens,
             "temperature": params.temperature,
@@ -203,6 +204,12 @@ def chat_format(params: Params, schema: str) -> dict[str, Any] | None:
     if form is None or form.json_schema is None:
         return {"type": form.type} if form else None
     return {"type": form.type, "json_schema": {"name": "answer", schema: form.json_schema, "strict": True}}
+
+
+def generation_config(params: Params) -> dict[str, Any]:
+    """What `extra` adds to the configuration, in the SDK's spelling: candidateCount is candidate_count to it."""
+    extra: Any = (params.extra or {}).get("generationConfig", {})
+    return {"".join("_" + one.lower() if one.isupper() else one for one in name): extra[name] for name in extra}
 
 
 def given(arguments: dict[str, Any]) -> dict[str, Any]:

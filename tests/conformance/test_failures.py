@@ -65,6 +65,7 @@ async def test_a_connection_that_breaks(pair: Pair, cut: Reply) -> None:
     theirs, ours = await pair.theirs(QUESTION), await pair.ours(QUESTION)
 
     assert theirs in BROKEN[pair.provider]
+    assert len(pair.server.received) == 2
     assert isinstance(ours, Failure)
     assert (ours.kind, ours.code) == (FailureKind.UNKNOWN, "provider_connection_lost")
 

@@ -128,21 +128,3 @@ async def test_the_sdk_and_we_find_the_same_place_for_a_model(pair: Pair, model:
 
     theirs, ours = pair.server.received
     assert ours.path == theirs.path
-
-
-@pytest.mark.parametrize("pair", ["gemini"], indirect=True)
-@pytest.mark.parametrize(
-    "name",
-    ["..", "../..", "../../v1/files", "/", "//", "a/b", "a?b=c", "?", "#", "a#b", "%2f", "%2F..%2f", "%2e%2e", "..%2f",
-     ";a=b", "a&b", "a b", "\\..\\", "\u4e2d", "a:streamGenerateContent?x", ".", "a\nb", "%", "%zz", "models/..", "@", "+"],
-)  # fmt: skip
-@on_one_loop
-@pytest.mark.parametrize("collection", ["", "models/", "tunedModels/"])
-async def test_no_name_of_a_model_changes_the_shape_of_the_path(pair: Pair, collection: str, name: str) -> None:
-    await pair.ours(Question(collection + name, "Why?"))
-
-    (request,) = pair.server.received
-    version, found, last = request.path.removeprefix("/").split("/")
-    assert (version, found) == ("v1", collection.rstrip("/") or "models") or (version, found) == ("v1", "models")
-    assert last.endswith(":generateContent")
-    assert not {"?", "#"}.intersection(request.path)
