@@ -69,6 +69,7 @@ def quota(*ids: str, delay: str = "") -> list[Body]:
 BAD_KEY = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]
 PER_MINUTE = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
 PER_DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+AS_JSON = {"Content-Type": "application/json"}
 BLOCKED = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 5}}
 
 
@@ -113,6 +114,7 @@ ROWS = [
     Row(*chat("content_filter"), "answer", PROMPT, "filtered"),
     Row(*chat("length"), "answer", PROMPT, "empty_answer"),
     Row("openai", 200, b"<html>", "unreadable", UNKNOWN, "provider_bad_response"),
+    Row("openai", 200, b"<html>", "JSONDecodeError", UNKNOWN, "provider_bad_response", headers=AS_JSON),
     Row("openai", 200, {}, "unreadable", UNKNOWN, "provider_bad_response"),
     anthropic(400, "invalid_request_error", "BadRequestError", PROMPT, "prompt_rejected"),
     anthropic(
@@ -144,6 +146,7 @@ ROWS = [
     Row(*messages("max_tokens"), "answer", PROMPT, "empty_answer"),
     Row(*messages("pause_turn"), "answer", UNKNOWN, "provider_bad_response"),
     Row("anthropic", 200, b"<html>", "unreadable", UNKNOWN, "provider_bad_response"),
+    Row("anthropic", 200, b"<html>", "JSONDecodeError", UNKNOWN, "provider_bad_response", headers=AS_JSON),
     Row("anthropic", 200, {}, "unreadable", UNKNOWN, "provider_bad_response"),
     gemini(400, "INVALID_ARGUMENT", "ClientError", PROMPT, "prompt_rejected"),
     gemini(400, "INVALID_ARGUMENT", "ClientError", ACCOUNT, details=BAD_KEY),
@@ -167,6 +170,7 @@ ROWS = [
     Row(*candidate("MALFORMED_RESPONSE"), "answer", UNKNOWN, "provider_bad_response"),
     Row(*candidate("PUP_LIMITED_DISABLED"), "answer", ACCOUNT, "provider_account"),
     Row("gemini", 200, b"<html>", "JSONDecodeError", UNKNOWN, "provider_bad_response"),
+    Row("gemini", 200, b"<html>", "JSONDecodeError", UNKNOWN, "provider_bad_response", headers=AS_JSON),
     Row("gemini", 200, {}, "unreadable", UNKNOWN, "provider_bad_response"),
     mistral(400, "invalid_request_error", "SDKError", PROMPT, "prompt_rejected"),
     mistral(401, "unauthorized", "SDKError", ACCOUNT),
@@ -182,5 +186,6 @@ ROWS = [
     Row(*chat("length", "mistral", content=""), "answer", PROMPT, "empty_answer"),
     Row(*chat("error", "mistral", content="half a"), "answer", UNKNOWN, "provider_error"),
     Row("mistral", 200, b"<html>", "SDKError", UNKNOWN, "provider_bad_response"),
+    Row("mistral", 200, b"<html>", "ResponseValidationError", UNKNOWN, "provider_bad_response", headers=AS_JSON),
     Row("mistral", 200, {}, "ResponseValidationError", UNKNOWN, "provider_bad_response"),
 ]

@@ -74,8 +74,8 @@ class CompatibleSdk(OpenAISdk):
 
 
 class AnthropicSdk:
-    """It has no arguments for temperature and top_p any more. Its migration guide sends who needs them to `extra_body`
-    and to the version of the API before."""
+    """It has no arguments for temperature and top_p any more: the version of the API that it speaks has none. Who needs
+    them sends them as `extra_body` to the version before."""
 
     def __init__(self, url: str, key: str, seconds: float) -> None:
         self._client = anthropic.AsyncAnthropic(api_key=key, base_url=url, max_retries=0, timeout=seconds)
