@@ -12,7 +12,7 @@ from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import UrlSigner
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
-from tests.contract.provider_bench import BENCHES, OpenAIBench, ProviderBench
+from tests.contract.provider_bench import ANTHROPIC, BENCHES, GEMINI, MISTRAL, OPENAI, HttpBench, ProviderBench, Wire
 from tests.contract.provider_server import ProviderServer
 from tests.contract.stores import OpenDatabase, OpenDocuments, OpenObjects, OpenPost, Post
 from tests.support.clock import HandClock
@@ -97,8 +97,31 @@ async def bench(request: pytest.FixtureRequest, server: ProviderServer) -> Async
     await bench.close()
 
 
-@pytest.fixture
-async def openai(server: ProviderServer) -> AsyncIterator[OpenAIBench]:
-    bench = OpenAIBench(server)
+async def opened(wire: Wire, server: ProviderServer) -> AsyncIterator[HttpBench]:
+    bench = HttpBench(wire, server)
     yield bench
     await bench.close()
+
+
+@pytest.fixture
+async def openai(server: ProviderServer) -> AsyncIterator[HttpBench]:
+    async for bench in opened(OPENAI, server):
+        yield bench
+
+
+@pytest.fixture
+async def anthropic(server: ProviderServer) -> AsyncIterator[HttpBench]:
+    async for bench in opened(ANTHROPIC, server):
+        yield bench
+
+
+@pytest.fixture
+async def gemini(server: ProviderServer) -> AsyncIterator[HttpBench]:
+    async for bench in opened(GEMINI, server):
+        yield bench
+
+
+@pytest.fixture
+async def mistral(server: ProviderServer) -> AsyncIterator[HttpBench]:
+    async for bench in opened(MISTRAL, server):
+        yield bench

@@ -2,20 +2,43 @@
 
 import random
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any, Protocol
 
-from promptforge.adapters.llm import echo, openai
+from promptforge.adapters.llm import echo
 from promptforge.ports.provider import Provider
 from promptforge.settings import Settings
 from tests.contract.provider_server import ProviderServer, json_reply
+from tests.support.clock import HandClock
 
-OPENAI_KEY = "sk-canary-openai-key"
-OPENAI_ANSWER = {
+Body = dict[str, Any]
+USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+OPENAI_ANSWER: Body = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
+    "created": 1,
     "model": "gpt-x-2024",
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Because."}}],
-    "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
+    "usage": USAGE,
+}
+MISTRAL_ANSWER: Body = OPENAI_ANSWER | {"id": "cmpl-1"}
+ANTHROPIC_ANSWER: Body = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "gpt-x-2024",
+    "content": [{"type": "text", "text": "Because."}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 5, "output_tokens": 7},
+}
+GEMINI_ANSWER: Body = {
+    "candidates": [{"content": {"role": "model", "parts": [{"text": "Because."}]}, "finishReason": "STOP"}],
+    "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 7, "totalTokenCount": 12},
+    "modelVersion": "gpt-x-2024",
+    "responseId": "resp-1",
 }
 
 
@@ -48,56 +71,89 @@ class EchoBench:
         self._server = server
 
     def answering(self) -> Provider:
-        return echo.build(Settings.from_env({}), random.Random(1))
+        return self._make()
 
     def hanging(self) -> Provider:
-        return echo.build(Settings.from_env({}, echo_latency_seconds=3600), random.Random(1))
+        return self._make(echo_latency_seconds=3600)
 
     def throttling(self) -> Provider:
-        return echo.build(Settings.from_env({}, echo_throttle_rate=1 - 2**-53), random.Random(1))
+        return self._make(echo_throttle_rate=1 - 2**-53)
 
     def failing(self) -> Provider:
-        return echo.build(Settings.from_env({}, echo_failure_rate=1), random.Random(1))
+        return self._make(echo_failure_rate=1)
 
     async def close(self) -> None:
         return None
 
+    def _make(self, **given: float) -> Provider:
+        return echo.build(Settings.from_env({}, **given), HandClock(), random.Random(1))
 
-class OpenAIBench:
-    def __init__(self, server: ProviderServer) -> None:
-        self._server = server
+
+@dataclass(frozen=True)
+class Wire:
+    """A provider's name, what its base URL ends with, and an answer of its own."""
+
+    name: str
+    base: str
+    answer: Body
+
+    @property
+    def key(self) -> str:
+        return f"sk-canary-{self.name}-key"
+
+
+OPENAI = Wire("openai", "/v1", OPENAI_ANSWER)
+ANTHROPIC = Wire("anthropic", "", ANTHROPIC_ANSWER)
+GEMINI = Wire("gemini", "", GEMINI_ANSWER)
+MISTRAL = Wire("mistral", "", MISTRAL_ANSWER)
+WIRES = {wire.name: wire for wire in (OPENAI, ANTHROPIC, GEMINI, MISTRAL)}
+OPENAI_KEY = OPENAI.key
+
+
+class HttpBench:
+    def __init__(self, wire: Wire, server: ProviderServer) -> None:
+        self.wire = wire
+        self.server = server
+        self.clock = HandClock()
         self._made: list[Provider] = []
 
     def answering(self) -> Provider:
-        self._server.reply = json_reply(OPENAI_ANSWER)
+        self.server.reply = json_reply(self.wire.answer)
         return self.make()
 
     def hanging(self) -> Provider:
-        self._server.reply = self._server.hang
+        self.server.reply = self.server.hang
         return self.make()
 
     def throttling(self) -> Provider:
-        self._server.reply = json_reply({"error": {"code": "rate_limit_exceeded"}}, 429)
+        self.server.reply = json_reply({"error": {"code": "rate_limit_exceeded"}}, 429)
         return self.make()
 
     def failing(self) -> Provider:
-        self._server.reply = json_reply({"error": {}}, 500)
+        self.server.reply = json_reply({"error": {}}, 500)
         return self.make()
 
     def make(self, url: str | None = None, max_answer_bytes: int = 64 * 1024) -> Provider:
         """One that calls the test's server, or another address."""
+        name = self.wire.name
         settings = Settings.from_env(
             {},
-            provider_keys={"openai": OPENAI_KEY},
-            provider_urls={"openai": url or self._server.url + "/v1"},
+            provider_keys={name: self.wire.key},
+            provider_urls={name: url or self.server.url + self.wire.base},
             max_answer_bytes=max_answer_bytes,
         )
-        self._made.append(openai.build(settings, random.Random(1)))
-        return self._made[-1]
+        built: Provider = import_module(f"promptforge.adapters.llm.{name}").build(
+            settings, self.clock, random.Random(1)
+        )
+        self._made.append(built)
+        return built
 
     async def close(self) -> None:
         for provider in self._made:
             await provider.close()
 
 
-BENCHES: dict[str, Callable[[ProviderServer], ProviderBench]] = {"echo": EchoBench, "openai": OpenAIBench}
+BENCHES: dict[str, Callable[[ProviderServer], ProviderBench]] = {
+    "echo": EchoBench,
+    **{name: partial(HttpBench, wire) for name, wire in WIRES.items()},
+}

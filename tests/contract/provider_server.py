@@ -12,7 +12,7 @@ Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came."""
+    """One request as it came; `path` is what stood on the wire, nothing decoded."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ class ProviderServer:
 
     async def start(self) -> None:
         app = web.Application(client_max_size=64 * 1024**2)
-        app.router.add_route("*", "/{path:.*}", self._serve)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -49,7 +49,7 @@ class ProviderServer:
         return web.Response()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        self.received.append(Received(request.method, request.path, request.headers.copy(), await request.read()))
+        self.received.append(Received(request.method, request.raw_path, request.headers.copy(), await request.read()))
         return await self.reply(request)
 
 

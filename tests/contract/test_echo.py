@@ -6,12 +6,13 @@ from promptforge.adapters.llm.echo import Echo, build
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import Answer, Failure, Question
 from promptforge.settings import Settings
+from tests.support.clock import HandClock
 
 PROMPTS = [f"prompt number {number}" for number in range(1000)]
 
 
 def echo(seed: int = 1, **given: float) -> Echo:
-    return build(Settings.from_env({}, **given), random.Random(seed))
+    return build(Settings.from_env({}, **given), HandClock(), random.Random(seed))
 
 
 async def outcomes(provider: Echo) -> list[Answer | Failure]:

@@ -4,7 +4,7 @@ import pytest
 
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import Answer, Failure, Question
-from tests.contract.provider_bench import OPENAI_ANSWER, OPENAI_KEY, OpenAIBench
+from tests.contract.provider_bench import OPENAI_ANSWER, OPENAI_KEY, HttpBench
 from tests.contract.provider_server import ProviderServer, json_reply, raw_reply
 
 QUESTION = Question("gpt-x", 'Why is the sky "blue"?\n\u2028\u4e2d\U0001f600')
@@ -15,7 +15,7 @@ def answer_with(**message: object) -> dict[str, object]:
     return {"model": "gpt-x-2024", "choices": [{"finish_reason": "stop", "message": message}]}
 
 
-async def test_a_question_is_one_post_with_the_key_and_the_prompt(openai: OpenAIBench, server: ProviderServer) -> None:
+async def test_a_question_is_one_post_with_the_key_and_the_prompt(openai: HttpBench, server: ProviderServer) -> None:
     await openai.answering().ask(QUESTION, PATIENT_SECONDS)
 
     (request,) = server.received
@@ -25,12 +25,12 @@ async def test_a_question_is_one_post_with_the_key_and_the_prompt(openai: OpenAI
     assert json.loads(request.body) == {"model": "gpt-x", "messages": [{"role": "user", "content": QUESTION.prompt}]}
 
 
-async def test_an_answer_names_the_model_that_answered_and_its_tokens(openai: OpenAIBench) -> None:
+async def test_an_answer_names_the_model_that_answered_and_its_tokens(openai: HttpBench) -> None:
     assert await openai.answering().ask(QUESTION, PATIENT_SECONDS) == Answer("Because.", "gpt-x-2024", 5, 7)
 
 
 @pytest.mark.parametrize("text", ["\u2028\x00\n\U0001f600", "\n" * 10_000, " ", '"}\n{"prompt_id": "forged"}'])
-async def test_any_text_is_an_answer(openai: OpenAIBench, server: ProviderServer, text: str) -> None:
+async def test_any_text_is_an_answer(openai: HttpBench, server: ProviderServer, text: str) -> None:
     server.reply = json_reply(answer_with(content=text))
 
     answer = await openai.make().ask(QUESTION, PATIENT_SECONDS)
@@ -38,9 +38,11 @@ async def test_any_text_is_an_answer(openai: OpenAIBench, server: ProviderServer
     assert answer == Answer(text, "gpt-x-2024", 0, 0)
 
 
-@pytest.mark.parametrize("change", [{"usage": None}, {"usage": {}}, {"model": None}, {"unknown": [1]}, {"model": ""}])
+@pytest.mark.parametrize(
+    "change", [{"usage": None}, {"usage": {}}, {"model": None}, {"unknown": [1]}, {"model": ""}, {"model": 7}]
+)
 async def test_an_answer_without_the_lesser_fields_is_an_answer(
-    openai: OpenAIBench, server: ProviderServer, change: dict[str, object]
+    openai: HttpBench, server: ProviderServer, change: dict[str, object]
 ) -> None:
     server.reply = json_reply(OPENAI_ANSWER | change)
 
@@ -53,7 +55,7 @@ async def test_an_answer_without_the_lesser_fields_is_an_answer(
 
 @pytest.mark.parametrize("count", [None, "many", "5", [5], -1, 1.5, 1e300, True, 2**63])
 async def test_what_is_no_number_of_tokens_counts_as_none(
-    openai: OpenAIBench, server: ProviderServer, count: object
+    openai: HttpBench, server: ProviderServer, count: object
 ) -> None:
     usage = {"prompt_tokens": count, "completion_tokens": 7}
     server.reply = json_reply(answer_with(content="text") | {"usage": usage})
@@ -88,7 +90,6 @@ async def test_what_is_no_number_of_tokens_counts_as_none(
         b'{"choices": [{"message": {"content": ["text"]}}]}',
         b'{"choices": [{"message": {"content": "text"}}], "usage": [1]}',
         b'{"choices": [{"message": {"content": "text"}}], "usage": "many"}',
-        b'{"choices": [{"message": {"content": "text"}}], "model": 7}',
         b'{"choices": [{"message": {"content": "\\ud800"}}]}',
         b'{"choices": [{"message": {"content": "text"',
         b'{"choices": [{"message": {"content": "\xff"}}]}',
@@ -97,7 +98,7 @@ async def test_what_is_no_number_of_tokens_counts_as_none(
     ],
 )
 async def test_an_answer_that_makes_no_sense_may_have_been_paid(
-    openai: OpenAIBench, server: ProviderServer, content: bytes
+    openai: HttpBench, server: ProviderServer, content: bytes
 ) -> None:
     server.reply = raw_reply(content, headers={"Content-Type": "text/html"})
 
@@ -109,7 +110,7 @@ async def test_an_answer_that_makes_no_sense_may_have_been_paid(
 
 @pytest.mark.parametrize("content", [None, ""])
 async def test_a_refusal_is_final_and_not_repeated_to_the_client(
-    openai: OpenAIBench, server: ProviderServer, content: str | None
+    openai: HttpBench, server: ProviderServer, content: str | None
 ) -> None:
     server.reply = json_reply(answer_with(content=content, refusal="canary: I cannot help with that."))
 
@@ -120,7 +121,7 @@ async def test_a_refusal_is_final_and_not_repeated_to_the_client(
     assert "canary" not in repr(failure)
 
 
-async def test_a_null_refusal_is_no_refusal(openai: OpenAIBench, server: ProviderServer) -> None:
+async def test_a_null_refusal_is_no_refusal(openai: HttpBench, server: ProviderServer) -> None:
     server.reply = json_reply(answer_with(content="text", refusal=None))
 
     assert isinstance(await openai.make().ask(QUESTION, PATIENT_SECONDS), Answer)

@@ -1,11 +1,10 @@
-import time
 from email.utils import formatdate
 
 import pytest
 
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import Failure, Question
-from tests.contract.provider_bench import OPENAI_KEY, OpenAIBench
+from tests.contract.provider_bench import OPENAI_KEY, HttpBench
 from tests.contract.provider_server import ProviderServer, json_reply, raw_reply
 
 CANARY = "canary: the text of the server"
@@ -21,7 +20,7 @@ OUT_OF_FUNDS = [
 ]
 
 
-async def failure_of(openai: OpenAIBench, question: Question = QUESTION) -> Failure:
+async def failure_of(openai: HttpBench, question: Question = QUESTION) -> Failure:
     failure = await openai.make().ask(question, 10.0)
     assert isinstance(failure, Failure)
     assert "canary" not in repr(failure)
@@ -45,6 +44,7 @@ async def failure_of(openai: OpenAIBench, question: Question = QUESTION) -> Fail
         (500, FailureKind.UNKNOWN, "provider_error"),
         (502, FailureKind.UNKNOWN, "provider_error"),
         (504, FailureKind.UNKNOWN, "provider_error"),
+        (499, FailureKind.UNKNOWN, "provider_error"),
         (529, FailureKind.UNKNOWN, "provider_error"),
         (201, FailureKind.UNKNOWN, "provider_bad_response"),
         (204, FailureKind.UNKNOWN, "provider_bad_response"),
@@ -55,7 +55,7 @@ async def failure_of(openai: OpenAIBench, question: Question = QUESTION) -> Fail
     ],
 )
 async def test_a_status_says_what_the_failure_means(
-    openai: OpenAIBench, server: ProviderServer, status: int, kind: FailureKind, code: str
+    openai: HttpBench, server: ProviderServer, status: int, kind: FailureKind, code: str
 ) -> None:
     for reply in (json_reply(ERROR, status), raw_reply(CANARY.encode(), status), raw_reply(b"", status)):
         server.reply = reply
@@ -69,7 +69,7 @@ async def test_a_status_says_what_the_failure_means(
 @pytest.mark.parametrize("code", OUT_OF_FUNDS)
 @pytest.mark.parametrize("field", ["code", "type"])
 async def test_a_throttle_for_lack_of_funds_is_the_accounts(
-    openai: OpenAIBench, server: ProviderServer, code: str, field: str
+    openai: HttpBench, server: ProviderServer, code: str, field: str
 ) -> None:
     server.reply = json_reply({"error": {"message": CANARY, field: code}}, 429, {"Retry-After": "1"})
 
@@ -80,7 +80,7 @@ async def test_a_throttle_for_lack_of_funds_is_the_accounts(
 
 @pytest.mark.parametrize("code", ["server_is_overloaded", "slow_down"])
 async def test_a_server_that_says_it_is_overloaded_asks_to_wait(
-    openai: OpenAIBench, server: ProviderServer, code: str
+    openai: HttpBench, server: ProviderServer, code: str
 ) -> None:
     server.reply = json_reply({"error": {"code": code}}, 503)
 
@@ -91,7 +91,7 @@ async def test_a_server_that_says_it_is_overloaded_asks_to_wait(
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"error": None}, {"error": "x"}, {"error": {"code": 7}}])
 async def test_a_throttle_with_an_odd_body_is_a_throttle(
-    openai: OpenAIBench, server: ProviderServer, body: object
+    openai: HttpBench, server: ProviderServer, body: object
 ) -> None:
     server.reply = json_reply(body, 429)
 
@@ -114,7 +114,7 @@ async def test_a_throttle_with_an_odd_body_is_a_throttle(
     ],
 )
 async def test_the_wait_that_was_asked_for_is_told(
-    openai: OpenAIBench, server: ProviderServer, value: str | None, seconds: float | None
+    openai: HttpBench, server: ProviderServer, value: str | None, seconds: float | None
 ) -> None:
     server.reply = json_reply(ERROR, 429, {"retry-after": value} if value else None)
 
@@ -123,9 +123,7 @@ async def test_the_wait_that_was_asked_for_is_told(
     assert (failure.kind, failure.wait_seconds) == (FailureKind.THROTTLED, seconds)
 
 
-async def test_an_unavailable_server_that_names_a_wait_asks_to_wait(
-    openai: OpenAIBench, server: ProviderServer
-) -> None:
+async def test_an_unavailable_server_that_names_a_wait_asks_to_wait(openai: HttpBench, server: ProviderServer) -> None:
     server.reply = raw_reply(b"", 503, {"Retry-After": "7"})
 
     failure = await failure_of(openai)
@@ -133,18 +131,36 @@ async def test_an_unavailable_server_that_names_a_wait_asks_to_wait(
     assert (failure.kind, failure.wait_seconds) == (FailureKind.THROTTLED, 7.0)
 
 
-async def test_a_wait_may_be_a_date(openai: OpenAIBench, server: ProviderServer) -> None:
-    server.reply = json_reply(ERROR, 429, {"Retry-After": formatdate(time.time() + 30, usegmt=True)})
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "-1", "retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "NaN"}, None),
+        ({"retry-after-ms": "inf", "retry-after": "7"}, 7.0),
+    ],
+)
+async def test_a_wait_in_milliseconds_is_finer_and_goes_first(
+    openai: HttpBench, server: ProviderServer, headers: dict[str, str], seconds: float | None
+) -> None:
+    server.reply = json_reply(ERROR, 429, headers)
+
+    assert (await failure_of(openai)).wait_seconds == seconds
+
+
+async def test_a_wait_may_be_a_date(openai: HttpBench, server: ProviderServer) -> None:
+    server.reply = json_reply(ERROR, 429, {"Retry-After": formatdate(openai.clock.now() + 30, usegmt=True)})
 
     wait = (await failure_of(openai)).wait_seconds
 
-    assert wait is not None
-    assert 20 < wait <= 30
+    assert wait == 30
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed_and_the_key_stays_with_its_host(
-    openai: OpenAIBench, server: ProviderServer, status: int
+    openai: HttpBench, server: ProviderServer, status: int
 ) -> None:
     thief = ProviderServer()
     await thief.start()
@@ -159,7 +175,7 @@ async def test_a_redirect_is_not_followed_and_the_key_stays_with_its_host(
 
 
 async def test_a_refused_key_tells_the_operator_which_variable_to_check(
-    openai: OpenAIBench, server: ProviderServer
+    openai: HttpBench, server: ProviderServer
 ) -> None:
     server.reply = json_reply(ERROR, 401)
 

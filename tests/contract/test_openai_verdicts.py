@@ -4,34 +4,78 @@ from typing import Any
 
 import pytest
 
-from promptforge.adapters.llm.openai import _answer, _failure
-from promptforge.adapters.llm.transport import HttpReply
 from promptforge.domain.retry import FailureKind
-from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from tests.contract.provider_bench import HttpBench
+from tests.contract.provider_server import ProviderServer, json_reply
 
 QUESTION = Question("m", "p")
 
 
-def choice(**fields: Any) -> dict[str, Any]:
-    return {"choices": [fields]}
+async def verdict(openai: HttpBench, server: ProviderServer, **choice: Any) -> Answer | Failure:
+    server.reply = json_reply({"choices": [choice]}, headers={"x-request-id": "req-1"})
+    return await openai.make().ask(QUESTION, 10.0)
 
 
 @pytest.mark.parametrize("content", ["", None])
-def test_an_answer_withheld_by_the_filter_is_the_prompts_fault_and_not_asked_again(content: str | None) -> None:
-    verdict = _answer(choice(finish_reason="content_filter", message={"content": content}), QUESTION)
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("content_filter", "filtered"), ("length", "empty_answer"), ("tool_calls", "tool_call")],
+)
+async def test_an_answer_that_ended_before_its_first_word_is_final_and_not_asked_again(
+    openai: HttpBench, server: ProviderServer, content: str | None, reason: str, code: str
+) -> None:
+    failure = await verdict(openai, server, finish_reason=reason, message={"content": content})
 
-    assert isinstance(verdict, Failure)
-    assert (verdict.kind, verdict.code) == (FailureKind.PROMPT, "filtered")
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.code) == (FailureKind.PROMPT, code)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("stop", FinishReason.STOP),
+        ("length", FinishReason.LENGTH),
+        ("content_filter", FinishReason.FILTERED),
+        ("tool_calls", FinishReason.TOOL),
+        ("a reason of tomorrow", FinishReason.OTHER),
+        (None, FinishReason.OTHER),
+    ],
+)
+async def test_a_text_is_an_answer_that_tells_why_it_ended(
+    openai: HttpBench, server: ProviderServer, reason: str | None, said: FinishReason
+) -> None:
+    answer = await verdict(openai, server, finish_reason=reason, message={"content": "half a senten"})
+
+    assert isinstance(answer, Answer)
+    assert (answer.text, answer.finish_reason, answer.request_id) == ("half a senten", said, "req-1")
+
+
+@pytest.mark.parametrize("reason", ["stop", "a reason of tomorrow", None])
+async def test_nothing_said_for_no_reason_makes_no_sense(
+    openai: HttpBench, server: ProviderServer, reason: str | None
+) -> None:
+    failure = await verdict(openai, server, finish_reason=reason, message={"content": ""})
+
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_bad_response")
 
 
 @pytest.mark.parametrize("refusal", ["", None])
-def test_an_empty_refusal_is_none(refusal: str | None) -> None:
-    assert isinstance(_answer(choice(message={"content": "text", "refusal": refusal}), QUESTION), Answer)
+async def test_an_empty_refusal_is_none(openai: HttpBench, server: ProviderServer, refusal: str | None) -> None:
+    assert isinstance(await verdict(openai, server, message={"content": "text", "refusal": refusal}), Answer)
 
 
 @pytest.mark.parametrize("error", [{"code": "other", "type": "insufficient_quota"}, {"code": "insufficient_quota"}])
-def test_an_empty_account_is_seen_in_code_and_in_type(error: dict[str, str]) -> None:
-    assert _failure(HttpReply(429, {}, {"error": error})).kind is FailureKind.ACCOUNT
+async def test_an_empty_account_is_seen_in_code_and_in_type(
+    openai: HttpBench, server: ProviderServer, error: dict[str, str]
+) -> None:
+    server.reply = json_reply({"error": error}, 429)
+
+    failure = await openai.make().ask(QUESTION, 10.0)
+
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.ACCOUNT
 
 
 @pytest.mark.parametrize(
@@ -40,9 +84,20 @@ def test_an_empty_account_is_seen_in_code_and_in_type(error: dict[str, str]) -> 
         (503, {}, {}, FailureKind.UNKNOWN),
         (503, {"retry-after": "3"}, {}, FailureKind.THROTTLED),
         (503, {}, {"code": "slow_down"}, FailureKind.THROTTLED),
+        (500, {"retry-after": "3"}, {}, FailureKind.UNKNOWN),
     ],
 )
-def test_a_server_that_is_down_is_not_one_that_asks_to_wait(
-    status: int, headers: dict[str, str], error: dict[str, str], kind: FailureKind
+async def test_a_server_that_is_down_is_not_one_that_asks_to_wait(
+    openai: HttpBench,
+    server: ProviderServer,
+    status: int,
+    headers: dict[str, str],
+    error: dict[str, str],
+    kind: FailureKind,
 ) -> None:
-    assert _failure(HttpReply(status, headers, {"error": error})).kind is kind
+    server.reply = json_reply({"error": error}, status, headers)
+
+    failure = await openai.make().ask(QUESTION, 10.0)
+
+    assert isinstance(failure, Failure)
+    assert failure.kind is kind

@@ -9,13 +9,14 @@ from promptforge.adapters.llm import openai
 from promptforge.ports.provider import Answer, Failure, Question
 from promptforge.settings import Settings
 from tests.support import faults
+from tests.support.clock import HandClock
 from tests.support.openai_server import openai_server, slow
 from tests.support.scripted import Outcome, Play, ScriptedProvider
 
 
 async def ask(server: ScriptedProvider, timeout_seconds: float = 5.0) -> Answer | Failure:
     settings = Settings.from_env({}, provider_keys={"openai": "k"}, provider_urls={"openai": server.url})
-    provider = openai.build(settings, random.Random(1))
+    provider = openai.build(settings, HandClock(), random.Random(1))
     try:
         return await provider.ask(Question("model-1", "why"), timeout_seconds)
     finally:

@@ -91,10 +91,15 @@ LINE_PARAMS = frozenset(LineParams.model_fields)
 RESERVED = {"model", "messages", "contents", "stream"}
 """Fields of a request that `extra` may not set: they say what is asked, and how the answer comes."""
 
-UNSUPPORTED: dict[str, frozenset[str]] = {"anthropic": frozenset({"seed"})}
+JSON_OBJECT = "response_format json_object"
+
+UNSUPPORTED: dict[str, frozenset[str]] = {"anthropic": frozenset({"seed", JSON_OBJECT})}
 """What a provider has no place for: to leave it out silently would be to answer another question."""
 
 
 def unsupported(provider: str, params: Params) -> str | None:
     """A parameter that was given and that the provider cannot take, if there is one."""
-    return next((name for name in params.given if name in UNSUPPORTED.get(provider, ())), None)
+    asked = list(params.given)
+    if params.response_format and params.response_format.type == "json_object":
+        asked.append(JSON_OBJECT)
+    return next((name for name in asked if name in UNSUPPORTED.get(provider, ())), None)

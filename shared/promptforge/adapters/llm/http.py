@@ -1,11 +1,15 @@
 """What all providers behind HTTP have in common: a dialect says how a question is put and what a reply means."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from promptforge.adapters.llm.transport import BAD_RESPONSE, HttpReply, Transport
+from promptforge.domain.params import ResponseFormat
 from promptforge.domain.retry import FailureKind, parse_retry_after
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from promptforge.settings import Settings
 
 EMPTY = Failure(FailureKind.PROMPT, "empty_answer", "The model stopped at its limit before it said anything.")
 REFUSED = Failure(FailureKind.PROMPT, "refused", "The model refused to answer this prompt.")
@@ -21,14 +25,23 @@ UNSAID = {
 """What an answer without a text is, by the reason it ended; for any other reason it makes no sense."""
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: its path below the base URL, its body, and headers that not every request has."""
+
+    path: str
+    body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 class Dialect(Protocol):
     """How one provider speaks. `name` and `key` are the provider's and its variable's, for sentences to people."""
 
     name: str
     key: str
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
-        """The path below the base URL, and the body."""
+    def request(self, question: Question) -> Call:
+        """The question in the provider's words; `extra` is laid over it later."""
         ...
 
     def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
@@ -49,10 +62,9 @@ class HttpProvider:
         self._clock = clock
 
     async def ask(self, question: Question, timeout_seconds: float) -> Answer | Failure:
-        path, body = self._dialect.request(question)
-        if question.params.extra:
-            body = merged(body, question.params.extra)
-        reply = await self._transport.post(path, body, timeout_seconds)
+        call = self._dialect.request(question)
+        body = merged(call.body, question.params.extra or {})
+        reply = await self._transport.post(call.path, body, timeout_seconds, call.headers)
         if isinstance(reply, Failure):
             return reply
         if reply.status != 200:
@@ -75,15 +87,23 @@ class HttpProvider:
             return account(
                 f"{dialect.name} refuses the API key (HTTP {status}): the operator must check {dialect.key}."
             )
-        if status == 429:
+        if status == 429 or (status == 503 and wait is not None):
             return throttled(dialect, wait)
-        if status >= 500 or status in (408, 409):
+        if status >= 500 or status in (408, 409, 499):
             message = f"{dialect.name} had a fault of its own (HTTP {status})."
             return Failure(FailureKind.UNKNOWN, "provider_error", message)
         if status < 400:
             return BAD_RESPONSE
         message = f"{dialect.name} refused the request for this prompt (HTTP {status})."
         return Failure(FailureKind.PROMPT, "prompt_rejected", message)
+
+
+def connected(
+    name: str, dialect: Dialect, headers: Mapping[str, str], settings: Settings, clock: Clock
+) -> HttpProvider:
+    """The provider of that name, at the address of the settings; `headers` hold its key."""
+    url = settings.provider_urls[name]
+    return HttpProvider(Transport(url, headers, settings.max_in_flight, settings.max_answer_bytes), dialect, clock)
 
 
 def said(text: Any, reason: FinishReason, answer: Answer) -> Answer | Failure:
@@ -108,8 +128,10 @@ def asked_to_wait(reply: HttpReply, now: float) -> float | None:
     try:
         milliseconds = float(reply.headers.get("retry-after-ms", ""))
     except ValueError:
-        return parse_retry_after(reply.headers.get("retry-after"), now)
-    return parse_retry_after(str(milliseconds / 1000), now)
+        fine = None
+    else:
+        fine = parse_retry_after(str(milliseconds / 1000), now)
+    return fine if fine is not None else parse_retry_after(reply.headers.get("retry-after"), now)
 
 
 def count(value: Any) -> int:
@@ -118,7 +140,7 @@ def count(value: Any) -> int:
 
 
 def text_or_none(value: Any) -> str | None:
-    """A request id, if that is what it is."""
+    """A name of a request or a model, if that is what it is."""
     return value[:200] if isinstance(value, str) and value else None
 
 
@@ -127,6 +149,29 @@ def turns(question: Question) -> list[dict[str, str]]:
     said = [message.model_dump() for message in question.messages] or [{"role": "user", "content": question.prompt}]
     system = question.params.system
     return [{"role": "system", "content": system}, *said] if system else said
+
+
+def hoisted(question: Question) -> tuple[str | None, list[dict[str, str]]]:
+    """The conversation for providers that take no turns of the system: its words as one text, and all other turns."""
+    every = turns(question)
+    system = "\n\n".join(turn["content"] for turn in every if turn["role"] == "system")
+    return system or None, [turn for turn in every if turn["role"] != "system"]
+
+
+def json_format(form: ResponseFormat | None) -> dict[str, Any] | None:
+    """What the answer must look like, as OpenAI puts it and others after it."""
+    if form is None:
+        return None
+    if form.json_schema is None:
+        return {"type": form.type}
+    return {"type": form.type, "json_schema": {"name": "answer", "schema": form.json_schema, "strict": True}}
+
+
+def error_of(body: Any) -> dict[str, Any]:
+    """The error object of an error's body, or nothing; Google sometimes puts a list round the body."""
+    whole = body[0] if isinstance(body, list) and body else body
+    error = whole.get("error") if isinstance(whole, dict) else None
+    return error if isinstance(error, dict) else {}
 
 
 def present(values: dict[str, Any]) -> dict[str, Any]:

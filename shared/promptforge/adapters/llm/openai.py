@@ -4,20 +4,23 @@ What a status means follows https://platform.openai.com/docs/guides/error-codes.
 """
 
 import random
-from typing import Any
 
 from promptforge.adapters.llm.http import (
     REFUSED,
+    Call,
     HttpProvider,
     account,
+    connected,
     count,
+    error_of,
+    json_format,
     present,
     said,
     text_or_none,
     throttled,
     turns,
 )
-from promptforge.adapters.llm.transport import HttpReply, Transport
+from promptforge.adapters.llm.transport import HttpReply
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import Answer, Failure, FinishReason, Question
 from promptforge.settings import PROVIDER_URLS, Settings
@@ -49,7 +52,7 @@ class OpenAI:
     def __init__(self, max_tokens: str = "max_completion_tokens") -> None:
         self._max_tokens = max_tokens
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Question) -> Call:
         params = question.params
         given = {
             self._max_tokens: params.max_tokens,
@@ -57,47 +60,37 @@ class OpenAI:
             "top_p": params.top_p,
             "stop": params.stop,
             "seed": params.seed,
+            "response_format": json_format(params.response_format),
         }
-        body: dict[str, Any] = {"model": question.model, "messages": turns(question), **present(given)}
-        if form := params.response_format:
-            body["response_format"] = {"type": form.type}
-            if form.json_schema is not None:
-                schema = {"name": "answer", "schema": form.json_schema, "strict": True}
-                body["response_format"]["json_schema"] = schema
-        return "/chat/completions", body
+        body = {"model": question.model, "messages": turns(question), **present(given)}
+        return Call("/chat/completions", body)
 
     def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
         body = reply.body
         choice, usage = body["choices"][0], body.get("usage") or {}
-        message, model = choice["message"], body.get("model") or question.model
+        message = choice["message"]
         if message.get("refusal"):
             return REFUSED
         text = message["content"]
         reason = REASONS.get(choice.get("finish_reason"), FinishReason.OTHER)
         tokens = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
         request_id = text_or_none(reply.headers.get("x-request-id"))
-        return said(text, reason, Answer(text, str(model), *tokens, reason, request_id))
+        model = text_or_none(body.get("model")) or question.model
+        return said(text, reason, Answer(text, model, *tokens, reason, request_id))
 
     def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
-        codes = _error_codes(reply.body)
+        error = error_of(reply.body)  # OpenAI and its likes use `code` or `type`, or both
+        codes = {name for name in (error.get("code"), error.get("type")) if isinstance(name, str)}
         if reply.status == 429 and codes & OUT_OF_FUNDS:
             return account(NO_FUNDS)
-        if reply.status == 503 and (wait is not None or codes & OVERLOADED):
+        if reply.status == 503 and codes & OVERLOADED:
             return throttled(self, wait)
         return None
 
 
 def build(settings: Settings, clock: Clock, rng: random.Random) -> HttpProvider:
     """The provider, with the key and address of the settings."""
+    own = settings.provider_urls["openai"] == PROVIDER_URLS["openai"][1]
     headers = {"Authorization": f"Bearer {settings.provider_keys['openai']}"}
-    url = settings.provider_urls["openai"]
-    transport = Transport(url, headers, settings.max_in_flight, settings.max_answer_bytes)
-    own = url == PROVIDER_URLS["openai"][1]
-    return HttpProvider(transport, OpenAI("max_completion_tokens" if own else "max_tokens"), clock)
-
-
-def _error_codes(body: Any) -> set[str]:
-    """What the error calls itself: OpenAI and its likes use `code` or `type`, or both."""
-    error = body.get("error") if isinstance(body, dict) else None
-    names = (error.get("code"), error.get("type")) if isinstance(error, dict) else ()
-    return {name for name in names if isinstance(name, str)}
+    dialect = OpenAI("max_completion_tokens" if own else "max_tokens")
+    return connected("openai", dialect, headers, settings, clock)

@@ -52,11 +52,13 @@ class Transport:
         self._max_answer_bytes = max_answer_bytes
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: object, timeout_seconds: float) -> HttpReply | Failure:
+    async def post(
+        self, path: str, body: object, timeout_seconds: float, headers: Mapping[str, str] | None = None
+    ) -> HttpReply | Failure:
         """POST JSON once. Every fault of the way comes back as a Failure; the statuses are the caller's to read."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._post(path, orjson.dumps(body))
+                return await self._post(path, orjson.dumps(body), headers)
         except NOTHING_SENT:
             return CONNECT
         except TimeoutError:
@@ -72,9 +74,9 @@ class Transport:
         if self._session:
             await self._session.close()
 
-    async def _post(self, path: str, body: bytes) -> HttpReply | Failure:
+    async def _post(self, path: str, body: bytes, headers: Mapping[str, str] | None) -> HttpReply | Failure:
         url = self._base_url + path
-        async with self._open().post(url, data=body, allow_redirects=False) as response:
+        async with self._open().post(url, data=body, headers=headers, allow_redirects=False) as response:
             content = await self._read(response)
             if content is None:
                 return TOO_LARGE

@@ -1,0 +1,118 @@
+"""Anthropic's messages.
+
+What a status means follows https://platform.claude.com/docs/en/api/errors, the codes those of the official SDK.
+"""
+
+import random
+from typing import Any
+
+from promptforge.adapters.llm.http import (
+    Call,
+    HttpProvider,
+    account,
+    connected,
+    count,
+    error_of,
+    hoisted,
+    present,
+    said,
+    text_or_none,
+    throttled,
+)
+from promptforge.adapters.llm.transport import HttpReply
+from promptforge.ports.clock import Clock
+from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from promptforge.settings import Settings
+
+VERSION = "2026-10-21"
+SAMPLING = {"temperature", "top_p", "top_k"}
+SAMPLING_VERSION = "2023-06-01"
+"""The version before, and the last one that takes SAMPLING, from the models that still do."""
+
+MAX_TOKENS = 4096
+"""Sent where none was given, because Anthropic wants a number."""
+
+ACCOUNT_CODES = {
+    "claude_code_key_creator_not_member",
+    "cmek_key_disabled",
+    "cmek_key_network_blocked",
+    "contract_spend_limit_reached",
+    "enforced_spend_limit_reached",
+    "linked_organization_billing_unavailable",
+    "linked_organization_spend_limit_reached",
+    "organization_on_hold",
+}
+NO_CREDIT = "Your credit balance is too low"
+"""An empty account comes as 400 invalid_request_error without a code: only the text tells it from a bad request."""
+
+NOT_NOW = {"cmek_context_unavailable", "cmek_key_unreachable"}
+REASONS = {
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "max_tokens": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "refusal": FinishReason.REFUSED,
+    "tool_use": FinishReason.TOOL,
+}
+REFUSES = "Anthropic refuses the account behind ANTHROPIC_API_KEY: check its billing, its limits and its state."
+
+
+class Anthropic:
+    """POST /v1/messages. Turns of the system are hoisted out of the conversation: few models take them in it."""
+
+    name, key = "Anthropic", "ANTHROPIC_API_KEY"
+
+    def request(self, question: Question) -> Call:
+        params = question.params
+        system, messages = hoisted(question)
+        given = {
+            "system": system,
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "stop_sequences": params.stop,
+        }
+        body = {
+            "model": question.model,
+            "max_tokens": params.max_tokens or MAX_TOKENS,
+            "messages": messages,
+            **present(given),
+        }
+        if params.response_format:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": params.response_format.json_schema}}
+        sampled = SAMPLING & (body.keys() | (params.extra or {}).keys())
+        return Call("/v1/messages", body, {"anthropic-version": SAMPLING_VERSION} if sampled else {})
+
+    def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
+        body = reply.body
+        usage = body.get("usage") or {}
+        text = "".join(block["text"] for block in body["content"] if block["type"] == "text")
+        reason = REASONS.get(body.get("stop_reason"), FinishReason.OTHER)
+        inputs = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+        tokens = sum(count(usage.get(name)) for name in inputs), count(usage.get("output_tokens"))
+        request_id = text_or_none(reply.headers.get("request-id"))
+        model = text_or_none(body.get("model")) or question.model
+        return said(text, reason, Answer(text, model, *tokens, reason, request_id))
+
+    def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
+        error = error_of(reply.body)
+        kind, code = error.get("type"), _code(error)
+        if kind == "billing_error" or code in ACCOUNT_CODES:
+            return account(REFUSES)
+        if reply.status == 400 and str(error.get("message")).startswith(NO_CREDIT):
+            return account(REFUSES)
+        if reply.status == 529 or kind == "overloaded_error" or code in NOT_NOW:
+            return throttled(self, wait)
+        return None
+
+
+def build(settings: Settings, clock: Clock, rng: random.Random) -> HttpProvider:
+    """The provider, with the key and address of the settings."""
+    key = settings.provider_keys["anthropic"]
+    headers = {"Authorization": f"Bearer {key}", "anthropic-version": VERSION}
+    return connected("anthropic", Anthropic(), headers, settings, clock)
+
+
+def _code(error: dict[str, Any]) -> str | None:
+    """The stable name of the cause, if the error has one."""
+    details = error.get("details")
+    return text_or_none(details.get("error_code")) if isinstance(details, dict) else None

@@ -1,0 +1,148 @@
+"""Google's Gemini API (not Vertex AI).
+
+What a status means follows https://ai.google.dev/gemini-api/docs/troubleshooting.
+"""
+
+import random
+from typing import Any
+from urllib.parse import quote
+
+from promptforge.adapters.llm.http import (
+    FILTERED,
+    Call,
+    HttpProvider,
+    account,
+    connected,
+    count,
+    error_of,
+    hoisted,
+    present,
+    said,
+    text_or_none,
+    throttled,
+)
+from promptforge.adapters.llm.transport import BAD_RESPONSE, HttpReply
+from promptforge.domain.params import ResponseFormat
+from promptforge.domain.retry import parse_retry_after
+from promptforge.ports.clock import Clock
+from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from promptforge.settings import Settings
+
+ROLES = {"user": "user", "assistant": "model"}
+COLLECTIONS = ("models", "tunedModels")
+REASONS = {
+    "STOP": FinishReason.STOP,
+    "MAX_TOKENS": FinishReason.LENGTH,
+    "CONTINUATION": FinishReason.LENGTH,
+    "MALFORMED_FUNCTION_CALL": FinishReason.TOOL,
+    "TOO_MANY_TOOL_CALLS": FinishReason.TOOL,
+    "UNEXPECTED_TOOL_CALL": FinishReason.TOOL,
+}
+WITHHELD = {
+    "BLOCKLIST",
+    "ESCALATION",
+    "IMAGE_PROHIBITED_CONTENT",
+    "IMAGE_RECITATION",
+    "IMAGE_SAFETY",
+    "LANGUAGE",
+    "MODEL_ARMOR",
+    "PROHIBITED_CONTENT",
+    "RECITATION",
+    "SAFETY",
+    "SPII",
+}
+REASONS |= dict.fromkeys(WITHHELD, FinishReason.FILTERED)
+USED_UP = "Gemini's quota of the day is used up: wait for the next day or raise it, then start the job again."
+REFUSES = "Gemini refuses the API key or its project: the operator must check GEMINI_API_KEY and its billing."
+
+
+class Gemini:
+    """POST /v1/models/MODEL:generateContent."""
+
+    name, key = "Gemini", "GEMINI_API_KEY"
+
+    def request(self, question: Question) -> Call:
+        params = question.params
+        system, turns = hoisted(question)
+        config = {
+            "temperature": params.temperature,
+            "topP": params.top_p,
+            "maxOutputTokens": params.max_tokens,
+            "stopSequences": params.stop,
+            "seed": params.seed,
+            **_json_format(params.response_format),
+        }
+        body: dict[str, Any] = {"contents": [_content(ROLES[turn["role"]], turn["content"]) for turn in turns]}
+        if system:
+            body["systemInstruction"] = _content("user", system)
+        if given := present(config):
+            body["generationConfig"] = given
+        return Call(f"/v1/{_resource(question.model)}:generateContent", body)
+
+    def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
+        body = reply.body
+        if not body.get("candidates"):
+            return FILTERED if (body.get("promptFeedback") or {}).get("blockReason") else BAD_RESPONSE
+        candidate, usage = body["candidates"][0], body.get("usageMetadata") or {}
+        if candidate.get("finishReason") == "PUP_LIMITED_DISABLED":
+            return account(REFUSES)
+        parts = (candidate.get("content") or {}).get("parts") or []
+        text = "".join(part["text"] for part in parts if "text" in part and not part.get("thought"))
+        reason = REASONS.get(candidate.get("finishReason"), FinishReason.OTHER)
+        if not text and any("functionCall" in part for part in parts):
+            reason = FinishReason.TOOL
+        asked = count(usage.get("promptTokenCount")) + count(usage.get("toolUsePromptTokenCount"))
+        made = count(usage.get("candidatesTokenCount")) + count(usage.get("thoughtsTokenCount"))
+        model = text_or_none(body.get("modelVersion")) or question.model
+        return said(text, reason, Answer(text, model, asked, made, reason, text_or_none(body.get("responseId"))))
+
+    def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
+        error = error_of(reply.body)
+        details = error.get("details")
+        found = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
+        if reply.status == 400 and (error.get("status") == "FAILED_PRECONDITION" or _names_the_key(found)):
+            return account(REFUSES)
+        if reply.status == 429 and _spent_for_today(found):
+            return account(USED_UP)
+        if reply.status in (429, 503):
+            return throttled(self, wait if wait is not None else _retry_delay(found))
+        return None
+
+
+def build(settings: Settings, clock: Clock, rng: random.Random) -> HttpProvider:
+    """The provider, with the key and address of the settings."""
+    return connected("gemini", Gemini(), {"x-goog-api-key": settings.provider_keys["gemini"]}, settings, clock)
+
+
+def _resource(model: str) -> str:
+    """The model's place: whatever its name holds, it stays one segment of the path."""
+    collection, slash, name = model.partition("/")
+    if not slash or collection not in COLLECTIONS:
+        collection, name = "models", model
+    return f"{collection}/{quote(name, safe='')}"
+
+
+def _content(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "parts": [{"text": text}]}
+
+
+def _json_format(form: ResponseFormat | None) -> dict[str, Any]:
+    return {"responseMimeType": "application/json", "responseJsonSchema": form.json_schema} if form else {}
+
+
+def _names_the_key(details: list[dict[str, Any]]) -> bool:
+    """Whether the error is about the API key: Google answers 400 to one that does not exist."""
+    return any(str(one.get("reason")).startswith("API_KEY_") for one in details)
+
+
+def _spent_for_today(details: list[dict[str, Any]]) -> bool:
+    """Whether a quota of the day is among those that were exceeded."""
+    lists = (one.get("violations") for one in details)
+    violations = [violation for found in lists if isinstance(found, list) for violation in found]
+    return any("PerDay" in str(one.get("quotaId")) for one in violations if isinstance(one, dict))
+
+
+def _retry_delay(details: list[dict[str, Any]]) -> float | None:
+    """The wait that stands in the body, as in "37s"."""
+    delays = [delay for one in details if isinstance(delay := one.get("retryDelay"), str)]
+    return parse_retry_after(delays[0].removesuffix("s"), 0.0) if delays else None
