@@ -71,7 +71,12 @@ OPERATIONS = (
         parameters=(IDEMPOTENCY_HEADER,),
         codes={
             400: ("invalid_idempotency_key",),
-            422: ("unsupported_provider", "provider_not_configured", "idempotency_key_reused"),
+            422: (
+                "unsupported_provider",
+                "unsupported_parameter",
+                "provider_not_configured",
+                "idempotency_key_reused",
+            ),
         },
     ),
     Operation("get", "/v1/jobs/{job_id}/status", "status", "How a job stands", 200, StatusReply),

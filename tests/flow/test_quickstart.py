@@ -37,6 +37,11 @@ async def test_three_prompts_go_in_and_three_answers_come_out(tmp_path: Path) ->
             "result": "What is the capital of France?",
             "model": "echo-1",
             "tokens_used": 12,
+            "finish_reason": "stop",
+            "usage": {"input_tokens": 6, "output_tokens": 6},
+            "attempts": 1,
+            "latency_ms": lines[1]["latency_ms"],
+            "request_id": None,
         }
         assert done["tokens_used"] == sum(line["tokens_used"] for line in lines)
 

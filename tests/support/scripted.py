@@ -140,13 +140,13 @@ def slow(seconds: float) -> Act:
 
 
 @asynccontextmanager
-async def scripted(provider: ScriptedProvider) -> AsyncIterator[ScriptedProvider]:
-    """The provider, running on a free port."""
+async def scripted(provider: ScriptedProvider, port: int = 0) -> AsyncIterator[ScriptedProvider]:
+    """The provider, running on a port, or on a free one."""
     app = web.Application()
     app.router.add_post(provider.format.path, provider.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     provider.url = f"http://127.0.0.1:{runner.addresses[0][1]}{provider.format.base}"
     try:

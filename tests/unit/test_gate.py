@@ -1,8 +1,22 @@
+import asyncio
 import random
 
 import pytest
 
-from promptforge.service.gate import Gate
+from promptforge.domain.job import Problem
+from promptforge.domain.retry import FailureKind
+from promptforge.ports.provider import Answer, Failure
+from promptforge.service.gate import PROBE_SECONDS, REFUSED_SECONDS, Gate
+
+ANSWER = Answer("Yes.", "model-1", 1, 2)
+REFUSED = Failure(FailureKind.ACCOUNT, "provider_account", "The key is refused.")
+UNREACHABLE = Failure(FailureKind.NOT_SENT, "provider_unreachable", "Not reached.")
+SERVER_ERROR = Failure(FailureKind.UNKNOWN, "provider_error", "A fault.")
+REJECTED = Failure(FailureKind.PROMPT, "prompt_rejected", "Refused.")
+
+
+def throttled(wait: float | None = None) -> Failure:
+    return Failure(FailureKind.THROTTLED, "throttled", "Wait.", wait)
 
 
 @pytest.fixture
@@ -15,14 +29,14 @@ def test_a_new_gate_is_open(gate: Gate) -> None:
 
 
 def test_a_throttle_shuts_the_gate_for_a_while(gate: Gate) -> None:
-    gate.throttled(began_at=0.0, now=10.0, asked=None)
+    gate.heard(0.0, 10.0, throttled(None))
 
     assert 11.0 <= gate.opens_at <= 12.0
 
 
 def test_many_calls_throttled_at_once_are_one_episode(gate: Gate) -> None:
     for number in range(200):
-        gate.throttled(began_at=number / 1000, now=10.0 + number / 1000, asked=None)
+        gate.heard(number / 1000, 10.0 + number / 1000, throttled(None))
 
     assert 11.0 <= gate.opens_at <= 12.0
 
@@ -34,7 +48,7 @@ def test_each_further_episode_waits_longer(gate: Gate) -> None:
         began_at = max(now, gate.opens_at)
         now = began_at + 1.0
         for _ in range(20):
-            gate.throttled(began_at, now, asked=None)
+            gate.heard(began_at, now, throttled())
         waits.append(gate.opens_at - now)
 
     ceilings = [2, 4, 8, 16, 32, 60, 60, 60]
@@ -43,45 +57,45 @@ def test_each_further_episode_waits_longer(gate: Gate) -> None:
 
 def test_an_answer_makes_the_next_wait_short_again(gate: Gate) -> None:
     for episode in range(5):
-        gate.throttled(began_at=episode * 100.0, now=episode * 100.0 + 1, asked=None)
-    gate.answered(began_at=1000.0)
+        gate.heard(episode * 100.0, episode * 100.0 + 1, throttled(None))
+    gate.heard(1000.0, 1000.5, ANSWER)
 
-    gate.throttled(began_at=1000.0, now=1001.0, asked=None)
+    gate.heard(1000.0, 1001.0, throttled(None))
 
     assert 1002.0 <= gate.opens_at <= 1003.0
 
 
 def test_the_wait_that_was_asked_for_is_kept(gate: Gate) -> None:
-    gate.throttled(began_at=0.0, now=10.0, asked=7.0)
+    gate.heard(0.0, 10.0, throttled(7.0))
 
     assert gate.opens_at == 17.0
 
 
 def test_the_longest_wait_of_an_episode_wins(gate: Gate) -> None:
     for asked in (3.0, 30.0, 5.0, None):
-        gate.throttled(began_at=0.0, now=10.0, asked=asked)
+        gate.heard(0.0, 10.0, throttled(asked))
 
     assert gate.opens_at == 40.0
 
 
 @pytest.mark.parametrize(("asked", "wait"), [(0.0, 0.5), (-5.0, 0.5), (1e9, 300.0), (300.0, 300.0)])
 def test_an_absurd_wait_is_kept_within_bounds(gate: Gate, asked: float, wait: float) -> None:
-    gate.throttled(began_at=0.0, now=10.0, asked=asked)
+    gate.heard(0.0, 10.0, throttled(asked))
 
     assert gate.opens_at == 10.0 + wait
 
 
 def test_a_gate_never_opens_earlier_than_it_said(gate: Gate) -> None:
-    gate.throttled(began_at=0.0, now=10.0, asked=100.0)
+    gate.heard(0.0, 10.0, throttled(100.0))
 
-    gate.throttled(began_at=10.0, now=11.0, asked=None)
+    gate.heard(10.0, 11.0, throttled(None))
 
     assert gate.opens_at == 110.0
 
 
 def test_calls_throttled_at_the_very_same_instant_are_one_episode(gate: Gate) -> None:
     for _ in range(50):
-        gate.throttled(began_at=10.0, now=10.0, asked=None)
+        gate.heard(10.0, 10.0, throttled(None))
 
     assert gate.opens_at <= 12.0
 
@@ -89,8 +103,74 @@ def test_calls_throttled_at_the_very_same_instant_are_one_episode(gate: Gate) ->
 def test_an_answer_to_a_call_from_before_the_throttle_says_nothing(gate: Gate) -> None:
     waits = []
     for episode in range(4):
-        gate.throttled(began_at=episode * 100.0, now=episode * 100.0 + 1, asked=None)
-        gate.answered(began_at=episode * 100.0)
+        gate.heard(episode * 100.0, episode * 100.0 + 1, throttled(None))
+        gate.heard(episode * 100.0, episode * 100.0 + 0.5, ANSWER)
         waits.append(gate.opens_at - (episode * 100.0 + 1))
 
     assert waits[3] > 4.0
+
+
+def test_a_call_that_could_not_be_sent_shuts_the_gate_and_says_why(gate: Gate) -> None:
+    gate.heard(0.0, 10.0, UNREACHABLE)
+
+    assert 11.0 <= gate.opens_at <= 12.0
+    assert gate.why == Problem(code="provider_unreachable", message="Not reached.")
+
+
+async def test_the_first_call_goes_alone_and_an_answer_lets_in_all(gate: Gate) -> None:
+    with gate.call():
+        assert gate.shut(0.0)
+        gate.heard(0.0, 1.0, ANSWER)
+
+        assert not gate.shut(1.0)
+    with gate.call(), gate.call():
+        assert not gate.shut(2.0)
+
+
+@pytest.mark.parametrize("reply", [ANSWER, SERVER_ERROR, REJECTED])
+async def test_whatever_the_provider_says_of_a_prompt_proves_the_key(gate: Gate, reply: Answer | Failure) -> None:
+    with gate.call():
+        gate.heard(0.0, 1.0, reply)
+
+    with gate.call():
+        assert not gate.shut(2.0)
+
+
+@pytest.mark.parametrize("reply", [throttled(), UNREACHABLE, None])
+async def test_as_long_as_no_call_was_taken_they_go_one_at_a_time(gate: Gate, reply: Failure | None) -> None:
+    for now in (0.0, 1000.0, 2000.0):
+        with gate.call():
+            if reply:
+                gate.heard(now, now + 1, reply)
+            assert gate.shut(now + 500)
+        assert not gate.shut(now + 500)
+
+
+async def test_a_refused_key_is_remembered_for_a_minute_and_then_one_call_finds_out_anew(gate: Gate) -> None:
+    with gate.call():
+        gate.heard(0.0, 1.0, ANSWER)
+    with gate.call():
+        gate.heard(2.0, 3.0, REFUSED)
+
+    assert gate.refusal(2.0 + REFUSED_SECONDS) == Problem(code="provider_account", message="The key is refused.")
+    assert gate.shut(2.0 + REFUSED_SECONDS)
+    assert not gate.shut(3.0 + REFUSED_SECONDS)
+    with gate.call():
+        assert gate.shut(3.0 + REFUSED_SECONDS)
+
+
+async def test_those_who_wait_for_the_first_call_go_on_when_it_ends(gate: Gate) -> None:
+    with gate.call():
+        waiting = asyncio.create_task(gate.probed())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+    await asyncio.wait_for(waiting, PROBE_SECONDS / 2)
+
+
+async def test_a_first_call_that_takes_long_lets_in_the_others(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("promptforge.service.gate.PROBE_SECONDS", 0.0)
+    with gate.call():
+        await gate.probed()
+
+        assert not gate.shut(0.0)

@@ -20,7 +20,7 @@ def code_of(line: bytes) -> str:
 
 
 def with_field(json_text: str) -> bytes:
-    return f'{{"prompt_id": "p1", "prompt": "x", "extra": {json_text}}}'.encode()
+    return f'{{"prompt_id": "p1", "prompt": "x", "note": {json_text}}}'.encode()
 
 
 def test_a_good_line_is_a_prompt() -> None:
@@ -91,8 +91,8 @@ def test_half_of_a_surrogate_pair_cannot_be_answered(escape: str, place: str) ->
     [
         rb'{"prompt_id": "\ud800", "prompt_id": "p1", "prompt": "x"}',
         rb'{"\ud800": 1, "prompt_id": "p1", "prompt": "x"}',
-        rb'{"prompt_id": "\ud800", "prompt": "x", "extra": ' + b"9" * 5000 + b"}",
-        rb'{"prompt_id": "p1", "prompt": "\udc00", "extra": ' + b"[" * 1010 + b"]" * 1010 + b"}",
+        rb'{"prompt_id": "\ud800", "prompt": "x", "note": ' + b"9" * 5000 + b"}",
+        rb'{"prompt_id": "p1", "prompt": "\udc00", "note": ' + b"[" * 1010 + b"]" * 1010 + b"}",
         rb'{"prompt_id": "p1", "prompt": "\ud800"',
     ],
     ids=["under a repeated key", "in a name", "before a huge number", "beside deep nesting", "in a cut line"],

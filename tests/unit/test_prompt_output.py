@@ -11,16 +11,16 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 @given(texts, texts)
 def test_any_answer_is_one_line_that_reads_back(prompt_id: str, text: str) -> None:
-    line = result_line(prompt_id, text, "model-1", 12)
+    line = result_line(prompt_id, {"result": text, "model": "model-1", "request_id": None})
 
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
-    assert json.loads(line) == {"prompt_id": prompt_id, "result": text, "model": "model-1", "tokens_used": 12}
+    assert json.loads(line) == {"prompt_id": prompt_id, "result": text, "model": "model-1", "request_id": None}
 
 
 @pytest.mark.parametrize("text", ["\n" * 100_000, "\r\n", "a\x00b", "\x1b[2J", '"}\n{"prompt_id": "forged"}'])
 def test_text_that_looks_like_more_lines_stays_one(text: str) -> None:
-    line = result_line("p1", text, "m", 0)
+    line = result_line("p1", {"result": text})
 
     assert line.count(b"\n") == 1
     assert json.loads(line)["result"] == text
@@ -38,3 +38,14 @@ def test_any_error_is_one_line_that_reads_back(prompt_id: str | None, message: s
         "attempts": 3,
         "line": 17,
     }
+
+
+@given(st.dictionaries(texts, st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | texts))
+def test_metadata_comes_back_as_it_was_sent(metadata: dict[str, object]) -> None:
+    for line in (result_line("p1", {"result": "r"}, metadata), error_line("p1", "some_code", "Why.", 1, 2, metadata)):
+        assert line.count(b"\n") == 1
+        assert json.loads(line)["metadata"] == metadata
+
+
+def test_without_metadata_a_line_has_none() -> None:
+    assert b"metadata" not in result_line("p1", {"result": "r"}) + error_line("p1", "some_code", "Why.", 1, 2)

@@ -1,10 +1,13 @@
 """What may be said to a model besides the prompt: once for a job, and again on any line for that prompt."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from promptforge.domain.frozen import Frozen
+
+MAX_DEPTH = 100
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -14,11 +17,43 @@ def whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+RESERVED = {"model", "messages", "contents", "stream"}
+"""Fields of a request that `extra` may not set: they say what is asked, and how the answer comes."""
+
+
+def _without_reserved(schema: dict[str, Any]) -> None:
+    schema["anyOf"][0]["propertyNames"] = {"not": {"enum": sorted(RESERVED)}}
+
+
+def _has_its_schema(schema: dict[str, Any]) -> None:
+    kind, needed = {"type": {"const": "json_schema"}}, {"schema": {"type": "object"}}
+    schema["if"] = {"properties": kind, "required": ["type"]}
+    schema["then"] = {"properties": needed, "required": ["schema"]}
+    schema["else"] = {"properties": {"schema": {"type": "null"}}}
+
+
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Whole = Annotated[int, BeforeValidator(whole)]
+def _shallow(value: object) -> object:
+    """Refuses what nests deeper than we can write again."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [below for each in level for below in _below(each)]
+        if not level:
+            return value
+    raise ValueError(f"It nests more than {MAX_DEPTH} levels")
+
+
+def _below(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_shallow)]
+MaxTokens = Annotated[int, Field(ge=1, le=10_000_000), BeforeValidator(whole)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63), BeforeValidator(whole)]
+Stops = Annotated[list[Text], Field(min_length=1, max_length=16)]
 
 
 class Strict(Frozen):
@@ -37,8 +72,10 @@ class Message(Strict):
 class ResponseFormat(Strict):
     """JSON, or JSON that fits a schema, against which every answer is checked."""
 
+    model_config = ConfigDict(json_schema_extra=_has_its_schema, serialize_by_alias=True)
+
     type: Literal["json_object", "json_schema"]
-    json_schema: dict[str, JsonValue] | None = Field(None, alias="schema")
+    json_schema: JsonObject | None = Field(None, alias="schema")
 
     @model_validator(mode="after")
     def _has_its_schema(self) -> Self:
@@ -52,18 +89,18 @@ class Params(Strict):
     it is, merged into the body of the request."""
 
     system: Text | None = None
-    max_tokens: Whole | None = Field(None, ge=1, le=10_000_000)
+    max_tokens: MaxTokens | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
-    stop: Annotated[list[Text] | None, BeforeValidator(_listed)] = Field(None, min_length=1, max_length=16)
-    seed: Whole | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: Annotated[Stops | None, BeforeValidator(_listed, json_schema_input_type=Text | Stops | None)] = None
+    seed: Seed | None = None
     response_format: ResponseFormat | None = None
-    metadata: dict[str, JsonValue] | None = None
-    extra: dict[str, JsonValue] | None = None
+    metadata: JsonObject | None = None
+    extra: JsonObject | None = Field(None, json_schema_extra=_without_reserved)
 
     @field_validator("extra")
     @classmethod
-    def _leaves_the_question_alone(cls, extra: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+    def _leaves_the_question_alone(cls, extra: JsonObject | None) -> JsonObject | None:
         if taken := RESERVED.intersection(extra or ()):
             raise ValueError(f"{min(taken)} cannot be set by it")
         return extra
@@ -87,9 +124,6 @@ class LineParams(Params):
 
 PARAMS = tuple(Params.model_fields)
 LINE_PARAMS = frozenset(LineParams.model_fields)
-
-RESERVED = {"model", "messages", "contents", "stream"}
-"""Fields of a request that `extra` may not set: they say what is asked, and how the answer comes."""
 
 JSON_OBJECT = "response_format json_object"
 

@@ -71,11 +71,11 @@ def good_ids(lines: list[bytes]) -> tuple[list[str], list[int]]:
             continue
         try:
             data = loads(line)
-            prompt_id, prompt = data["prompt_id"], data["prompt"] if "prompt" in data else data["messages"]
+            prompt_id, prompt = data["prompt_id"], data["prompt"] if "prompt" in data else None
         except (ValueError, KeyError, TypeError):
             others.append(position)
             continue
-        if (len(data) > 2 and not LINE_PARAMS.isdisjoint(data)) or type(prompt) is list:
+        if prompt is None or (len(data) > 2 and not LINE_PARAMS.isdisjoint(data)):
             judged = read_line(line)
             if isinstance(judged, Prompt):
                 keep(judged.prompt_id)
@@ -156,7 +156,7 @@ def field_fault(exc: ValidationError) -> str:
     """The first fault of a validation as a sentence: which field, and what is wrong with it."""
     fault = exc.errors(include_input=False, include_url=False, include_context=False)[0]
     field = ".".join(map(str, fault["loc"]))[:100]
-    return f"{field}: {fault['msg']}."
+    return f"{field}: {fault['msg'].removeprefix('Value error, ')}."
 
 
 def _kind(value: object) -> str:

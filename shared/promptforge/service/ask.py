@@ -75,14 +75,13 @@ class Asker:
         question = self._question(prompt)
         gate = self._app.gate(self._job.provider, question.model)
         while await self._open(gate):
-            began_at = asyncio.get_running_loop().time()
             match await self._call(gate, question):
-                case None | Failure(kind=FailureKind.THROTTLED | FailureKind.NOT_SENT):
+                case None | (Failure(kind=FailureKind.THROTTLED | FailureKind.NOT_SENT), _):
                     continue
-                case Answer() as answer:
-                    self._keep(line, prompt, question, answer, asyncio.get_running_loop().time() - began_at)
+                case Answer() as answer, seconds:
+                    self._keep(line, prompt, question, answer, seconds)
                     break
-                case Failure() as failure:
+                case Failure() as failure, _:
                     if not await self._failed(line, prompt, question, failure):
                         break
         if line not in self._hold.answers and (stop := self._hold.stop):
@@ -99,36 +98,41 @@ class Asker:
         )
 
     async def _open(self, gate: Gate) -> bool:
-        """Wait for the gate. False when no call may be made any more; a long wait is not sat out here."""
+        """Wait for the gate, without a place among the calls. False when no call may be made any more; a long wait is
+        not sat out here."""
         loop = asyncio.get_running_loop()
-        while (wait := gate.opens_at - loop.time()) > 0:
-            if wait > self._app.settings.patience_seconds:
-                self._hold.end(resume_at=self._app.clock.now() + wait, why=gate.why)
-            if await self._hold.halted_within(wait):
-                return False
+        while gate.shut(now := loop.time()) and not self._hold.halted:
+            if problem := gate.refusal(now):
+                await self._stop_job(problem)
+            elif (wait := gate.opens_at - now) > 0:
+                if wait > self._app.settings.patience_seconds:
+                    self._hold.end(resume_at=self._app.clock.now() + wait, why=gate.why)
+                await self._hold.halted_within(wait)
+            else:
+                await gate.probed()
         return not self._hold.halted
 
-    async def _call(self, gate: Gate, question: Question) -> Answer | Failure | None:
-        """One call to the provider; None if the wait for a slot brought news that forbid it."""
+    async def _call(self, gate: Gate, question: Question) -> tuple[Answer | Failure, float] | None:
+        """One call to the provider, and the seconds it took; None if the wait for a place brought news that forbid
+        it."""
         loop = asyncio.get_running_loop()
-        async with self._turn(), gate.turn():
-            if problem := gate.refusal(loop.time()):
-                await self._stop_job(problem)
-            if gate.opens_at > loop.time() or not await self._hold.may_call():
+        async with self._turn():
+            if gate.shut(loop.time()):
                 return None
-            began_at = loop.time()
-            provider = self._app.provider(self._job.provider)
-            reply = await provider.ask(question, self._app.settings.call_timeout_seconds)
-            if isinstance(reply, Failure) and reply.kind is FailureKind.ACCOUNT:
-                gate.refused(loop.time(), Problem(code=reply.code, message=reply.message))
-        if isinstance(reply, Answer):
-            gate.answered(began_at)
-            form = question.params.response_format
-            return reply if form is None or fits(form, reply.text) else INVALID_OUTPUT
-        if reply.kind in (FailureKind.THROTTLED, FailureKind.NOT_SENT):
-            gate.throttled(began_at, loop.time(), reply)
+            with gate.call():
+                if not await self._hold.may_call():
+                    return None
+                began_at = loop.time()
+                provider = self._app.provider(self._job.provider)
+                reply = await provider.ask(question, self._app.settings.call_timeout_seconds)
+                now = loop.time()
+                gate.heard(began_at, now, reply)
+        if isinstance(reply, Failure) and reply.kind in (FailureKind.THROTTLED, FailureKind.NOT_SENT):
             logs.info(reply.code, job_id=self._job.job_id, provider=self._job.provider)
-        return reply
+        form = question.params.response_format
+        if form and isinstance(reply, Answer) and not fits(form, reply.text):
+            reply = INVALID_OUTPUT
+        return reply, now - began_at
 
     def _keep(self, line: int, prompt: Prompt, question: Question, answer: Answer, seconds: float) -> None:
         tokens = answer.input_tokens + answer.output_tokens

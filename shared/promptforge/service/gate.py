@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from promptforge.domain.job import Problem
-from promptforge.domain.retry import throttle_seconds
-from promptforge.ports.provider import Failure
+from promptforge.domain.retry import FailureKind, throttle_seconds
+from promptforge.ports.provider import Answer, Failure
 
 PROBE_SECONDS = 5.0
 REFUSED_SECONDS = 60.0
@@ -17,21 +17,65 @@ class Gate:
     """Shut by a throttled call, opened by time. Times are those of the event loop.
 
     Many calls in flight are throttled at once; only one that began after the gate was last shut makes the wait grow.
-    The first call of all goes through alone: a key that is refused costs that one call, not one for every slot.
+    Until the provider has taken a call, they go one at a time: a key that is refused costs one call, not one for every
+    slot. A call that takes long is good enough: to refuse a key is quick.
     """
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._shut_at = float("-inf")
         self._in_a_row = 0
-        self._probing = False
-        self._probed = asyncio.Event()
+        self._proven = False
+        self._probe: asyncio.Event | None = None
         self._refusal: tuple[float, Problem] | None = None
         self.opens_at = float("-inf")
         self.why: Problem | None = None
 
-    def throttled(self, began_at: float, now: float, failure: Failure) -> None:
-        """A call that began at `began_at` was told to wait, or could not be sent."""
+    def shut(self, now: float) -> bool:
+        """Whether no call may begin now."""
+        return self.opens_at > now or self._probe is not None or self.refusal(now) is not None
+
+    def refusal(self, now: float) -> Problem | None:
+        """Why no call would succeed now, if that is known. When it is forgotten, one call finds out anew."""
+        if self._refusal and now >= self._refusal[0]:
+            self._refusal, self._proven = None, False
+        return self._refusal[1] if self._refusal else None
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Around each call, which begins while the gate is not shut."""
+        if self._proven:
+            yield
+            return
+        probe = self._probe = asyncio.Event()
+        timer = asyncio.get_running_loop().call_later(PROBE_SECONDS, self._prove)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            probe.set()
+            self._probe = None if self._probe is probe else self._probe
+
+    async def probed(self) -> None:
+        """Wait while one call goes alone."""
+        if self._probe:
+            await self._probe.wait()
+
+    def heard(self, began_at: float, now: float, reply: Answer | Failure) -> None:
+        """What came of a call that began at `began_at`."""
+        if isinstance(reply, Answer):
+            self._prove()
+            if began_at > self._shut_at:
+                self._in_a_row = 0
+        elif reply.kind is FailureKind.ACCOUNT:
+            self._refusal = (now + REFUSED_SECONDS, Problem(code=reply.code, message=reply.message))
+        elif reply.kind in (FailureKind.THROTTLED, FailureKind.NOT_SENT):
+            self._throttled(began_at, now, reply)
+        else:
+            self._prove()
+
+    def _throttled(self, began_at: float, now: float, failure: Failure) -> None:
+        """A call was told to wait, or could not be sent."""
         self.why = Problem(code=failure.code, message=failure.message)
         asked = failure.wait_seconds
         if began_at > self._shut_at:
@@ -41,32 +85,8 @@ class Gate:
             return
         self.opens_at = max(self.opens_at, now + throttle_seconds(asked, self._in_a_row, self._rng))
 
-    def answered(self, began_at: float) -> None:
-        """A call that began at `began_at` went through."""
-        if began_at > self._shut_at:
-            self._in_a_row = 0
-
-    def refused(self, now: float, problem: Problem) -> None:
-        """The provider refuses the key or the account: nobody needs to hear that again for a while."""
-        self._refusal = (now + REFUSED_SECONDS, problem)
-
-    def refusal(self, now: float) -> Problem | None:
-        """Why no call would succeed now, if that is known. When it is forgotten, one call finds out anew."""
-        if self._refusal and now >= self._refusal[0]:
-            self._refusal, self._probing, self._probed = None, False, asyncio.Event()
-        return self._refusal[1] if self._refusal else None
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Inside, a call may be made, if nothing forbids it by then: the first goes alone, the others wait for it, but
-        not for long."""
-        if self._probing:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._probed.wait(), PROBE_SECONDS)
-            yield
-            return
-        self._probing, probed = True, self._probed
-        try:
-            yield
-        finally:
-            probed.set()
+    def _prove(self) -> None:
+        self._proven = True
+        if self._probe:
+            self._probe.set()
+            self._probe = None

@@ -4,13 +4,13 @@ import hashlib
 import hmac
 from typing import Annotated
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from promptforge import logs
 from promptforge.domain.job import Job
 from promptforge.domain.messages import JobMessage, upload_object
 from promptforge.domain.moment import Rfc3339, rfc3339
-from promptforge.domain.params import Params, Whole, unsupported
+from promptforge.domain.params import Params, unsupported, whole
 from promptforge.errors import ApiError
 from promptforge.service.app import App
 from promptforge.service.schema import schema_fault
@@ -28,7 +28,7 @@ class Order(Params):
 
     provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDER_KEYS)]})
     model: str = Field(min_length=1, max_length=200)
-    max_retries: Whole = Field(3, ge=0, le=10)
+    max_retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(whole)] = 3
 
 
 class Ticket(BaseModel):

@@ -26,7 +26,9 @@ def fits(form: ResponseFormat, text: str) -> bool:
         value = orjson.loads(text)
     except ValueError:
         return False
-    return form.json_schema is None or bool(_validator(orjson.dumps(form.json_schema)).is_valid(value))
+    if form.json_schema is None:
+        return isinstance(value, dict)
+    return bool(_validator(orjson.dumps(form.json_schema)).is_valid(value))
 
 
 @lru_cache(maxsize=64)
