@@ -118,6 +118,18 @@ async def test_a_message_that_is_put_back_comes_after_a_pause(post: Post, clock:
     assert await bodies(post) == [b"1"]
 
 
+async def test_a_message_that_was_put_back_does_not_go_to_the_end_of_the_queue(post: Post, clock: HandClock) -> None:
+    await post.topics.publish("chunks", [b"1", b"2", b"3"])
+    (delivery,) = await claim(post, limit=1)
+    await post.deliveries.nack(delivery)
+
+    assert await bodies(post, limit=1) == [b"2"]
+    await post.topics.publish("chunks", [b"4"])
+    clock.move(MIN_BACKOFF_SECONDS + 0.001)
+    assert await bodies(post, limit=2) == [b"1", b"3"]
+    assert await bodies(post, limit=2) == [b"4"]
+
+
 async def test_the_pause_grows_and_the_last_try_ends_it(post: Post, clock: HandClock) -> None:
     await post.topics.publish("chunks", [b"poison"])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.engine import Engine, engine, promptforge, start, stop
+from tests.support.engine import Engine, engine, freeze, promptforge, start, stop
 from tests.support.machine import lines_of, prompts
 from tests.support.openai_server import openai_server, slow
 
@@ -126,6 +126,30 @@ async def test_a_terminated_engine_pays_for_nothing_twice(tmp_path: Path) -> Non
             results = await download(second, job_id, tmp_path / "results")
 
     assert code == 0
+    assert len(results) == 1000
+    assert Counter(provider.calls.values()) == {1: 1000}
+
+
+async def test_a_worker_that_is_stopped_while_its_engine_dies_still_gives_back_what_it_holds(tmp_path: Path) -> None:
+    path, data = tmp_path / "prompts.jsonl", tmp_path / "data"
+    path.write_bytes(prompts(1000))
+    async with openai_server(slow(0.1)) as provider:
+        environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_MAX_IN_FLIGHT": "16"}
+        first = start(data, environ)
+        try:
+            job_id = await submit(first, path, "openai")
+            await until(first, job_id, done=100)
+            freeze(first.worker_pids[0])
+            first.kill()  # whereupon the kernel sends the stopped worker SIGHUP and SIGCONT
+            second = await asyncio.to_thread(start, data, environ)
+        finally:
+            stop(first)
+        try:
+            await until(second, job_id)
+            results = await download(second, job_id, tmp_path / "results")
+        finally:
+            stop(second)
+
     assert len(results) == 1000
     assert Counter(provider.calls.values()) == {1: 1000}
 

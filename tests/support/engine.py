@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,10 +20,19 @@ class Engine:
     key: str
 
     @property
+    def port(self) -> int:
+        """Where it listens, for the next engine to listen there too."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
     def worker_pids(self) -> list[int]:
         """The processes that the engine has started."""
-        found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False)
-        return [int(pid) for pid in found.stdout.split()]
+        return _pgrep("-P", self.process.pid)
+
+    @property
+    def session_pids(self) -> list[int]:
+        """Everything that is left of the engine, also workers that have outlived it."""
+        return _pgrep("-s", self.process.pid)
 
     def kill_all(self) -> None:
         """kill -9 for the engine and every worker at once."""
@@ -75,12 +85,41 @@ def engine(data_dir: Path, environ: Mapping[str, str] | None = None, workers: in
 
 def stop(running: Engine) -> None:
     """Make sure that nothing of an engine is left."""
-    for pid in (*running.worker_pids, running.process.pid):
+    for pid in running.session_pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     running.process.wait()
     if running.process.stdout:
         running.process.stdout.close()
+
+
+def instance_of(pid: int) -> str:
+    """The name under which a worker process takes its leases; empty if there is no such process any more."""
+    said = _ps("args", pid)
+    return said.split()[-1] if "worker_process" in said else ""
+
+
+def freeze(pid: int) -> None:
+    """SIGSTOP, and return when it has worked."""
+    os.kill(pid, signal.SIGSTOP)
+    while (state := _ps("stat", pid)) and state[0] not in "TZ":
+        time.sleep(0.005)
+
+
+def _ps(field: str, pid: int) -> str:
+    """What ps says of a process; nothing if there is none."""
+    command = ["ps", "-ww", "-o", f"{field}=", "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def every_worker() -> list[int]:
+    """All worker processes on this machine, whosever they are."""
+    return _pgrep("-f", "promptforge.local.worker_process")
+
+
+def _pgrep(option: str, what: object) -> list[int]:
+    found = subprocess.run(["pgrep", option, str(what)], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -82,6 +82,7 @@ async def main(socket_fd: int, instance: str) -> None:
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGHUP, stop)  # the kernel sends it to a stopped worker whose engine is gone
     lifeline = asyncio.create_task(engine_gone())
     lifeline.add_done_callback(lambda _: stop())
     await server.serve(sockets=[socket.socket(fileno=socket_fd)])

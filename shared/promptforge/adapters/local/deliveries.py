@@ -4,6 +4,7 @@ A delivery is claimed for as long as its receiver may take, then either done or 
 after MAX_ATTEMPTS it is dead: kept, and no longer tried.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ MAX_ATTEMPTS = 10
 MIN_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 60.0
 NAME_TAKEN_SECONDS = 3600.0
+
+DUE = "where source = ? and dead = 0 and not_before <= ? and attempts"
+FIRST = "order by not_before, id limit ?"
+AGAIN = f"select id from deliveries indexed by deliveries_again {DUE} > 0 {FIRST}"  # noqa: S608
+NEW = f"select id from deliveries {DUE} = 0 {FIRST}"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +47,18 @@ class SqliteDeliveries:
         self._clock = clock
 
     async def claim(self, source: str, limit: int, ack_seconds: float) -> list[Delivery]:
-        """Up to `limit` due deliveries, new ones first; each comes again after `ack_seconds` unless it is ended."""
+        """Up to `limit` due deliveries; each comes again after `ack_seconds` unless it is ended. What was tried before
+        goes first: it was begun before all that waits, and must not go to the end of a long queue for each fault."""
         now = self._clock.now()
 
         def work(connection: sqlite3.Connection) -> list[Delivery]:
+            ids = connection.execute(AGAIN, (source, now, limit)).fetchall()
+            ids += connection.execute(NEW, (source, now, limit - len(ids))).fetchall()
             sql = (
-                "update deliveries set attempts = attempts + 1, not_before = ? where id in (select id from deliveries"
-                " where source = ? and dead = 0 and not_before <= ? order by not_before, id limit ?)"
-                " returning id, source, body, attempts"
+                "update deliveries set attempts = attempts + 1, not_before = ?"
+                " where id in (select value from json_each(?)) returning id, source, body, attempts"
             )
-            rows = connection.execute(sql, (now + ack_seconds, source, now, limit)).fetchall()
+            rows = connection.execute(sql, (now + ack_seconds, json.dumps([row[0] for row in ids]))).fetchall()
             return [Delivery(*row) for row in sorted(rows)]
 
         return await self._database.write(work)

@@ -33,6 +33,7 @@ create table if not exists deliveries (
     dead       integer not null default 0
 );
 create index if not exists deliveries_due on deliveries (source, dead, not_before, id);
+create index if not exists deliveries_again on deliveries (source, not_before, id) where dead = 0 and attempts > 0;
 
 create table if not exists task_names (
     name     text primary key,

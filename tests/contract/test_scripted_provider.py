@@ -1,0 +1,88 @@
+"""The scripted provider plays each fault as the product must see it, and its ledger tells how each call ended."""
+
+import asyncio
+import random
+
+import pytest
+
+from promptforge.adapters.llm import openai
+from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.settings import Settings
+from tests.support import faults
+from tests.support.openai_server import openai_server, slow
+from tests.support.scripted import Outcome, Play, ScriptedProvider
+
+
+async def ask(server: ScriptedProvider, timeout_seconds: float = 5.0) -> Answer | Failure:
+    settings = Settings.from_env({}, provider_keys={"openai": "k"}, provider_urls={"openai": server.url})
+    provider = openai.build(settings, random.Random(1))
+    try:
+        return await provider.ask(Question("model-1", "why"), timeout_seconds)
+    finally:
+        await provider.close()
+
+
+@pytest.mark.parametrize(
+    ("play", "code", "outcome"),
+    [
+        (faults.refused(500), "provider_error", Outcome.FAILED),
+        (faults.refused(429), "throttled", Outcome.FAILED),
+        (faults.reset_before, "provider_connection_lost", Outcome.FAILED),
+        (faults.reset_within, "provider_connection_lost", Outcome.FAILED),
+        (faults.truncated, "provider_bad_response", Outcome.FAILED),
+        (faults.html, "provider_bad_response", Outcome.FAILED),
+        (faults.hanging, "provider_timeout", Outcome.ABORTED),
+    ],
+)
+async def test_a_fault_is_what_it_says(play: Play, code: str, outcome: Outcome) -> None:
+    async def act(prompt: str, call: int) -> Play:
+        return play
+
+    async with openai_server(act) as server:
+        reply = await ask(server, timeout_seconds=0.5)
+        async with asyncio.timeout(5):
+            while server.in_flight:
+                await asyncio.sleep(0.005)
+
+    assert isinstance(reply, Failure)
+    assert reply.code == code
+    assert [call.outcome for call in server.ledger] == [outcome]
+
+
+async def test_a_throttle_says_how_long_to_wait_if_it_is_told_to() -> None:
+    async def act(prompt: str, call: int) -> Play:
+        return faults.refused(429, retry_after=2.5)
+
+    async with openai_server(act) as server:
+        reply = await ask(server)
+
+    assert isinstance(reply, Failure)
+    assert reply.wait_seconds == 2.5
+    assert [call.status for call in server.ledger] == [429]
+
+
+async def test_a_slow_drip_is_a_good_answer() -> None:
+    async def act(prompt: str, call: int) -> Play:
+        return faults.dripping(0.1)
+
+    async with openai_server(act) as server:
+        reply = await ask(server)
+
+    assert isinstance(reply, Answer)
+    assert reply.text == "WHY"
+    (call,) = server.ledger
+    assert call.outcome is Outcome.ANSWERED
+    assert (call.ended_at or 0.0) - call.began_at >= 0.1
+
+
+async def test_a_call_is_in_the_ledger_although_its_caller_went_away() -> None:
+    async with openai_server(slow(60)) as server:
+        asking = asyncio.create_task(ask(server))
+        async with asyncio.timeout(5):
+            while not server.in_flight:
+                await asyncio.sleep(0.005)
+            asking.cancel()
+            while server.in_flight:
+                await asyncio.sleep(0.005)
+
+    assert [(call.prompt, call.number, call.outcome) for call in server.ledger] == [("why", 1, Outcome.ABORTED)]
