@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo serve lint format test simulate fuzz lock
+.PHONY: help setup demo serve lint format test simulate chaos fuzz lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ SEEDS ?= 2000
 FIRST ?= 0
 simulate: $(STAMP)  ## simulate faults: SEEDS=2000 runs from FIRST=0, or one with its trace by SEED=…
 	PYTHONPATH=. $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))
+
+chaos: $(STAMP)  ## kill, freeze and end real processes for real (Linux, about 20 minutes)
+	$(BIN)/python -m tests.chaos --kills 100 --stops 20 --terms 20
 
 FUZZ_FACTOR ?= 40
 fuzz: $(STAMP)  ## fuzz for long: FUZZ_FACTOR=40 times what `make test` does
