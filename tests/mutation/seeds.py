@@ -5,6 +5,7 @@ that the quickest comes first and the first that fails ends the mutant.
 """
 
 import pytest
+
 from tests.simulation.world import simulate
 
 SEEDS = (
