@@ -232,17 +232,20 @@ async def test_a_holder_that_slept_past_its_lease_renews_it_before_it_pays(tmp_p
 
 async def test_who_was_told_to_let_go_or_to_stop_calls_no_more_and_renews_nothing(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
-        for hold, tell in ((await b.hold(), "end"), (await b.hold(), "halt")):
-            before = await b.chunk()
-            assert not hold.halted
-            assert not await hold.halted_within(0.0)
-            _ = hold.end() if tell == "end" else hold.halt(CANCELLED)
+        ending, stopped = await b.hold(), await b.hold()
+        before = await b.chunk()
+        assert not ending.halted
+        assert not await ending.halted_within(0.0)
+        ending.end()
+        stopped.halt(CANCELLED)
+        b.clock.move(61)
 
+        for hold in (ending, stopped):
             assert await hold.halted_within(60.0)
             assert not await hold.may_call()
-            assert hold.ending.is_set() is (tell == "end")
-            assert hold.stop == (None if tell == "end" else CANCELLED)
-            assert await b.chunk() == before
+        assert (ending.ending.is_set(), ending.stop) == (True, None)
+        assert (stopped.ending.is_set(), stopped.stop) == (False, CANCELLED)
+        assert await b.chunk() == before
 
 
 async def test_a_hold_of_a_job_that_is_stopped_already_calls_nothing(tmp_path: Path) -> None:

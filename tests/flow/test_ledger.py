@@ -1,6 +1,7 @@
 """The ledger: changes that are overtaken, times that are just reached, collections longer than a page."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,7 @@ async def test_the_sweeper_is_shown_what_is_due_this_very_moment_and_nothing_lat
         ledger = one.app.ledger
         jobs = [await opened(one) for _ in range(3)]
         for job_id, due_at in zip(jobs, (30.0, 10.0, 20.0), strict=True):
-            await ledger.change_job(job_id, lambda job, due_at=due_at: job.model_copy(update={"due_at": due_at}))
+            await ledger.change_job(job_id, partial(_due, due_at))
         for cut, due_at in zip(cuts(3), (30.0, 10.0, 20.0), strict=True):
             await ledger.create_chunks(jobs[0], [cut], due_at)
 
@@ -260,6 +261,10 @@ async def test_a_job_that_has_ended_is_stopped_no_more(tmp_path: Path) -> None:
 
         assert await one.job(ended.job_id) == ended
         assert await one.app.ledger.change_job("job_unknown", _never) is None
+
+
+def _due(at: float, job: Job) -> Job:
+    return job.model_copy(update={"due_at": at})
 
 
 def _never(job: Job) -> Job | None:
