@@ -49,7 +49,7 @@ class Shop:
     async def errors(self) -> list[tuple[int, str | None, str, str, int]]:
         await self.one.until_ended(self.job_id)
         names = ("line", "prompt_id", "error", "message", "attempts")
-        return [tuple(line[name] for name in names) for line in await self.one.errors(self.job_id)]  # type: ignore[misc]
+        return [tuple(line[name] for name in names) for line in await self.one.errors(self.job_id)]
 
 
 @asynccontextmanager
