@@ -10,6 +10,7 @@ from aiohttp import web
 from tests.support.clock import HandClock
 from tests.support.machine import Machine, machine, prompts
 from tests.support.openai_server import Act, openai_server, refusal
+from tests.support.scripted import Play
 
 from promptforge.domain.job import Job, Status
 from promptforge.domain.messages import ChunkMessage
@@ -114,7 +115,7 @@ async def test_prompts_that_wait_are_never_called_once_the_cancel_was_heard(
     called_at: list[float] = []
     now = asyncio.get_running_loop().time
 
-    async def noting(prompt: str, call: int) -> web.Response | None:
+    async def noting(prompt: str, call: int) -> web.Response | Play | None:
         called_at.append(now())
         return await act(prompt, call)
 
