@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo serve lint format test simulate fuzz lock
+.PHONY: help setup demo serve lint format test simulate chaos fuzz mutate lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,9 +45,20 @@ FIRST ?= 0
 simulate: $(STAMP)  ## simulate faults: SEEDS=2000 runs from FIRST=0, or one with its trace by SEED=…
 	PYTHONPATH=. $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))
 
+chaos: $(STAMP)  ## kill, freeze and end real processes for real (Linux, about 20 minutes)
+	$(BIN)/python -m tests.chaos --kills 100 --stops 20 --terms 20
+
 FUZZ_FACTOR ?= 40
 fuzz: $(STAMP)  ## fuzz for long: FUZZ_FACTOR=40 times what `make test` does
 	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/pytest tests/fuzz
+
+MUTANTS ?=
+mutate: $(STAMP)  ## break the code on purpose, see which tests notice: all, or MUTANTS='promptforge.service.hold.*'
+	@rm -rf .mutate && mkdir .mutate
+	@ln -s ../shared .mutate/src
+	@ln -s ../tests ../functions ../pyproject.toml .mutate
+	cd .mutate && nice -n 10 ../$(BIN)/mutmut run --max-children 2 $(MUTANTS)
+	@cd .mutate && ../$(BIN)/mutmut results
 
 lock: $(STAMP)  ## pin every dependency again, with hashes, for Python 3.11 and later
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements/runtime.txt

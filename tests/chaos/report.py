@@ -17,6 +17,7 @@ def lines(phases: list[Phase]) -> Iterator[str]:
             yield ""
             yield f"Faults played: {', '.join(f'{name} {count}' for name, count in sorted(phase.faults.items()))}"
     yield ""
+    yield f"Wall time {sum(phase.seconds for phase in phases):.0f} s"
     broken = [f"{phase.name}: {rule}" for phase in phases for rule in phase.broken()]
     yield from [f"BROKEN  {rule}" for rule in broken] or ["Every rule was kept."]
 

@@ -1,86 +1,21 @@
 """A prompt that kills whoever asks for it is found out and given up; nothing else is."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
-from tests.support.clock import HandClock
-from tests.support.machine import Machine, machine, prompts
-from tests.support.openai_server import OpenAIServer, openai_server, refusal
+from tests.support.machine import prompts
+from tests.support.openai_server import refusal
+from tests.support.ward import LEASE_SECONDS, ONE_CHUNK, Ward, ward
 
 from promptforge.app import build
-from promptforge.domain.chunk import CAREFUL_DEATHS, Chunk
+from promptforge.domain.chunk import CAREFUL_DEATHS
 from promptforge.domain.job import Status
 from promptforge.domain.messages import ChunkMessage, upload_object
 from promptforge.service.hold import Hold
-from promptforge.service.ledger import Claim
-from promptforge.service.split import split
 from promptforge.service.work import BLAMED_DEATHS, SURRENDER_DEATHS, SURRENDER_FAULTS, work
-
-LEASE_SECONDS = 60
-ONE_CHUNK = b" " * 40_000  # blank space that keeps a small file in one chunk
-
-_names = itertools.count()
-
-
-@dataclass
-class Ward:
-    """A machine whose clock and provider are at hand; `asked` are the prompts in the order of their calls."""
-
-    one: Machine
-    clock: HandClock
-    provider: OpenAIServer
-    asked: list[str] = field(default_factory=list)
-
-    async def submit(self, content: bytes) -> str:
-        """A job that is cut, its messages lost: nothing happens by itself."""
-        job_id = await self.one.submit(content, provider="openai")
-        await split(self.one.app, job_id)
-        await self.one.lose("topic:chunks")
-        return job_id
-
-    async def hold(self, job_id: str, number: int = 0) -> Hold:
-        """A holder of the chunk that never was before."""
-        claim = await self.one.app.ledger.claim(job_id, number, f"holder-{next(_names)}", LEASE_SECONDS)
-        assert isinstance(claim, Claim)
-        return Hold(self.one.app, await self.one.job(job_id), claim)
-
-    async def die(self, job_id: str, times: int, number: int = 0) -> None:
-        """So many holders are never heard of again."""
-        for _ in range(times):
-            await self.hold(job_id, number)
-            self.clock.move(LEASE_SECONDS + 1)
-
-    async def work(self, job_id: str, number: int = 0) -> None:
-        await work(self.one.app, ChunkMessage(job_id=job_id, chunk=number))
-
-    async def chunk(self, job_id: str, number: int = 0) -> Chunk:
-        return [chunk async for chunk in self.one.app.ledger.chunks(job_id)][number]
-
-    async def errors(self, job_id: str) -> list[tuple[int, str]]:
-        return [(line["line"], line["error"]) for line in await self.one.errors(job_id)]
-
-
-@asynccontextmanager
-async def ward(folder: Path, **settings: Any) -> AsyncIterator[Ward]:
-    clock = HandClock()
-    async with openai_server() as provider:
-        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
-        async with machine(folder, clock, **keys, **settings) as one:
-            made = Ward(one, clock, provider)
-
-            async def act(prompt: str, call: int) -> web.Response | None:
-                made.asked.append(prompt)
-                await asyncio.sleep(0.002)
-                return None
-
-            provider.act = act
-            yield made
 
 
 async def test_a_chunk_is_asked_at_once_until_its_holders_die_too_often(tmp_path: Path) -> None:
@@ -121,9 +56,11 @@ async def test_only_the_prompt_that_was_under_way_each_time_is_given_up(tmp_path
         first = await w.hold(job_id)
         first.answers.add(3, True, 1, b'{"prompt_id":"id-0","result":"paid before"}\n')
         await first.flush()
-        await first.go_alone(4)
         w.clock.move(LEASE_SECONDS + 1)
-        await w.die(job_id, BLAMED_DEATHS - 1)  # with the first
+        for _ in range(BLAMED_DEATHS):
+            await (await w.hold(job_id)).go_alone(4)
+            w.clock.move(LEASE_SECONDS + 1)
+            await w.die(job_id, 1)  # it had not asked yet: this one does not count
         await w.work(job_id)
         ended = await w.one.until_ended(job_id)
         results = await w.one.results(job_id)

@@ -99,7 +99,7 @@ class Machine:
         seconds = self.world.rng.choice((20, 90, 240)) * self.world.rng.random()
         self.world.fire("freeze", f"{self.name} for {seconds:.0f} s at {point}")
         self.frozen_until = max(self.frozen_until, self.world.now + seconds)
-        self.world.lost(self)
+        self.world.lost(self, self.frozen_until - self.world.now)
 
     async def terminate(self) -> None:
         """SIGTERM, and SIGKILL ten seconds later."""

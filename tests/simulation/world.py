@@ -97,9 +97,9 @@ class World:
         self.tasks.append(task)
         return task
 
-    def lost(self, machine: Machine) -> None:
-        """A machine dies or stands still: what it had in its hands may have to be paid again."""
-        self.losses.append((self.now, machine.name))
+    def lost(self, machine: Machine, seconds: float = 0.0) -> None:
+        """A machine dies, or stands still for so long: what it had in its hands may have to be paid again."""
+        self.losses.append((self.now + seconds, machine.name))
 
     async def pause(self, point: str) -> None:
         """A call takes its time."""

@@ -62,6 +62,11 @@ def test_a_date_to_come_is_read() -> None:
     assert parse_retry_after(formatdate(NOW + 90, usegmt=True), NOW) == 90.0
 
 
+@pytest.mark.parametrize("date", ["Wed, 15 Nov 2023 00:14:20 +0200", "Tue, 14 Nov 2023 14:14:20 -0800"])
+def test_a_date_of_another_zone_is_read_in_its_zone(date: str) -> None:
+    assert parse_retry_after(date, NOW) == 60.0
+
+
 def test_a_date_in_the_older_form_is_read() -> None:
     assert parse_retry_after("Tuesday, 14-Nov-23 22:14:20 GMT", NOW) == 60.0
 

@@ -47,8 +47,8 @@ class Chunk(Cut):
     every claim; `holder` names the claim and stays after the settling, so that a holder whose answer was lost knows its
     own commit. `failures` counts, by line, the failed calls of prompts that are not answered yet. `faults` counts how
     often work on the chunk ended in an unforeseen fault, `deaths` how many holders in a row were never heard of again
-    and got nothing done. `alone` is the line of the prompt that its holder asks while nothing else is under way in the
-    process, `alone_deaths` how many holders in a row died of it.
+    and got nothing done. `alone` is the line of the prompt that is asked while nothing else is under way in the
+    process, `asking_alone` whether its holder is at that now, `alone_deaths` how many holders in a row died of it.
     """
 
     due_at: float
@@ -60,6 +60,7 @@ class Chunk(Cut):
     faults: int = 0
     deaths: int = 0
     alone: int | None = None
+    asking_alone: bool = False
     alone_deaths: int = 0
     flushed: list[Flushed] = Field(default_factory=list)
     completed: int = 0
@@ -84,7 +85,7 @@ class Chunk(Cut):
         """The chunk when whoever still holds it is taken for dead."""
         if self.holder is None:
             return self
-        died = {"deaths": self.deaths + 1, "alone_deaths": self.alone_deaths + (self.alone is not None)}
+        died = {"deaths": self.deaths + 1, "alone_deaths": self.alone_deaths + self.asking_alone, "asking_alone": False}
         return self.model_copy(update=died)
 
     def claimable(self, now: float) -> bool:

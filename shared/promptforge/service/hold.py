@@ -131,7 +131,7 @@ class Hold:
         """Write down which prompt is asked while nothing else is under way, for whoever comes after our death."""
         deaths = self.chunk.alone_deaths if self.chunk.alone == line else 0
         async with self._writing:
-            await self._amend(alone=line, alone_deaths=deaths, due_at=self._lease_end())
+            await self._amend(alone=line, asking_alone=True, alone_deaths=deaths, due_at=self._lease_end())
 
     async def flush_if_full(self) -> None:
         """Flush when enough answers are at risk. If that cannot be done now, the beat tries again."""
@@ -156,7 +156,7 @@ class Hold:
             flushed = [*self.chunk.flushed, Flushed(name=name, size=info.size)]
             try:
                 deaths = self.chunk.deaths_after_progress
-                cleared = {"deaths": deaths, "alone": None, "alone_deaths": 0}
+                cleared = {"deaths": deaths, "alone": None, "asking_alone": False, "alone_deaths": 0}
                 await self._amend(flushed=flushed, **counts, **cleared, due_at=self._lease_end())
             except LeaseLost:
                 await self._app.work.delete(name)
@@ -185,7 +185,7 @@ class Hold:
         deaths = chunk.deaths_after_progress if self._called else chunk.deaths  # to call and live to tell is progress
         due_at = resume_at + self._app.settings.lease_seconds
         async with self._writing:
-            await self._amend(holder=None, resume_at=resume_at, due_at=due_at, deaths=deaths, alone=None)
+            await self._amend(holder=None, resume_at=resume_at, due_at=due_at, deaths=deaths, asking_alone=False)
         if self._why and resume_at > now:
             await self._app.ledger.note_waiting(self._job.job_id, self._why, due_at)
         await look_again(self._app, self._job.job_id, self.chunk)

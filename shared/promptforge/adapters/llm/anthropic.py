@@ -42,7 +42,7 @@ ACCOUNT_CODES = {
     "linked_organization_spend_limit_reached",
     "organization_on_hold",
 }
-NO_CREDIT = "credit balance is too low"
+NO_CREDIT = "Your credit balance is too low"
 """An empty account comes as 400 invalid_request_error without a code: only the text tells it from a bad request."""
 
 NOT_NOW = {"cmek_context_unavailable", "cmek_key_unreachable"}
@@ -98,7 +98,7 @@ class Anthropic:
         kind, code = error.get("type"), _code(error)
         if kind == "billing_error" or code in ACCOUNT_CODES:
             return account(REFUSES)
-        if reply.status == 400 and NO_CREDIT in str(error.get("message")):
+        if reply.status == 400 and str(error.get("message")).startswith(NO_CREDIT):
             return account(REFUSES)
         if reply.status == 529 or kind == "overloaded_error" or code in NOT_NOW:
             return throttled(self, wait)

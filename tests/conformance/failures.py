@@ -1,0 +1,191 @@
+"""What can come instead of a good answer: what the official SDK makes of it, and what we do."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from promptforge.domain.retry import FailureKind
+from tests.contract.provider_bench import ANTHROPIC_ANSWER, GEMINI_ANSWER, OPENAI_ANSWER, Body
+
+NOT_SENT, THROTTLED, ACCOUNT, PROMPT, UNKNOWN = FailureKind
+CODES = {NOT_SENT: "provider_unreachable", THROTTLED: "throttled", ACCOUNT: "provider_account"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """`sdk` is the exception that the SDK raises, "answer" if it takes this for one, or "unreadable" if it takes it for
+    one and trips over it later. `wait` is what the provider asks for."""
+
+    provider: str
+    status: int
+    body: Any
+    sdk: str
+    kind: FailureKind
+    code: str
+    wait: float | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return f"{self.provider} {self.status} {self.code}"
+
+
+def openai(status: int, code: str, sdk: str, kind: FailureKind, ours: str = "", **more: Any) -> Row:
+    body = {"error": {"message": "m", "type": "t", "param": None, "code": code}}
+    return Row("openai", status, body, sdk, kind, ours or CODES[kind], **more)
+
+
+def anthropic(status: int, error: str, sdk: str, kind: FailureKind, ours: str = "", **more: Any) -> Row:
+    """`error` is a type, or a type and an error_code."""
+    name, _, code = error.partition("/")
+    details = {"details": {"error_code": code}} if code else {}
+    message = more.pop("message", "m")
+    body = {"type": "error", "error": {"type": name, "message": message, **details}, "request_id": "req_1"}
+    return Row("anthropic", status, body, sdk, kind, ours or CODES[kind], **more)
+
+
+def gemini(status: int, name: str, sdk: str, kind: FailureKind, ours: str = "", **more: Any) -> Row:
+    details = more.pop("details", [])
+    body = {"error": {"code": status, "message": "m", "status": name, "details": details}}
+    return Row("gemini", status, body, sdk, kind, ours or CODES[kind], **more)
+
+
+def mistral(status: int, kind_of_error: str, sdk: str, kind: FailureKind, ours: str = "", **more: Any) -> Row:
+    message = more.pop("message", "m")
+    body = {"object": "error", "message": message, "type": kind_of_error, "param": None, "code": "1300"}
+    return Row("mistral", status, body, sdk, kind, ours or CODES[kind], **more)
+
+
+def quota(*ids: str, delay: str = "") -> list[Body]:
+    """The details of a Gemini 429."""
+    google = "type.googleapis.com/google.rpc."
+    failure: Body = {"@type": google + "QuotaFailure", "violations": [{"quotaId": name} for name in ids]}
+    return [
+        failure,
+        {"@type": google + "Help"},
+        *([{"@type": google + "RetryInfo", "retryDelay": delay}] * bool(delay)),
+    ]
+
+
+BAD_KEY = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]
+PER_MINUTE = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
+PER_DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+AS_JSON = {"Content-Type": "application/json"}
+BLOCKED = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 5}}
+
+
+def chat(reason: str, provider: str = "openai", **message: Any) -> tuple[str, int, Body]:
+    choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": None} | message}
+    return provider, 200, OPENAI_ANSWER | {"choices": [choice]}
+
+
+def messages(reason: str) -> tuple[str, int, Body]:
+    return "anthropic", 200, ANTHROPIC_ANSWER | {"content": [], "stop_reason": reason}
+
+
+def candidate(reason: str) -> tuple[str, int, Body]:
+    return "gemini", 200, GEMINI_ANSWER | {"candidates": [{"finishReason": reason}]}
+
+
+ROWS = [
+    openai(400, "invalid_prompt", "BadRequestError", PROMPT, "prompt_rejected"),
+    openai(400, "context_length_exceeded", "BadRequestError", PROMPT, "prompt_rejected"),
+    openai(401, "invalid_api_key", "AuthenticationError", ACCOUNT),
+    openai(402, "x", "APIStatusError", ACCOUNT),
+    openai(403, "unsupported_country_region_territory", "PermissionDeniedError", ACCOUNT),
+    openai(404, "model_not_found", "NotFoundError", PROMPT, "prompt_rejected"),
+    openai(409, "x", "ConflictError", UNKNOWN, "provider_error"),
+    openai(413, "x", "APIStatusError", PROMPT, "prompt_rejected"),
+    openai(422, "x", "UnprocessableEntityError", PROMPT, "prompt_rejected"),
+    openai(429, "rate_limit_exceeded", "RateLimitError", THROTTLED, wait=7.0, headers={"retry-after": "7"}),
+    openai(429, "rate_limit_exceeded", "RateLimitError", THROTTLED, wait=0.25, headers={"retry-after-ms": "250"}),
+    openai(429, "insufficient_quota", "RateLimitError", ACCOUNT),
+    openai(429, "billing_hard_limit_reached", "RateLimitError", ACCOUNT),
+    openai(429, "credit_balance_exhausted", "RateLimitError", ACCOUNT),
+    openai(429, "organization_spend_limit_exceeded", "RateLimitError", ACCOUNT),
+    openai(429, "organization_usage_limit_exceeded", "RateLimitError", ACCOUNT),
+    openai(429, "project_spend_limit_exceeded", "RateLimitError", ACCOUNT),
+    openai(500, "x", "InternalServerError", UNKNOWN, "provider_error"),
+    openai(502, "x", "InternalServerError", UNKNOWN, "provider_error"),
+    openai(503, "server_is_overloaded", "InternalServerError", THROTTLED),
+    openai(503, "slow_down", "InternalServerError", THROTTLED),
+    openai(503, "x", "InternalServerError", UNKNOWN, "provider_error"),
+    openai(504, "x", "InternalServerError", UNKNOWN, "provider_error"),
+    Row(*chat("stop", refusal="I cannot."), "answer", PROMPT, "refused"),
+    Row(*chat("content_filter"), "answer", PROMPT, "filtered"),
+    Row(*chat("length"), "answer", PROMPT, "empty_answer"),
+    Row("openai", 200, b"<html>", "unreadable", UNKNOWN, "provider_bad_response"),
+    Row("openai", 200, b"<html>", "JSONDecodeError", UNKNOWN, "provider_bad_response", headers=AS_JSON),
+    Row("openai", 200, {}, "unreadable", UNKNOWN, "provider_bad_response"),
+    anthropic(400, "invalid_request_error", "BadRequestError", PROMPT, "prompt_rejected"),
+    anthropic(
+        400,
+        "invalid_request_error",
+        "BadRequestError",
+        ACCOUNT,
+        message="Your credit balance is too low to access the Anthropic API.",
+    ),
+    anthropic(400, "invalid_request_error/organization_on_hold", "OrganizationOnHoldError", ACCOUNT),
+    anthropic(400, "invalid_request_error/cmek_key_disabled", "CMEKKeyDisabledError", ACCOUNT),
+    anthropic(401, "authentication_error", "AuthenticationError", ACCOUNT),
+    anthropic(402, "billing_error", "PaymentRequiredError", ACCOUNT),
+    anthropic(403, "permission_error", "PermissionDeniedError", ACCOUNT),
+    anthropic(404, "not_found_error", "NotFoundError", PROMPT, "prompt_rejected"),
+    anthropic(408, "timeout_error", "RequestTimeoutError", UNKNOWN, "provider_error"),
+    anthropic(413, "invalid_request_error", "ContentTooLargeError", PROMPT, "prompt_rejected"),
+    anthropic(429, "rate_limit_error", "RateLimitError", THROTTLED, wait=4.0, headers={"retry-after": "4"}),
+    anthropic(429, "rate_limit_error/ramp_limit_exceeded", "RampLimitExceededError", THROTTLED),
+    anthropic(429, "rate_limit_error/contract_spend_limit_reached", "ContractSpendLimitReachedError", ACCOUNT),
+    anthropic(429, "rate_limit_error/enforced_spend_limit_reached", "EnforcedSpendLimitReachedError", ACCOUNT),
+    anthropic(500, "api_error", "InternalServerError", UNKNOWN, "provider_error"),
+    anthropic(503, "api_error", "ServiceUnavailableError", UNKNOWN, "provider_error"),
+    anthropic(503, "api_error/cmek_key_unreachable", "CMEKKeyUnreachableError", THROTTLED),
+    anthropic(504, "timeout_error", "GatewayTimeoutError", UNKNOWN, "provider_error"),
+    anthropic(529, "overloaded_error", "OverloadedError", THROTTLED),
+    Row("anthropic", 529, b"<html>", "OverloadedError", THROTTLED, "throttled"),
+    Row(*messages("refusal"), "answer", PROMPT, "refused"),
+    Row(*messages("max_tokens"), "answer", PROMPT, "empty_answer"),
+    Row(*messages("pause_turn"), "answer", UNKNOWN, "provider_bad_response"),
+    Row("anthropic", 200, b"<html>", "unreadable", UNKNOWN, "provider_bad_response"),
+    Row("anthropic", 200, b"<html>", "JSONDecodeError", UNKNOWN, "provider_bad_response", headers=AS_JSON),
+    Row("anthropic", 200, {}, "unreadable", UNKNOWN, "provider_bad_response"),
+    gemini(400, "INVALID_ARGUMENT", "ClientError", PROMPT, "prompt_rejected"),
+    gemini(400, "INVALID_ARGUMENT", "ClientError", ACCOUNT, details=BAD_KEY),
+    gemini(400, "FAILED_PRECONDITION", "ClientError", ACCOUNT),
+    gemini(401, "UNAUTHENTICATED", "ClientError", ACCOUNT),
+    gemini(403, "PERMISSION_DENIED", "ClientError", ACCOUNT),
+    gemini(404, "NOT_FOUND", "ClientError", PROMPT, "prompt_rejected"),
+    gemini(429, "RESOURCE_EXHAUSTED", "ClientError", THROTTLED),
+    gemini(429, "RESOURCE_EXHAUSTED", "ClientError", THROTTLED, wait=37.0, details=quota(PER_MINUTE, delay="37s")),
+    gemini(429, "RESOURCE_EXHAUSTED", "ClientError", THROTTLED, wait=10.5, details=quota(PER_MINUTE, delay="10.5s")),
+    gemini(429, "RESOURCE_EXHAUSTED", "ClientError", ACCOUNT, details=quota(PER_MINUTE, PER_DAY, delay="22s")),
+    gemini(499, "CANCELLED", "ClientError", UNKNOWN, "provider_error"),
+    gemini(500, "INTERNAL", "ServerError", UNKNOWN, "provider_error"),
+    gemini(503, "UNAVAILABLE", "ServerError", THROTTLED),
+    gemini(504, "DEADLINE_EXCEEDED", "ServerError", UNKNOWN, "provider_error"),
+    Row("gemini", 200, BLOCKED, "answer", PROMPT, "filtered"),
+    Row(*candidate("SAFETY"), "answer", PROMPT, "filtered"),
+    Row(*candidate("RECITATION"), "answer", PROMPT, "filtered"),
+    Row(*candidate("MAX_TOKENS"), "answer", PROMPT, "empty_answer"),
+    Row(*candidate("MALFORMED_FUNCTION_CALL"), "answer", PROMPT, "tool_call"),
+    Row(*candidate("MALFORMED_RESPONSE"), "answer", UNKNOWN, "provider_bad_response"),
+    Row(*candidate("PUP_LIMITED_DISABLED"), "answer", ACCOUNT, "provider_account"),
+    Row("gemini", 200, b"<html>", "JSONDecodeError", UNKNOWN, "provider_bad_response"),
+    Row("gemini", 200, b"<html>", "JSONDecodeError", UNKNOWN, "provider_bad_response", headers=AS_JSON),
+    Row("gemini", 200, {}, "unreadable", UNKNOWN, "provider_bad_response"),
+    mistral(400, "invalid_request_error", "SDKError", PROMPT, "prompt_rejected"),
+    mistral(401, "unauthorized", "SDKError", ACCOUNT),
+    mistral(402, "x", "SDKError", ACCOUNT),
+    mistral(403, "x", "SDKError", ACCOUNT),
+    mistral(404, "x", "SDKError", PROMPT, "prompt_rejected"),
+    mistral(429, "rate_limited", "SDKError", THROTTLED, wait=3.0, headers={"retry-after": "3"}),
+    mistral(429, "x", "SDKError", ACCOUNT, message="The limit is reached until the next billing cycle."),
+    mistral(500, "internal_server_error", "SDKError", UNKNOWN, "provider_error"),
+    mistral(503, "x", "SDKError", UNKNOWN, "provider_error"),
+    mistral(503, "x", "SDKError", THROTTLED, wait=3.0, headers={"retry-after": "3"}),
+    Row("mistral", 422, {"detail": []}, "HTTPValidationError", PROMPT, "prompt_rejected"),
+    Row(*chat("length", "mistral", content=""), "answer", PROMPT, "empty_answer"),
+    Row(*chat("error", "mistral", content="half a"), "answer", UNKNOWN, "provider_error"),
+    Row("mistral", 200, b"<html>", "SDKError", UNKNOWN, "provider_bad_response"),
+    Row("mistral", 200, b"<html>", "ResponseValidationError", UNKNOWN, "provider_bad_response", headers=AS_JSON),
+    Row("mistral", 200, {}, "ResponseValidationError", UNKNOWN, "provider_bad_response"),
+]

@@ -1,0 +1,108 @@
+import json
+from typing import Any
+
+import pytest
+
+from promptforge.domain.params import Params
+from promptforge.domain.retry import FailureKind
+from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from tests.contract.provider_bench import ANTHROPIC_ANSWER, HttpBench
+from tests.contract.provider_server import ProviderServer, json_reply
+
+QUESTION = Question("gpt-x", "canary: why?")
+
+
+async def outcome(anthropic: HttpBench, server: ProviderServer, status: int = 200, **change: Any) -> Answer | Failure:
+    body = ANTHROPIC_ANSWER | change if status == 200 else {"type": "error", **change}
+    server.reply = json_reply(body, status, {"request-id": "req-1"})
+    return await anthropic.make().ask(QUESTION, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("params", "version"),
+    [
+        (Params(system="s", max_tokens=5, stop=["x"]), "2026-10-21"),
+        (Params(temperature=0.0), "2023-06-01"),
+        (Params(top_p=0.5), "2023-06-01"),
+        (Params(extra={"top_k": 5}), "2023-06-01"),
+        (Params(extra={"service_tier": "auto"}), "2026-10-21"),
+    ],
+)
+async def test_sampling_is_asked_of_the_version_of_the_api_that_still_has_it(
+    anthropic: HttpBench, server: ProviderServer, params: Params, version: str
+) -> None:
+    await anthropic.answering().ask(Question("gpt-x", "Why?", params=params), 10.0)
+
+    assert server.received[0].headers["anthropic-version"] == version
+
+
+@pytest.mark.parametrize(("given", "sent"), [(None, 4096), (5, 5), (100_000, 100_000)])
+async def test_there_is_always_a_limit_of_tokens(
+    anthropic: HttpBench, server: ProviderServer, given: int | None, sent: int
+) -> None:
+    await anthropic.answering().ask(Question("gpt-x", "Why?", params=Params(max_tokens=given)), 10.0)
+
+    assert json.loads(server.received[0].body)["max_tokens"] == sent
+
+
+async def test_what_was_cached_is_paid_for_and_thoughts_are_not_said(
+    anthropic: HttpBench, server: ProviderServer
+) -> None:
+    usage = {"input_tokens": 5, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 2, "output_tokens": 7}
+    content = [
+        {"type": "thinking", "thinking": "Hm."},
+        {"type": "text", "text": "Be"},
+        {"type": "text", "text": "cause."},
+    ]
+
+    answer = await outcome(anthropic, server, usage=usage, content=content)
+
+    assert answer == Answer("Because.", "gpt-x-2024", 10, 7, FinishReason.STOP, "req-1")
+
+
+@pytest.mark.parametrize(
+    ("reason", "said", "unsaid"),
+    [
+        ("end_turn", FinishReason.STOP, "provider_bad_response"),
+        ("stop_sequence", FinishReason.STOP, "provider_bad_response"),
+        ("max_tokens", FinishReason.LENGTH, "empty_answer"),
+        ("model_context_window_exceeded", FinishReason.LENGTH, "empty_answer"),
+        ("refusal", FinishReason.REFUSED, "refused"),
+        ("tool_use", FinishReason.TOOL, "tool_call"),
+        ("pause_turn", FinishReason.OTHER, "provider_bad_response"),
+        ("a reason of tomorrow", FinishReason.OTHER, "provider_bad_response"),
+    ],
+)
+async def test_a_text_tells_why_it_ended_and_without_one_there_is_no_answer(
+    anthropic: HttpBench, server: ProviderServer, reason: str, said: FinishReason, unsaid: str
+) -> None:
+    answer = await outcome(anthropic, server, stop_reason=reason)
+    failure = await outcome(anthropic, server, stop_reason=reason, content=[])
+
+    assert isinstance(answer, Answer)
+    assert answer.finish_reason is said
+    assert isinstance(failure, Failure)
+    assert failure.code == unsaid
+
+
+@pytest.mark.parametrize("error", [None, "x", {}, {"details": 7}, {"details": {"error_code": 7}}, {"message": 7}])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, FailureKind.PROMPT), (429, FailureKind.THROTTLED), (500, FailureKind.UNKNOWN), (529, FailureKind.THROTTLED)],
+)
+async def test_an_odd_error_is_taken_by_its_status(
+    anthropic: HttpBench, server: ProviderServer, error: Any, status: int, kind: FailureKind
+) -> None:
+    failure = await outcome(anthropic, server, status, error=error)
+
+    assert isinstance(failure, Failure)
+    assert failure.kind is kind
+
+
+async def test_a_prompt_that_speaks_of_credit_is_no_empty_account(anthropic: HttpBench, server: ProviderServer) -> None:
+    message = "messages.0: unexpected value in a prompt about an account whose balance is low"
+
+    failure = await outcome(anthropic, server, 400, error={"type": "invalid_request_error", "message": message})
+
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.PROMPT

@@ -1,0 +1,115 @@
+from typing import Any
+
+import pytest
+
+from promptforge.domain.retry import FailureKind
+from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from tests.contract.provider_bench import GEMINI_ANSWER, HttpBench
+from tests.contract.provider_server import ProviderServer, json_reply
+
+QUESTION = Question("gpt-x", "canary: why?")
+NAMES = "|..|../..|../../v1/files|/|//|a/b|a?b=c|?|#|a#b|%2f|%2F..%2f|%2e%2e|..%2f|;a=b|a&b|a b|\\..\\|\u4e2d|.|a\nb|%"
+
+
+async def outcome(gemini: HttpBench, server: ProviderServer, body: Any, status: int = 200) -> Answer | Failure:
+    server.reply = json_reply(body, status)
+    return await gemini.make().ask(QUESTION, 10.0)
+
+
+def candidate(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return GEMINI_ANSWER | {"candidates": [{"content": {"parts": list(parts)}, **more}]}
+
+
+@pytest.mark.parametrize("name", [*NAMES.split("|"), "a:streamGenerateContent?x", "models/..", "models/../x"])
+@pytest.mark.parametrize("collection", ["", "models/", "tunedModels/"])
+async def test_no_name_of_a_model_changes_the_shape_of_the_path(
+    gemini: HttpBench, server: ProviderServer, collection: str, name: str
+) -> None:
+    await gemini.answering().ask(Question(collection + name, "Why?"), 10.0)
+
+    (request,) = server.received
+    version, place, last = request.path.removeprefix("/").split("/")
+    assert version == "v1"
+    assert place in ("models", collection.rstrip("/"))
+    assert last.endswith(":generateContent")
+    assert not {"?", "#"}.intersection(request.path)
+
+
+async def test_thoughts_are_paid_for_and_not_said(gemini: HttpBench, server: ProviderServer) -> None:
+    body = candidate({"text": "Hm.", "thought": True}, {"text": "Be"}, {"text": "cause."}, finishReason="STOP")
+    usage = {"promptTokenCount": 5, "toolUsePromptTokenCount": 1, "candidatesTokenCount": 7, "thoughtsTokenCount": 20}
+
+    answer = await outcome(gemini, server, body | {"usageMetadata": usage})
+
+    assert answer == Answer("Because.", "gpt-x-2024", 6, 27, FinishReason.STOP, "resp-1")
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("STOP", FinishReason.STOP),
+        ("MAX_TOKENS", FinishReason.LENGTH),
+        ("CONTINUATION", FinishReason.LENGTH),
+        ("SAFETY", FinishReason.FILTERED),
+        ("SPII", FinishReason.FILTERED),
+        ("A_REASON_OF_TOMORROW", FinishReason.OTHER),
+        (None, FinishReason.OTHER),
+    ],
+)
+async def test_a_text_is_an_answer_that_tells_why_it_ended(
+    gemini: HttpBench, server: ProviderServer, reason: str | None, said: FinishReason
+) -> None:
+    answer = await outcome(gemini, server, candidate({"text": "half a"}, finishReason=reason))
+
+    assert isinstance(answer, Answer)
+    assert answer.finish_reason is said
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "code"),
+    [
+        ({"promptFeedback": {"blockReason": "JAILBREAK"}}, FailureKind.PROMPT, "filtered"),
+        ({"promptFeedback": {}, "candidates": []}, FailureKind.UNKNOWN, "provider_bad_response"),
+        ({"candidates": [None]}, FailureKind.UNKNOWN, "provider_bad_response"),
+        ({"candidates": "x"}, FailureKind.UNKNOWN, "provider_bad_response"),
+        (candidate({"text": 7}), FailureKind.UNKNOWN, "provider_bad_response"),
+        (candidate({"text": ""}, finishReason="STOP"), FailureKind.UNKNOWN, "provider_bad_response"),
+        (candidate({"text": "Hm.", "thought": True}, finishReason="MAX_TOKENS"), FailureKind.PROMPT, "empty_answer"),
+        (candidate({"functionCall": {"name": "f"}}, finishReason="STOP"), FailureKind.PROMPT, "tool_call"),
+        (candidate({"text": "a"}, finishReason="PUP_LIMITED_DISABLED"), FailureKind.ACCOUNT, "provider_account"),
+        ([], FailureKind.UNKNOWN, "provider_bad_response"),
+        (None, FailureKind.UNKNOWN, "provider_bad_response"),
+    ],
+)
+async def test_an_answer_without_a_text_is_none(
+    gemini: HttpBench, server: ProviderServer, body: Any, kind: FailureKind, code: str
+) -> None:
+    failure = await outcome(gemini, server, body)
+
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.code) == (kind, code)
+
+
+@pytest.mark.parametrize("details", [None, {}, "x", [None], [7], [{"violations": 7}], [{"violations": [None, {}]}]])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(429, FailureKind.THROTTLED), (503, FailureKind.THROTTLED), (400, FailureKind.PROMPT)]
+)
+async def test_odd_details_of_an_error_do_not_matter(
+    gemini: HttpBench, server: ProviderServer, details: Any, status: int, kind: FailureKind
+) -> None:
+    failure = await outcome(gemini, server, {"error": {"details": details}}, status)
+
+    assert isinstance(failure, Failure)
+    assert failure.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"), [("37s", 37.0), ("0s", 0.0), ("1.25s", 1.25), ("-3s", None), ("soon", None), (7, None)]
+)
+async def test_the_wait_stands_in_the_body(
+    gemini: HttpBench, server: ProviderServer, delay: Any, seconds: float | None
+) -> None:
+    failure = await outcome(gemini, server, [{"error": {"details": [{"retryDelay": delay}]}}], 429)
+
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.wait_seconds) == (FailureKind.THROTTLED, seconds)

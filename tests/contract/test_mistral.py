@@ -1,0 +1,84 @@
+from typing import Any
+
+import pytest
+
+from promptforge.domain.retry import FailureKind
+from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from tests.contract.provider_bench import MISTRAL_ANSWER, HttpBench
+from tests.contract.provider_server import ProviderServer, json_reply
+
+NOTHING: tuple[Any, ...] = ("", None, [])
+QUESTION = Question("gpt-x", "canary: why?")
+
+
+async def outcome(mistral: HttpBench, server: ProviderServer, reason: str, content: Any) -> Answer | Failure:
+    choice = {"finish_reason": reason, "message": {"content": content}}
+    server.reply = json_reply(MISTRAL_ANSWER | {"choices": [choice]}, headers={"mistral-correlation-id": "req-1"})
+    return await mistral.make().ask(QUESTION, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said", "unsaid"),
+    [
+        ("stop", FinishReason.STOP, "provider_bad_response"),
+        ("length", FinishReason.LENGTH, "empty_answer"),
+        ("model_length", FinishReason.LENGTH, "empty_answer"),
+        ("tool_calls", FinishReason.TOOL, "tool_call"),
+        ("a reason of tomorrow", FinishReason.OTHER, "provider_bad_response"),
+    ],
+)
+async def test_a_text_tells_why_it_ended_and_without_one_there_is_no_answer(
+    mistral: HttpBench, server: ProviderServer, reason: str, said: FinishReason, unsaid: str
+) -> None:
+    assert await outcome(mistral, server, reason, "Because.") == Answer("Because.", "gpt-x-2024", 5, 7, said, "req-1")
+    for content in NOTHING:
+        failure = await outcome(mistral, server, reason, content)
+
+        assert isinstance(failure, Failure)
+        assert failure.code == unsaid
+
+
+async def test_an_answer_that_ends_with_an_error_is_none(mistral: HttpBench, server: ProviderServer) -> None:
+    failure = await outcome(mistral, server, "error", "half a senten")
+
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_error")
+
+
+async def test_of_what_is_thought_aloud_only_the_answer_is_kept(mistral: HttpBench, server: ProviderServer) -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    pieces = [thought, {"type": "text", "text": "Be"}, {"type": "text", "text": "cause."}]
+
+    answer = await outcome(mistral, server, "stop", pieces)
+
+    assert isinstance(answer, Answer)
+    assert answer.text == "Because."
+
+
+@pytest.mark.parametrize("content", [7, {}, [7], [{"type": "text", "text": 7}], [{"text": "a"}]])
+async def test_an_odd_content_makes_no_sense(mistral: HttpBench, server: ProviderServer, content: Any) -> None:
+    failure = await outcome(mistral, server, "stop", content)
+
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_bad_response")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"message": "Requests rate limit exceeded"}, FailureKind.THROTTLED),
+        ({"message": "Wait until the next billing cycle."}, FailureKind.ACCOUNT),
+        ({"message": None}, FailureKind.THROTTLED),
+        ([], FailureKind.THROTTLED),
+        (None, FailureKind.THROTTLED),
+    ],
+)
+async def test_a_spent_month_is_told_from_a_busy_minute(
+    mistral: HttpBench, server: ProviderServer, body: Any, kind: FailureKind
+) -> None:
+    server.reply = json_reply(body, 429)
+
+    failure = await mistral.make().ask(QUESTION, 10.0)
+
+    assert isinstance(failure, Failure)
+    assert failure.kind is kind

@@ -1,0 +1,81 @@
+"""A machine on which holders of chunks die at a test's word."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from promptforge.domain.chunk import Chunk
+from promptforge.domain.messages import ChunkMessage
+from promptforge.service.hold import Hold
+from promptforge.service.ledger import Claim
+from promptforge.service.split import split
+from promptforge.service.work import work
+from tests.support.clock import HandClock
+from tests.support.machine import Machine, machine
+from tests.support.openai_server import OpenAIServer, openai_server
+
+LEASE_SECONDS = 60
+ONE_CHUNK = b" " * 40_000  # blank space that keeps a small file in one chunk
+
+_names = itertools.count()
+
+
+@dataclass
+class Ward:
+    """A machine whose clock and provider are at hand; `asked` are the prompts in the order of their calls."""
+
+    one: Machine
+    clock: HandClock
+    provider: OpenAIServer
+    asked: list[str] = field(default_factory=list)
+
+    async def submit(self, content: bytes) -> str:
+        """A job that is cut, its messages lost: nothing happens by itself."""
+        job_id = await self.one.submit(content, provider="openai")
+        await split(self.one.app, job_id)
+        await self.one.lose("topic:chunks")
+        return job_id
+
+    async def hold(self, job_id: str, number: int = 0) -> Hold:
+        """A holder of the chunk that never was before."""
+        claim = await self.one.app.ledger.claim(job_id, number, f"holder-{next(_names)}", LEASE_SECONDS)
+        assert isinstance(claim, Claim)
+        return Hold(self.one.app, await self.one.job(job_id), claim)
+
+    async def die(self, job_id: str, times: int, number: int = 0) -> None:
+        """So many holders are never heard of again."""
+        for _ in range(times):
+            await self.hold(job_id, number)
+            self.clock.move(LEASE_SECONDS + 1)
+
+    async def work(self, job_id: str, number: int = 0) -> None:
+        await work(self.one.app, ChunkMessage(job_id=job_id, chunk=number))
+
+    async def chunk(self, job_id: str, number: int = 0) -> Chunk:
+        return [chunk async for chunk in self.one.app.ledger.chunks(job_id)][number]
+
+    async def errors(self, job_id: str) -> list[tuple[int, str]]:
+        return [(line["line"], line["error"]) for line in await self.one.errors(job_id)]
+
+
+@asynccontextmanager
+async def ward(folder: Path, **settings: Any) -> AsyncIterator[Ward]:
+    clock = HandClock()
+    async with openai_server() as provider:
+        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
+        async with machine(folder, clock, **keys, **settings) as one:
+            made = Ward(one, clock, provider)
+
+            async def act(prompt: str, call: int) -> web.Response | None:
+                made.asked.append(prompt)
+                await asyncio.sleep(0.002)
+                return None
+
+            provider.act = act
+            yield made
