@@ -87,14 +87,14 @@ async def test_faults_and_throttles_now_and_then_cost_no_prompt(tmp_path: Path, 
         return faults.refused(429, retry_after=0.5) if fate < 0.2 else None
 
     async with machine_of(tmp_path, wire, act) as (one, provider):
-        job_id = await one.run(prompts(150), provider=wire.name, max_retries=6)
+        job_id = await one.run(prompts(500), provider=wire.name, max_retries=6)
         status, results, errors = await ended(one, job_id)
 
-    assert [line["prompt_id"] for line in results] == [f"id-{number}" for number in range(150)]
+    assert [line["prompt_id"] for line in results] == [f"id-{number}" for number in range(500)]
     assert (status["status"], errors) == ("COMPLETED", [])
     faulty = sum(call.status == 500 for call in provider.ledger)
-    assert sum(line["attempts"] for line in results) == 150 + faulty
-    assert len(provider.ledger) > 150 + faulty
+    assert sum(line["attempts"] for line in results) == 500 + faulty
+    assert len(provider.ledger) > 500 + faulty
 
 
 @pytest.mark.parametrize("status", [401, 402, "spent"])

@@ -1,15 +1,19 @@
 """While a job waits for its provider or its operator, its status says for what."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from tests.support.clock import HandClock
 from tests.support.formats import OpenAIFormat
 from tests.support.machine import Line, Machine, machine, prompts
 from tests.support.scripted import ScriptedProvider, good, scripted
+
+from promptforge.service.app import MAX_GATES
 
 
 @asynccontextmanager
@@ -60,6 +64,39 @@ async def test_a_throttled_job_says_that_the_provider_asked_to_wait_and_then_no_
 
     assert problem == {"code": "throttled", "message": "OpenAI asked to wait."}
     assert (after["status"], after["completed_count"], after["waiting"]) == ("COMPLETED", 5, None)
+
+
+async def test_a_job_that_has_long_gone_on_does_not_say_that_it_waits(tmp_path: Path) -> None:
+    async def act(prompt: str, call: int) -> web.Response:
+        return OpenAIFormat().refusal(429, **{"Retry-After": "30"})
+
+    clock = HandClock()
+    async with (
+        scripted(ScriptedProvider(OpenAIFormat(), act)) as provider,
+        machine(tmp_path, clock, **settings_for(provider.url)) as one,
+    ):
+        job_id = await one.submit(prompts(5), provider="openai")
+        working = asyncio.create_task(one.until_ended(job_id))
+        await waiting(one, job_id)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        clock.move(29.0)
+        during = await one.status(job_id)
+        clock.move(30.0)
+        after = await one.status(job_id)
+
+    assert during["waiting"]["code"] == "throttled"
+    assert (after["status"], after["waiting"]) == ("PROCESSING", None)
+
+
+async def test_models_that_clients_make_up_are_not_kept_for_good(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        first = weakref.ref(one.app.gate("echo", "first"))
+        assert one.app.gate("echo", "first") is first()
+        for number in range(2 * MAX_GATES):
+            one.app.gate("echo", f"model-{number}")
+
+        assert first() is None
 
 
 async def test_an_unreachable_provider_costs_no_try_and_the_job_goes_on_when_it_is_there(tmp_path: Path) -> None:

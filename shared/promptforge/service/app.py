@@ -17,6 +17,8 @@ from promptforge.service.ledger import Ledger
 from promptforge.service.room import Room
 from promptforge.settings import Settings
 
+MAX_GATES = 1000
+
 
 @dataclass
 class App:
@@ -62,7 +64,9 @@ class App:
         return self._providers[name]
 
     def gate(self, provider: str, model: str) -> Gate:
-        """What this process has learned of a model's throttling."""
+        """What this process has learned of a model's throttling. Clients name models: not all can be kept for good."""
+        if len(self._gates) >= MAX_GATES:
+            self._gates.clear()
         return self._gates.setdefault((provider, model), Gate(self.rng))
 
     async def close(self) -> None:

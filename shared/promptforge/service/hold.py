@@ -187,7 +187,7 @@ class Hold:
         async with self._writing:
             await self._amend(holder=None, resume_at=resume_at, due_at=due_at, deaths=deaths, asking_alone=False)
         if self._why and resume_at > now:
-            await self._app.ledger.note_waiting(self._job.job_id, self._why, due_at)
+            await self._app.ledger.note_waiting(self._job.job_id, self._why, resume_at)
         await look_again(self._app, self._job.job_id, self.chunk)
         logs.info("chunk_given_back", job_id=self._job.job_id, chunk=chunk.number, seconds=resume_at - now)
 

@@ -89,8 +89,10 @@ class Ledger:
 
         await self.change_job(job_id, decide)
 
-    async def note_waiting(self, job_id: str, problem: Problem, until: float) -> None:
-        """Let the client know what its job waits for; not more often than it is news."""
+    async def note_waiting(self, job_id: str, problem: Problem, resume_at: float) -> None:
+        """Let the client know what its job waits for, until it has gone on for a while; not more often than it is
+        news."""
+        until = resume_at + 2 * NEWS_SECONDS
 
         def decide(job: Job) -> Job | None:
             known = job.waiting == problem and until - job.waiting_until < NEWS_SECONDS
