@@ -17,7 +17,8 @@ AROUND = (("first", "one"), ("last", "three"))
 
 @dataclass(frozen=True)
 class Case:
-    """`job_error` is the code of a job that ends FAILED. `said` maps a line to words that its message must hold."""
+    """`job_error` is the code of a job that ends FAILED. `said` maps a line to words that its message must hold,
+    `models` a prompt_id to the model that its line asks for."""
 
     name: str
     content: bytes
@@ -26,6 +27,7 @@ class Case:
     errors: tuple[Error, ...] = ()
     job_error: str | None = None
     said: dict[int, str] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -50,10 +52,10 @@ def bad(name: str, line: bytes, error: str, prompt_id: str | None = None, said: 
     return Case(name, content, 3, AROUND, ((2, error, prompt_id),), said={2: said})
 
 
-def fine(name: str, line: bytes, prompt_id: str = "second", text: str = "two") -> Case:
+def fine(name: str, line: bytes, prompt_id: str = "second", text: str = "two", model: str = "echo-1") -> Case:
     """A line between two good ones that looks odd and is good."""
     content = FIRST + b"\n" + line + b"\n" + LAST + b"\n"
-    return Case(name, content, 3, (AROUND[0], (prompt_id, text), AROUND[1]))
+    return Case(name, content, 3, (AROUND[0], (prompt_id, text), AROUND[1]), models={prompt_id: model})
 
 
 def hopeless(name: str, content: bytes, *errors: Error) -> Case:

@@ -77,7 +77,7 @@ NO_PROMPT = [
         '{"prompt_id": "x", "text": "y"}',
         '{"prompt_id": "x", "prompt ": "y"}',
         '{"prompt_id": "x", "prom\u0440t": "y"}',
-        '{"prompt_id": "x", "messages": []}',
+        '{"prompt_id": "x", "message": []}',
     ]
 ]
 
@@ -127,6 +127,7 @@ UNKNOWN = [
     fine(
         "fields of the results file",
         b'{"prompt_id": "second", "result": "x", "model": "m", "line": 9, "prompt": "two"}',
+        model="m",
     ),
     fine("a prompt of one space", b'{"prompt_id": "second", "prompt": " "}', text=" "),
     fine("a prompt of one NUL", rb'{"prompt_id": "second", "prompt": "\u0000"}', text="\0"),
@@ -180,6 +181,32 @@ REPEATED = [
     ),
 ]
 
+PARAMETERS = [
+    *(
+        bad(f"no good parameter: {text}", f'{{"prompt_id": "x", {text}}}'.encode(), "invalid_parameter", "x", said)
+        for text, said in [
+            ('"messages": []', "messages"),
+            ('"messages": null', "messages"),
+            ('"messages": "y"', "messages"),
+            ('"messages": [{"role": "robot", "content": "y"}]', "messages.0.role"),
+            ('"prompt": "y", "messages": [{"role": "user", "content": "z"}]', "not both"),
+            ('"prompt": "y", "temperature": 2.5', "temperature"),
+            ('"prompt": "y", "temperature": "hot"', "temperature"),
+            ('"prompt": "y", "max_tokens": 0', "max_tokens"),
+            ('"prompt": "y", "max_tokens": 1.5', "max_tokens"),
+            ('"prompt": "y", "model": 4', "model"),
+            ('"prompt": "y", "metadata": "z"', "metadata"),
+            ('"prompt": "y", "extra": {"stream": true}', "stream"),
+            ('"prompt": "y", "response_format": {"type": "json_schema", "schema": {"type": 5}}', "response_format"),
+        ]
+    ),
+    fine("a conversation", b'{"prompt_id": "second", "messages": [{"role": "user", "content": "two"}]}'),
+    fine("parameters", b'{"prompt_id": "second", "prompt": "two", "temperature": 0, "max_tokens": 3.0, "stop": "."}'),
+    fine("parameters of null", b'{"prompt_id": "second", "prompt": "two", "seed": null, "metadata": null}'),
+    fine("a model of its own", b'{"prompt_id": "second", "prompt": "two", "model": "echo-2"}', model="echo-2"),
+    fine("unknown parameters", b'{"prompt_id": "second", "prompt": "two", "top_k": 0, "stream": true, "n": 3}'),
+]
+
 CASES: list[Case] = [
-    *NO_OBJECT, *NO_ID, *WRONG_ID, *NO_PROMPT, *WRONG_PROMPT, *BOTH, *UNKNOWN, *REPEATED,
+    *NO_OBJECT, *NO_ID, *WRONG_ID, *NO_PROMPT, *WRONG_PROMPT, *BOTH, *UNKNOWN, *REPEATED, *PARAMETERS,
 ]  # fmt: skip

@@ -21,6 +21,10 @@ BOOKS = {
     "foreign": foreign.CASES,
 }
 CASES = {f"{book}: {case.name}": case for book, cases in BOOKS.items() for case in cases}
+RESULT_FIELDS = {
+    *("prompt_id", "result", "model", "tokens_used"),
+    *("finish_reason", "usage", "attempts", "latency_ms", "request_id"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +78,9 @@ def check_results(results: list[Line], case: Case) -> None:
     """Every answer in the order of the input, id and text unchanged."""
     assert [(line["prompt_id"], line["result"]) for line in results] == list(case.answered)
     for line in results:
-        assert set(line) == {"prompt_id", "result", "model", "tokens_used"}
-        assert line["model"] == "echo-1"
+        assert set(line) == RESULT_FIELDS
+        assert (line["model"], line["finish_reason"], line["attempts"]) == ("echo-1", "stop", 1)
+        assert sum(line["usage"].values()) == line["tokens_used"]
 
 
 def check_errors(errors: list[Line], case: Case) -> None:
