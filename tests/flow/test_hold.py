@@ -11,7 +11,7 @@ import pytest
 from tests.support.clock import HandClock
 from tests.support.machine import Machine, machine, prompts
 
-from promptforge.domain.chunk import CLOCK_SKEW_SECONDS, Chunk
+from promptforge.domain.chunk import CAREFUL_DEATHS, CLOCK_SKEW_SECONDS, Chunk
 from promptforge.domain.job import CANCELLED, INPUT_CHANGED
 from promptforge.domain.messages import ChunkMessage
 from promptforge.errors import LeaseLost, Unavailable
@@ -154,6 +154,26 @@ async def test_a_chunk_given_back_at_once_is_knocked_for_at_once(tmp_path: Path)
 
         assert (chunk.resume_at, chunk.due_at, chunk.deaths) == (b.clock.time, b.clock.time + 60, 0)
         assert await b.tasks() == [(b.message, b.clock.time)]
+
+
+@pytest.mark.parametrize(
+    ("deaths", "called", "after"), [(2, False, 2), (2, True, 0), (5, False, 5), (5, True, CAREFUL_DEATHS)]
+)
+async def test_only_who_has_called_and_lived_ends_a_row_of_deaths_by_giving_back(
+    tmp_path: Path, deaths: int, called: bool, after: int
+) -> None:
+    async with bench(tmp_path) as b:
+        for number in range(deaths):
+            await b.hold(f"dead-{number}")
+            b.clock.move(61)
+        hold = await b.hold()
+        before = hold.chunk.deaths
+        if called:
+            assert await hold.may_call()
+        hold.end()
+        await hold.give_back()
+
+        assert (before, (await b.chunk()).deaths) == (deaths, after)
 
 
 async def test_however_many_look_again_at_one_lease_there_is_one_task(tmp_path: Path) -> None:

@@ -223,11 +223,13 @@ async def test_a_stop_is_heard_of_after_a_second_and_a_half_also_when_the_clock_
         assert await ledger.stop_of(job_id) is None
         await ledger.stop_job(job_id, CANCELLED)
         await ledger.stop_job(job_id, DEADLINE_EXCEEDED)
-        clock.move(STOP_SECONDS - 0.25)
-        early = await ledger.stop_of(job_id)
+        early = []
+        for seconds in (0.0, 0.5, STOP_SECONDS - 0.75):  # however many ask, one read a while is enough
+            clock.move(seconds)
+            early.append(await ledger.stop_of(job_id))
         clock.move(0.25)
 
-        assert (early, await ledger.stop_of(job_id)) == (None, CANCELLED)
+        assert (early, await ledger.stop_of(job_id)) == ([None] * 3, CANCELLED)
         assert await ledger.stop_of("job_unknown") is None
 
         set_back = Ledger(one.app.documents, clock, one.app.rng)
