@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo serve lint format test simulate chaos fuzz mutate lock
+.PHONY: help setup demo serve lint format test test-cloud simulate chaos fuzz mutate lock
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with everything in it, the promptforge command included
 
@@ -40,6 +40,9 @@ format: $(STAMP)  ## format the code
 test: $(STAMP)  ## run the tests
 	$(BIN)/pytest
 
+test-cloud: $(STAMP)  ## run the tests on the emulators of Google's services (needs Java and the Cloud SDK's emulators)
+	$(BIN)/pytest -m cloud
+
 SEEDS ?= 2000
 FIRST ?= 0
 simulate: $(STAMP)  ## simulate faults: SEEDS=2000 runs from FIRST=0, or one with its trace by SEED=…
@@ -61,5 +64,5 @@ mutate: $(STAMP)  ## break the code on purpose, see which tests notice: all, or 
 	@cd .mutate && ../$(BIN)/mutmut results
 
 lock: $(STAMP)  ## pin every dependency again, with hashes, for Python 3.11 and later
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml --group dev -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml --extra gcp -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml --extra gcp --group dev -o requirements/dev.txt
