@@ -38,7 +38,7 @@ format: $(STAMP)  ## format the code
 	$(BIN)/ruff check --fix .
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 SEEDS ?= 2000
 FIRST ?= 0

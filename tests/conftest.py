@@ -22,17 +22,6 @@ def pytest_configure() -> None:
     logger.setLevel(logging.DEBUG)
 
 
-TOGETHER = {"engine": "processes", "chaos": "processes", "corpus": "corpus", "simulation": "simulation"}
-"""Folders whose tests one test worker runs one after another: they count processes, or look at what was made once."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell pytest-xdist what belongs together."""
-    for item in items:
-        if group := TOGETHER.get(item.path.parent.name):
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(autouse=True)
 def nothing_is_told() -> Iterator[None]:
     """No log line of any test holds a provider's text, a prompt, an answer, a key or a signed URL."""
