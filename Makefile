@@ -38,7 +38,7 @@ format: $(STAMP)  ## format the code
 	$(BIN)/ruff check --fix .
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-cloud: $(STAMP)  ## run the tests on the emulators of Google's services (needs Java and the Cloud SDK's emulators)
 	$(BIN)/pytest -m cloud

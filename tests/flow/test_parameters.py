@@ -196,6 +196,22 @@ async def test_an_answer_that_does_not_fit_is_asked_for_again(
     assert {body["response_format"]["type"] for body in wire.bodies} == {form["type"]}
 
 
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+async def test_an_answer_that_broke_off_and_does_not_fit_is_not_asked_for_again(tmp_path: Path, reason: str) -> None:
+    async def act(prompt: str, call: int) -> web.Response:
+        said = orjson.loads(says('{"N":').text or "")
+        said["choices"][0]["finish_reason"] = reason
+        return web.json_response(said)
+
+    async with recorded(tmp_path, act) as (one, wire):
+        form = {"type": "json_schema", "schema": SHAPE}
+        job_id = await one.run(rows({"prompt": "x", "response_format": form}), provider="openai", max_retries=5)
+        errors = await one.errors(job_id)
+
+    assert [(line["error"], line["attempts"]) for line in errors] == [("invalid_output", 1)]
+    assert len(wire.bodies) == 1
+
+
 async def test_a_json_object_is_an_object(tmp_path: Path) -> None:
     async def act(prompt: str, call: int) -> web.Response:
         return says("7")

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.canary import leaks
+
 
 @dataclass
 class Engine:
@@ -81,6 +83,7 @@ def engine(data_dir: Path, environ: Mapping[str, str] | None = None, workers: in
         yield running
     finally:
         stop(running)
+    assert not leaks((data_dir.parent / "engine.err").read_bytes())
 
 
 def stop(running: Engine) -> None:
@@ -124,7 +127,8 @@ def _pgrep(option: str, what: object) -> list[int]:
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment without settings of whoever runs the tests."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("PROMPTFORGE_", "OPENAI_"))}
+    theirs = ("PROMPTFORGE_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "MISTRAL_")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     return {**own, **environ}
 
 

@@ -22,6 +22,7 @@ from promptforge.local.functions import load_function
 from promptforge.service.access import create_key
 from promptforge.service.app import App
 from promptforge.settings import Settings
+from tests.support.canary import leaks
 from tests.support.clock import HandClock
 
 URL = "http://machine"
@@ -105,6 +106,7 @@ class Machine:
         """What the API says of the job."""
         reply = await self.http.get(f"/v1/jobs/{job_id}/status", headers=self.headers)
         assert reply.status_code == 200, reply.text
+        assert not leaks(reply.text)
         answer: dict[str, Any] = reply.json()
         return answer
 
@@ -131,7 +133,9 @@ class Machine:
 
     async def errors(self, job_id: str) -> list[Line]:
         """Every error line."""
-        return lines_of((await self.files(job_id))["errors.jsonl"])
+        lines = lines_of((await self.files(job_id))["errors.jsonl"])
+        assert not [line for line in lines if leaks(line.get("message", ""))]
+        return lines
 
 
 @asynccontextmanager

@@ -48,13 +48,15 @@ class Answer:
 class Failure:
     """Why there is no answer. `code` is stable; `message` is our own sentence, never the provider's text.
 
-    `wait_seconds` is what the provider asked for with a THROTTLED, or None.
+    `wait_seconds` is what the provider asked for with a THROTTLED, or None. `doubtful` is an ACCOUNT that may be about
+    the model or the extra fields of this one question instead.
     """
 
     kind: FailureKind
     code: str
     message: str
     wait_seconds: float | None = None
+    doubtful: bool = False
 
 
 class Provider(Protocol):

@@ -9,7 +9,7 @@ from promptforge import logs
 from promptforge.domain.job import Job, Problem
 from promptforge.domain.prompt import Prompt, result_line
 from promptforge.domain.retry import FailureKind, backoff_seconds, may_retry
-from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.ports.provider import Answer, Failure, FinishReason, Question
 from promptforge.service.app import App
 from promptforge.service.gate import Gate
 from promptforge.service.hold import Hold
@@ -17,6 +17,10 @@ from promptforge.service.schema import fits
 
 KEY_MISSING_SECONDS = 60.0
 INVALID_OUTPUT = Failure(FailureKind.UNKNOWN, "invalid_output", "The answer does not fit the response_format.")
+BROKEN_OFF = Failure(FailureKind.PROMPT, "invalid_output", "The answer ended before it fit the response_format.")
+NOT_ALLOWED = Failure(
+    FailureKind.PROMPT, "prompt_rejected", "The line's own model or extra is refused to this API key."
+)
 
 Turn = Callable[[], AbstractAsyncContextManager[None]]
 """Inside of what it gives, a call may be made."""
@@ -126,13 +130,21 @@ class Asker:
                 provider = self._app.provider(self._job.provider)
                 reply = await provider.ask(question, self._app.settings.call_timeout_seconds)
                 now = loop.time()
+                if isinstance(reply, Failure) and reply.doubtful and self._differs(question):
+                    reply = NOT_ALLOWED  # one line's wish must not stop the job
                 gate.heard(began_at, now, reply)
         if isinstance(reply, Failure) and reply.kind in (FailureKind.THROTTLED, FailureKind.NOT_SENT):
             logs.info(reply.code, job_id=self._job.job_id, provider=self._job.provider)
         form = question.params.response_format
         if form and isinstance(reply, Answer) and not fits(form, reply.text):
-            reply = INVALID_OUTPUT
+            again = reply.finish_reason in (FinishReason.STOP, FinishReason.OTHER)
+            reply = INVALID_OUTPUT if again else BROKEN_OFF
         return reply, now - began_at
+
+    def _differs(self, question: Question) -> bool:
+        """Whether a line asks for a model or extra fields of its own."""
+        job = self._job
+        return (question.model, question.params.extra) != (job.model, job.params.extra)
 
     def _keep(self, line: int, prompt: Prompt, question: Question, answer: Answer, seconds: float) -> None:
         tokens = answer.input_tokens + answer.output_tokens

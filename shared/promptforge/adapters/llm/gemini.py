@@ -100,8 +100,10 @@ class Gemini:
         error = error_of(reply.body)
         details = error.get("details")
         found = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
-        if reply.status == 400 and (error.get("status") == "FAILED_PRECONDITION" or _names_the_key(found)):
+        if reply.status == 400 and _names_the_key(found):
             return account(REFUSES)
+        if reply.status == 400 and error.get("status") == "FAILED_PRECONDITION":
+            return account(REFUSES, doubtful=True)
         if reply.status == 429 and _spent_for_today(found):
             return account(USED_UP)
         if reply.status in (429, 503):

@@ -84,9 +84,8 @@ class HttpProvider:
         if special := dialect.special(reply, wait):
             return special
         if status in (401, 402, 403):
-            return account(
-                f"{dialect.name} refuses the API key (HTTP {status}): the operator must check {dialect.key}."
-            )
+            message = f"{dialect.name} refuses the API key (HTTP {status}): the operator must check {dialect.key}."
+            return account(message, doubtful=status == 403)
         if status == 429 or (status == 503 and wait is not None):
             return throttled(dialect, wait)
         if status >= 500 or status in (408, 409, 499):
@@ -113,9 +112,9 @@ def said(text: Any, reason: FinishReason, answer: Answer) -> Answer | Failure:
     return UNSAID.get(reason, BAD_RESPONSE)
 
 
-def account(message: str) -> Failure:
-    """No call with this key can succeed."""
-    return Failure(FailureKind.ACCOUNT, "provider_account", message)
+def account(message: str, doubtful: bool = False) -> Failure:
+    """No call with this key can succeed, unless that is doubtful."""
+    return Failure(FailureKind.ACCOUNT, "provider_account", message, doubtful=doubtful)
 
 
 def throttled(dialect: Dialect, wait: float | None) -> Failure:
