@@ -89,9 +89,9 @@ class FirestoreDocuments:
             raise ValueError(f"a commit is at most {MAX_COMMIT_BYTES} bytes")
         if len({write.path for write in writes}) < len(writes):
             raise ValueError("a commit may write a path once only")
-        deletes = sum(isinstance(write, Delete) for write in writes)
-        self._operations.add(Operation.DOCUMENT_DELETE, deletes)
-        self._operations.add(Operation.DOCUMENT_WRITE, len(writes) - deletes)
+        for write in writes:
+            deleted = isinstance(write, Delete)
+            self._operations.add(Operation.DOCUMENT_DELETE if deleted else Operation.DOCUMENT_WRITE)
         with _translated(COMMITTING):
             # Sent once: a second try after a lost answer would find the first one's work and call it a conflict.
             answer = await self._client.commit(
