@@ -3,38 +3,29 @@
 Spoken to through the generated client, because the one above it cannot replace a document at a version. Nothing is
 locked: a commit is one request whose preconditions hold or do not.
 
-A field that holds a list or a map is stored as its JSON: only scalars are ever asked for, and Firestore would take no
-list in a list, no key of any name, and no more than 20 levels, all of which a client's parameters may have.
+Ids are not spread, though a job's chunks are numbered: a new collection lies in one place whatever its ids are, one
+splitter writes it once, and afterwards its chunks are written in the order in which their answers happen to come.
 """
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-import orjson
 from google.api_core import exceptions
 from google.cloud.firestore_v1.services.firestore import FirestoreAsyncClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
 from google.cloud.firestore_v1.types import document as documents_wire
 from google.cloud.firestore_v1.types import firestore as wire
 from google.cloud.firestore_v1.types import write as writes_wire
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, open_channel
 from promptforge.adapters.gcp.operations import Operation, Operations
+from promptforge.adapters.gcp.values import Value, decoded, encoded, timestamp
 from promptforge.errors import Conflict, Unavailable
-from promptforge.ports.documents import (
-    MAX_COMMIT_BYTES,
-    Create,
-    Data,
-    Delete,
-    Document,
-    Scalar,
-    Version,
-    Write,
-)
+from promptforge.ports.documents import MAX_COMMIT_BYTES, Create, Data, Delete, Document, Scalar, Update, Version, Write
 
 COMMIT = "_commit"
 """A field of every document, unlike in every commit: a write that changed nothing would leave the version as it was."""
@@ -50,12 +41,9 @@ COMMITTING = READING | {
 }
 """What Google's errors are called here; all others are Unavailable."""
 
-FOREIGN = (
-    "base version"  # what an InvalidArgument says of a version that is later than the document's: no conflict to Google
-)
+FOREIGN = "base version"
+"""What an InvalidArgument says of a version that is later than the document's, so not one of its own."""
 
-# The plain messages: the wrappers that the client's types put around them cost ten times as much.
-Value = documents_wire.Value.pb()
 Fields = documents_wire.Document.pb()
 WireWrite = writes_wire.Write.pb()
 CommitRequest = wire.CommitRequest.pb()
@@ -117,7 +105,7 @@ class FirestoreDocuments:
         query["order_by"] = [{"field": {"field_path": name}, "direction": "ASCENDING"} for name in names]
         query["limit"] = {"value": limit}
         if after:
-            values = [_encoded(after.data[order_by])] if order_by else []
+            values = [encoded(after.data[order_by])] if order_by else []
             query["start_at"] = {"values": [*values, Value(reference_value=self._root + after.path)]}
         request = QueryRequest(parent=parent, structured_query=query)
         answers = await self._read(self._client.run_query, wire.RunQueryRequest, request)
@@ -130,10 +118,9 @@ class FirestoreDocuments:
 
     async def sum(self, collection: str, fields: Sequence[str]) -> dict[str, int]:
         # One by one: a query for several sums would leave out the documents that lack one of the fields.
-        return {
-            field: await self._aggregate(collection, None, {"sum": {"field": {"field_path": field}}})
-            for field in fields
-        }
+        wanted: list[Data] = [{"sum": {"field": {"field_path": field}}} for field in fields]
+        sums = await asyncio.gather(*(self._aggregate(collection, None, each) for each in wanted))
+        return dict(zip(fields, sums, strict=True))
 
     async def close(self) -> None:
         """Close the connection."""
@@ -162,8 +149,8 @@ class FirestoreDocuments:
         request = AggregationRequest(parent=parent, structured_aggregation_query=asked)
         (answer,) = await self._read(self._client.run_aggregation_query, wire.RunAggregationQueryRequest, request)
         values = answer.result.aggregate_fields
-        self._operations.add(Operation.DOCUMENT_READ, max(1, -(-_decoded(values["entries"]) // ENTRIES_A_READ)))
-        return int(_decoded(values["wanted"]))
+        self._operations.add(Operation.DOCUMENT_READ, max(1, -(-decoded(values["entries"]) // ENTRIES_A_READ)))
+        return int(decoded(values["wanted"]))
 
     def _question(self, collection: str, where: Mapping[str, Scalar] | None) -> tuple[str, Data]:
         parent, _, name = (self._root + collection).rpartition("/")
@@ -176,56 +163,29 @@ class FirestoreDocuments:
     def _write(self, write: Write, token: str) -> Any:
         name = self._root + write.path
         if isinstance(write, Delete):
-            return WireWrite(delete=name, current_document={"update_time": _timestamp(write)})
-        fields = {name: _encoded(value) for name, value in {**write.data, COMMIT: token}.items()}
-        there = {"exists": False} if isinstance(write, Create) else {"update_time": _timestamp(write)}
+            return WireWrite(delete=name, current_document=_at(write))
+        fields = {name: encoded(value) for name, value in {**write.data, COMMIT: token}.items()}
+        there = {"exists": False} if isinstance(write, Create) else _at(write)
         return WireWrite(update=Fields(name=name, fields=fields), current_document=there)
 
     def _document(self, found: Any) -> Document:
-        data = {name: _decoded(value) for name, value in found.fields.items() if name != COMMIT}
+        data = {name: decoded(value) for name, value in found.fields.items() if name != COMMIT}
         return Document(found.name.removeprefix(self._root), data, found.update_time.ToJsonString())
-
-
-def _timestamp(write: Write) -> Any:
-    """The time that a version is. What is none is no document's version."""
-    time = Timestamp()
-    try:
-        time.FromJsonString("" if isinstance(write, Create) else write.version)
-    except ValueError:
-        raise Conflict(write.path) from None
-    return time
 
 
 def _condition(name: str, value: Scalar) -> Data:
     field = {"field_path": name}
     if value is None:
         return {"unary_filter": {"field": field, "op": "IS_NULL"}}
-    return {"field_filter": {"field": field, "op": "EQUAL", "value": _encoded(value)}}
+    return {"field_filter": {"field": field, "op": "EQUAL", "value": encoded(value)}}
 
 
-def _encoded(value: Any) -> Any:
-    match value:
-        case None:
-            return Value(null_value=0)
-        case bool():
-            return Value(boolean_value=value)
-        case int():
-            return Value(integer_value=value)
-        case float():
-            return Value(double_value=value)
-        case str():
-            return Value(string_value=value)
-    return Value(map_value={"fields": {"json": Value(string_value=orjson.dumps(value).decode())}})
-
-
-def _decoded(value: Any) -> Any:
-    match value.WhichOneof("value_type"):
-        case "null_value":
-            return None
-        case "map_value":
-            return orjson.loads(value.map_value.fields["json"].string_value)
-        case kind:
-            return getattr(value, kind)
+def _at(write: Update | Delete) -> Data:
+    """The precondition that a document is at the write's version."""
+    try:
+        return {"update_time": timestamp(write.version)}
+    except ValueError:
+        raise Conflict(write.path) from None  # no document has ever been at that
 
 
 @contextmanager
