@@ -19,6 +19,7 @@ INFRA = Path(__file__).parents[2] / "infra"
 INDEXES: dict[str, Any] = json.loads((INFRA / "firestore.indexes.json").read_text())
 ASCENDING = [{"order": "ASCENDING", "queryScope": "COLLECTION"}]
 
+Where = Mapping[str, Scalar] | None
 Wanted = tuple[str, ...]  # a collection's name and the fields that are asked for together
 
 
@@ -35,18 +36,12 @@ class Asked:
         raise NotImplementedError
 
     async def query(
-        self,
-        collection: str,
-        where: Mapping[str, Scalar] | None = None,
-        *,
-        order_by: str | None = None,
-        limit: int,
-        after: Document | None = None,
+        self, collection: str, where: Where = None, *, order_by: str | None = None, **_: object
     ) -> list[Document]:
         self._want(collection, *(where or {}), *[order_by] * bool(order_by))
         return []
 
-    async def count(self, collection: str, where: Mapping[str, Scalar] | None = None) -> int:
+    async def count(self, collection: str, where: Where = None) -> int:
         self._want(collection, *(where or {}))
         return 0
 
