@@ -1,11 +1,14 @@
-"""What holds for the whole run, whatever a test is about."""
+"""What holds for the whole run, whatever a test is about; and Google's emulators, for whoever asks for them: started
+once, and kept apart by project."""
 
 import logging
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.canary import leaks
+from tests.support.emulators import Firestore, Pubsub
 
 _lines: list[str] = []
 
@@ -29,3 +32,27 @@ def nothing_is_told() -> Iterator[None]:
     yield
     told = [line for line in _lines if leaks(line)]
     assert not told
+
+
+@pytest.fixture
+def project() -> str:
+    """A project of the test's own: an emulator keeps projects apart, and makes each when it is first used."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def firestore() -> Iterator[Firestore]:
+    """The Firestore emulator that all tests share."""
+    emulator = Firestore()
+    emulator.start()
+    yield emulator
+    emulator.kill()
+
+
+@pytest.fixture(scope="session")
+def pubsub() -> Iterator[Pubsub]:
+    """The Pub/Sub emulator that all tests share."""
+    emulator = Pubsub()
+    emulator.start()
+    yield emulator
+    emulator.kill()

@@ -1,10 +1,14 @@
 """What the suites run on. An adapter is one more parameter here; whatever is opened is closed."""
 
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from promptforge.adapters.gcp.documents import FirestoreDocuments
+from promptforge.adapters.gcp.operations import Operations
+from promptforge.adapters.gcp.topics import PubsubTopics
 from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.deliveries import SqliteDeliveries, SqliteTasks, SqliteTopics
 from promptforge.adapters.local.documents import SqliteDocuments
@@ -14,8 +18,10 @@ from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
 from tests.contract.provider_bench import ANTHROPIC, BENCHES, GEMINI, MISTRAL, OPENAI, HttpBench, ProviderBench, Wire
 from tests.contract.provider_server import ProviderServer
-from tests.contract.stores import OpenDatabase, OpenDocuments, OpenObjects, OpenPost, Post
+from tests.contract.stores import Feed, OpenDatabase, OpenDocuments, OpenObjects, OpenPost, Post, claimed
 from tests.support.clock import HandClock
+from tests.support.emulators import Firestore, Pubsub
+from tests.support.subscriber import Subscriber
 
 
 @pytest.fixture
@@ -36,11 +42,22 @@ def open_database(tmp_path: Path) -> Iterator[OpenDatabase]:
         database.close()
 
 
-@pytest.fixture(params=["sqlite"])
-def open_documents(request: pytest.FixtureRequest, open_database: OpenDatabase) -> OpenDocuments:
+@pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.cloud)])
+async def open_documents(
+    request: pytest.FixtureRequest, open_database: OpenDatabase, project: str
+) -> AsyncIterator[OpenDocuments]:
     """Each call opens the same store anew, as another process does."""
-    makers: dict[str, OpenDocuments] = {"sqlite": lambda: SqliteDocuments(open_database())}
-    return makers[request.param]
+    opened: list[FirestoreDocuments] = []
+
+    def firestore() -> Documents:
+        emulator: Firestore = request.getfixturevalue("firestore")
+        opened.append(FirestoreDocuments(project, "(default)", Operations(), emulator.address))
+        return opened[-1]
+
+    makers: dict[str, OpenDocuments] = {"sqlite": lambda: SqliteDocuments(open_database()), "firestore": firestore}
+    yield makers[request.param]
+    for documents in opened:
+        await documents.close()
 
 
 @pytest.fixture
@@ -80,6 +97,21 @@ def open_post(request: pytest.FixtureRequest, open_database: OpenDatabase, clock
 @pytest.fixture
 def post(open_post: OpenPost) -> Post:
     return open_post()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("pubsub", marks=pytest.mark.cloud)])
+async def feed(
+    request: pytest.FixtureRequest, open_database: OpenDatabase, clock: HandClock, project: str
+) -> AsyncIterator[Feed]:
+    if request.param == "sqlite":
+        database = open_database()
+        yield Feed(SqliteTopics(database), partial(claimed, SqliteDeliveries(database, clock)))
+        return
+    emulator: Pubsub = request.getfixturevalue("pubsub")
+    topics = PubsubTopics(project, "test-", Operations(), emulator.address)
+    async with Subscriber(emulator.address, project, ["test-chunks", "test-others"]) as subscriber:
+        yield Feed(topics, lambda topic, count: subscriber.receive(f"test-{topic}", count))
+    await topics.close()
 
 
 @pytest.fixture

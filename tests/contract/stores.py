@@ -1,6 +1,6 @@
 """How a suite opens what it judges: each call opens the same store anew, as another process does."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from promptforge.adapters.local.database import Database
@@ -20,7 +20,24 @@ class Post:
     deliveries: SqliteDeliveries
 
 
+@dataclass(frozen=True)
+class Feed:
+    """A topic's two ends, of which only the first is a port. `receive` takes at least so many of the messages that
+    came since it was called last, in any order, and all others that came by then."""
+
+    topics: Topics
+    receive: Callable[[str, int], Awaitable[list[bytes]]]
+
+
 OpenDatabase = Callable[[], Database]
 OpenDocuments = Callable[[], Documents]
 OpenObjects = Callable[[str], Objects]
 OpenPost = Callable[[], Post]
+
+
+async def claimed(deliveries: SqliteDeliveries, topic: str, count: int) -> list[bytes]:
+    """What is due of a topic; it is all there at once."""
+    found = await deliveries.claim(f"topic:{topic}", 100_000, 60.0)
+    for delivery in found:
+        await deliveries.ack(delivery)
+    return [delivery.body for delivery in found]

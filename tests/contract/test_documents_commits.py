@@ -7,6 +7,13 @@ from promptforge.ports.documents import MAX_COMMIT_BYTES, Create, Data, Delete, 
 from tests.contract.stores import OpenDocuments
 
 
+def nested(levels: int) -> object:
+    value: object = 1
+    for level in range(levels):
+        value = [value] if level % 2 else {"in": value}
+    return value
+
+
 async def made(documents: Documents, path: str, data: Data) -> Version:
     (version,) = await documents.commit([Create(path, data)])
     return version
@@ -29,12 +36,16 @@ async def test_what_was_never_written_is_none(documents: Documents) -> None:
         {"text": "\u00fc \u4e2d \U0001f600 \u2028 \x00 \" \\ '", "empty": ""},
         {"none": None, "yes": True, "no": False, "int": -7, "big": 2**53, "float": 0.1, "time": 1_700_000_000.123456},
         {"list": [1, "a", None, [2], {"b": []}], "map": {"a": {"b": {"c": 1}}, "7": "digits"}},
+        {"list": [], "map": {}, "numbers": [1, 1.0, 2**63 - 1, -(2**63), 5e-324, True]},
+        {"map": {"": 1, "__name__": 2, "a.b": 3, "`": 4, "x" * 2000: 5}, "deep": nested(100)},
     ],
 )
 async def test_a_document_comes_back_as_it_was_written(documents: Documents, data: Data) -> None:
     version = await made(documents, "jobs/1", data)
 
-    assert await documents.get("jobs/1") == Document("jobs/1", data, version)
+    found = await documents.get("jobs/1")
+    assert found == Document("jobs/1", data, version)
+    assert repr(sorted(found.data.items())) == repr(sorted(data.items()))  # 1, 1.0 and true are equal, but not the same
 
 
 async def test_a_document_is_created_once(documents: Documents) -> None:

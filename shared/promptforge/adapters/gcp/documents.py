@@ -1,0 +1,197 @@
+"""Documents in Firestore.
+
+Spoken to through the generated client, because the one above it cannot replace a document at a version. Nothing is
+locked: a commit is one request whose preconditions hold or do not.
+
+Ids are not spread, though a job's chunks are numbered: a new collection lies in one place whatever its ids are, one
+splitter writes it once, and afterwards its chunks are written in the order in which their answers happen to come.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from google.api_core import exceptions
+from google.cloud.firestore_v1.services.firestore import FirestoreAsyncClient
+from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
+from google.cloud.firestore_v1.types import document as documents_wire
+from google.cloud.firestore_v1.types import firestore as wire
+from google.cloud.firestore_v1.types import write as writes_wire
+
+from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, open_channel
+from promptforge.adapters.gcp.operations import Operation, Operations
+from promptforge.adapters.gcp.values import Value, decoded, encoded, timestamp
+from promptforge.errors import Conflict, Unavailable
+from promptforge.ports.documents import MAX_COMMIT_BYTES, Create, Data, Delete, Document, Scalar, Update, Version, Write
+
+COMMIT = "_commit"
+"""A field of every document, unlike in every commit: a write that changed nothing would leave the version as it was."""
+
+ENTRIES_A_READ = 1000
+
+READING: dict[type[Exception], type[Exception]] = {exceptions.InvalidArgument: ValueError}
+COMMITTING = READING | {
+    exceptions.Aborted: Conflict,
+    exceptions.AlreadyExists: Conflict,
+    exceptions.FailedPrecondition: Conflict,
+    exceptions.NotFound: Conflict,
+}
+"""What Google's errors are called here; all others are Unavailable."""
+
+FOREIGN = "base version"
+"""What an InvalidArgument says of a version that is later than the document's, so not one of its own."""
+
+Fields = documents_wire.Document.pb()
+WireWrite = writes_wire.Write.pb()
+CommitRequest = wire.CommitRequest.pb()
+GetRequest = wire.BatchGetDocumentsRequest.pb()
+QueryRequest = wire.RunQueryRequest.pb()
+AggregationRequest = wire.RunAggregationQueryRequest.pb()
+
+
+class FirestoreDocuments:
+    """The documents port on one Firestore database."""
+
+    def __init__(self, project: str, database: str, operations: Operations, emulator: str | None = None) -> None:
+        self._database = f"projects/{project}/databases/{database}"
+        self._root = f"{self._database}/documents/"
+        self._metadata = [("google-cloud-resource-prefix", self._database)]
+        self._operations = operations
+        self._emulator = emulator
+
+    async def get(self, path: str) -> Document | None:
+        request = GetRequest(database=self._database, documents=[self._root + path])
+        (answer,) = await self._read(self._client.batch_get_documents, wire.BatchGetDocumentsRequest, request)
+        self._operations.add(Operation.DOCUMENT_READ)
+        return self._document(answer.found) if answer.HasField("found") else None
+
+    async def commit(self, writes: Sequence[Write]) -> list[Version]:
+        if not writes:
+            return []
+        token = uuid.uuid4().hex
+        request = CommitRequest(database=self._database, writes=[self._write(write, token) for write in writes])
+        if request.ByteSize() > MAX_COMMIT_BYTES:
+            raise ValueError(f"a commit is at most {MAX_COMMIT_BYTES} bytes")
+        if len({write.path for write in writes}) < len(writes):
+            raise ValueError("a commit may write a path once only")
+        for write in writes:
+            deleted = isinstance(write, Delete)
+            self._operations.add(Operation.DOCUMENT_DELETE if deleted else Operation.DOCUMENT_WRITE)
+        with _translated(COMMITTING):
+            # Sent once: a second try after a lost answer would find the first one's work and call it a conflict.
+            answer = await self._client.commit(
+                wire.CommitRequest.wrap(request), retry=None, timeout=ANSWER_SECONDS, metadata=self._metadata
+            )
+        results = wire.CommitResponse.pb(answer).write_results
+        return [
+            "" if isinstance(write, Delete) else result.update_time.ToJsonString()
+            for write, result in zip(writes, results, strict=True)
+        ]
+
+    async def query(
+        self,
+        collection: str,
+        where: Mapping[str, Scalar] | None = None,
+        *,
+        order_by: str | None = None,
+        limit: int,
+        after: Document | None = None,
+    ) -> list[Document]:
+        parent, query = self._question(collection, where)
+        names = [order_by, "__name__"] if order_by else ["__name__"]
+        query["order_by"] = [{"field": {"field_path": name}, "direction": "ASCENDING"} for name in names]
+        query["limit"] = {"value": limit}
+        if after:
+            values = [encoded(after.data[order_by])] if order_by else []
+            query["start_at"] = {"values": [*values, Value(reference_value=self._root + after.path)]}
+        request = QueryRequest(parent=parent, structured_query=query)
+        answers = await self._read(self._client.run_query, wire.RunQueryRequest, request)
+        found = [self._document(answer.document) for answer in answers if answer.HasField("document")]
+        self._operations.add(Operation.DOCUMENT_READ, max(1, len(found)))
+        return found
+
+    async def count(self, collection: str, where: Mapping[str, Scalar] | None = None) -> int:
+        return await self._aggregate(collection, where, {"count": {}})
+
+    async def sum(self, collection: str, fields: Sequence[str]) -> dict[str, int]:
+        # One by one: a query for several sums would leave out the documents that lack one of the fields.
+        wanted: list[Data] = [{"sum": {"field": {"field_path": field}}} for field in fields]
+        sums = await asyncio.gather(*(self._aggregate(collection, None, each) for each in wanted))
+        return dict(zip(fields, sums, strict=True))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if "_client" in self.__dict__:
+            await self._client.transport.close()
+
+    @cached_property
+    def _client(self) -> FirestoreAsyncClient:
+        """Made at the first use, for it belongs to the event loop that it is made in."""
+        transport = FirestoreGrpcAsyncIOTransport
+        channel = open_channel(transport, transport.DEFAULT_HOST, self._emulator, "FIRESTORE_EMULATOR_HOST")
+        return FirestoreAsyncClient(transport=transport(channel=channel))
+
+    async def _read(self, call: Callable[..., Awaitable[Any]], kind: Any, request: Any) -> list[Any]:
+        async def attempt() -> list[Any]:
+            answers = await call(kind.wrap(request), retry=None, timeout=ANSWER_SECONDS, metadata=self._metadata)
+            return [type(answer).pb(answer) async for answer in answers]
+
+        with _translated(READING):
+            return await RETRY(attempt)()
+
+    async def _aggregate(self, collection: str, where: Mapping[str, Scalar] | None, wanted: Data) -> int:
+        parent, query = self._question(collection, where)
+        both = [{"alias": "entries", "count": {}}, {"alias": "wanted", **wanted}]
+        asked = {"structured_query": query, "aggregations": both}
+        request = AggregationRequest(parent=parent, structured_aggregation_query=asked)
+        (answer,) = await self._read(self._client.run_aggregation_query, wire.RunAggregationQueryRequest, request)
+        values = answer.result.aggregate_fields
+        self._operations.add(Operation.DOCUMENT_READ, max(1, -(-decoded(values["entries"]) // ENTRIES_A_READ)))
+        return int(decoded(values["wanted"]))
+
+    def _question(self, collection: str, where: Mapping[str, Scalar] | None) -> tuple[str, Data]:
+        parent, _, name = (self._root + collection).rpartition("/")
+        query: Data = {"from_": [{"collection_id": name}]}
+        if where:
+            filters = [_condition(name, value) for name, value in where.items()]
+            query["where"] = {"composite_filter": {"op": "AND", "filters": filters}}
+        return parent, query
+
+    def _write(self, write: Write, token: str) -> Any:
+        name = self._root + write.path
+        if isinstance(write, Delete):
+            return WireWrite(delete=name, current_document=_at(write))
+        fields = {name: encoded(value) for name, value in {**write.data, COMMIT: token}.items()}
+        there = {"exists": False} if isinstance(write, Create) else _at(write)
+        return WireWrite(update=Fields(name=name, fields=fields), current_document=there)
+
+    def _document(self, found: Any) -> Document:
+        data = {name: decoded(value) for name, value in found.fields.items() if name != COMMIT}
+        return Document(found.name.removeprefix(self._root), data, found.update_time.ToJsonString())
+
+
+def _condition(name: str, value: Scalar) -> Data:
+    field = {"field_path": name}
+    if value is None:
+        return {"unary_filter": {"field": field, "op": "IS_NULL"}}
+    return {"field_filter": {"field": field, "op": "EQUAL", "value": encoded(value)}}
+
+
+def _at(write: Update | Delete) -> Data:
+    """The precondition that a document is at the write's version."""
+    try:
+        return {"update_time": timestamp(write.version)}
+    except ValueError:
+        raise Conflict(write.path) from None  # no document has ever been at that
+
+
+@contextmanager
+def _translated(names: Mapping[type[Exception], type[Exception]]) -> Iterator[None]:
+    try:
+        yield
+    except exceptions.GoogleAPIError as exc:
+        error = Conflict if FOREIGN in str(exc) else names.get(type(exc), Unavailable)
+        raise error(f"Firestore did not take the work: {type(exc).__name__}") from exc

@@ -1,0 +1,70 @@
+"""Topics in Pub/Sub.
+
+Requests are filled here and awaited one by one: the client that batches by itself does so in threads, which an instance
+that has given its answer may never let run, and is slower than that for messages that are all there at once.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+from google.api_core import exceptions
+from google.pubsub_v1.services.publisher import PublisherAsyncClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
+from google.pubsub_v1.types import PublishRequest
+
+from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, open_channel
+from promptforge.adapters.gcp.operations import Operation, Operations
+from promptforge.errors import Unavailable
+
+MAX_REQUEST_MESSAGES = 1000
+MAX_REQUEST_BYTES = 9_000_000  # of data; Pub/Sub takes 10 MB with all that is around it
+MIN_BILLED_BYTES = 1000
+
+Request = PublishRequest.pb()
+
+
+class PubsubTopics:
+    """The topics port. The topic `chunks` is `projects/{project}/topics/{prefix}chunks`."""
+
+    def __init__(self, project: str, prefix: str, operations: Operations, emulator: str | None = None) -> None:
+        self._prefix = f"projects/{project}/topics/{prefix}"
+        self._operations = operations
+        self._emulator = emulator
+
+    async def publish(self, topic: str, messages: Sequence[bytes]) -> None:
+        for batch in _batches(messages):
+            request = Request(topic=self._prefix + topic, messages=[{"data": message} for message in batch])
+            try:
+                await self._client.publish(PublishRequest.wrap(request), retry=RETRY, timeout=ANSWER_SECONDS)
+            except exceptions.InvalidArgument as exc:
+                raise ValueError("Pub/Sub takes messages of 1 byte to 10 MB") from exc
+            except exceptions.GoogleAPIError as exc:
+                raise Unavailable(f"Pub/Sub did not take the messages: {type(exc).__name__}") from exc
+            self._operations.add(Operation.PUBLISHED_MESSAGE, len(batch))
+            self._operations.add(Operation.PUBLISHED_BYTE, max(MIN_BILLED_BYTES, sum(map(len, batch))))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if "_client" in self.__dict__:
+            await self._client.transport.close()
+
+    @cached_property
+    def _client(self) -> PublisherAsyncClient:
+        """Made at the first use, for it belongs to the event loop that it is made in."""
+        transport = PublisherGrpcAsyncIOTransport
+        channel = open_channel(transport, transport.DEFAULT_HOST, self._emulator, "PUBSUB_EMULATOR_HOST")
+        return PublisherAsyncClient(transport=transport(channel=channel))
+
+
+def _batches(messages: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """The messages in runs that fit a request."""
+    batch: list[bytes] = []
+    size = 0
+    for message in messages:
+        if batch and (len(batch) == MAX_REQUEST_MESSAGES or size + len(message) > MAX_REQUEST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
+        size += len(message)
+    if batch:
+        yield batch

@@ -1,0 +1,154 @@
+"""What the cloud adapters do while Google does not answer, and after."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from tests.support.cut import Cut
+from tests.support.emulators import Firestore, Pubsub
+from tests.support.subscriber import Subscriber
+
+from promptforge.adapters.gcp.documents import FirestoreDocuments
+from promptforge.adapters.gcp.operations import Operation, Operations
+from promptforge.adapters.gcp.topics import PubsubTopics
+from promptforge.errors import Unavailable
+from promptforge.ports.documents import Create, Update
+
+pytestmark = pytest.mark.cloud
+
+GIVEN_UP_SECONDS = 10
+BACK_SECONDS = 10
+
+
+@pytest.fixture
+async def cut(firestore: Firestore) -> AsyncIterator[Cut]:
+    async with Cut(firestore.address) as cut:
+        yield cut
+
+
+@pytest.fixture
+async def documents(cut: Cut, project: str) -> AsyncIterator[FirestoreDocuments]:
+    documents = FirestoreDocuments(project, "(default)", Operations(), cut.address)
+    await documents.commit([Create("jobs/1", {"n": 1})])
+    yield documents
+    await documents.close()
+
+
+def reads(documents: FirestoreDocuments) -> list[Awaitable[object]]:
+    return [
+        documents.get("jobs/1"),
+        documents.query("jobs", limit=1),
+        documents.count("jobs"),
+        documents.sum("jobs", ["n"]),
+    ]
+
+
+async def given_up(*calls: Awaitable[object]) -> None:
+    """Every one of the calls says Unavailable, and soon."""
+    async with asyncio.timeout(GIVEN_UP_SECONDS):
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * len(calls)
+
+
+async def back(call: Callable[[], Awaitable[object]]) -> None:
+    """Wait until a call is answered again."""
+    async with asyncio.timeout(BACK_SECONDS):
+        while True:
+            try:
+                await call()
+            except Unavailable:
+                continue
+            return
+
+
+async def goes_on(documents: FirestoreDocuments) -> None:
+    await back(lambda: documents.get("jobs/1"))
+    document = await documents.get("jobs/1")
+    assert document is not None
+    await documents.commit([Update("jobs/1", {"n": 2}, document.version)])
+    assert await documents.sum("jobs", ["n"]) == {"n": 2}
+
+
+async def test_a_frozen_firestore_is_unavailable_in_seconds(
+    documents: FirestoreDocuments, firestore: Firestore
+) -> None:
+    firestore.freeze()
+    try:
+        await given_up(*reads(documents), documents.commit([Create("jobs/unknown", {})]))
+    finally:
+        firestore.thaw()
+
+    await goes_on(documents)
+
+
+async def test_a_firestore_that_refuses_is_unavailable_in_seconds(documents: FirestoreDocuments, cut: Cut) -> None:
+    cut.refuse()
+    cut.cut()
+    await given_up(*reads(documents), documents.commit([Create("jobs/never", {})]))
+    await cut.resume()
+
+    await goes_on(documents)
+    assert await documents.get("jobs/never") is None
+
+
+async def test_a_read_goes_through_a_cut_that_ends_at_once(documents: FirestoreDocuments, cut: Cut) -> None:
+    for _ in range(5):
+        cut.cut()
+        document = await documents.get("jobs/1")
+        assert document is not None
+
+
+async def test_a_commit_that_no_answer_comes_to_is_unavailable_in_seconds(
+    documents: FirestoreDocuments, cut: Cut
+) -> None:
+    cut.mute()
+    await given_up(documents.commit([Create("jobs/2", {"n": 0})]))
+    await cut.resume()
+
+    await goes_on(documents)
+    assert await documents.get("jobs/2") is not None
+
+
+async def test_a_publish_that_is_not_answered_is_unavailable_and_the_next_arrives(pubsub: Pubsub, project: str) -> None:
+    operations = Operations()
+    async with Cut(pubsub.address) as cut, Subscriber(pubsub.address, project, ["chunks"]) as subscriber:
+        topics = PubsubTopics(project, "", operations, cut.address)
+        await topics.publish("chunks", [b"before"])
+        cut.refuse()
+        cut.cut()
+        await given_up(topics.publish("chunks", [b"lost"]))
+        await cut.resume()
+        await back(lambda: topics.publish("chunks", [b"after"]))
+        cut.mute()
+        await given_up(topics.publish("chunks", [b"unknown"]))
+        await cut.resume()
+        await back(lambda: topics.publish("chunks", [b"last"]))
+
+        found: set[bytes] = set()
+        while b"last" not in found:
+            found.update(await subscriber.receive("chunks", 1))
+        await topics.close()
+    assert found >= {b"before", b"after"}
+    assert b"lost" not in found
+    assert operations.counts[Operation.PUBLISHED_MESSAGE] == 3
+
+
+async def test_a_topic_that_is_not_there_is_unavailable(pubsub: Pubsub, project: str) -> None:
+    topics = PubsubTopics(project, "", Operations(), pubsub.address)
+    with pytest.raises(Unavailable):
+        await topics.publish("nowhere", [b"m"])
+    await topics.close()
+
+
+async def test_fifty_thousand_messages_are_published_in_seconds(pubsub: Pubsub, project: str) -> None:
+    messages = [b'{"v":1,"job_id":"job_%032d","chunk":%d}' % (0, number) for number in range(50_000)]
+    operations = Operations()
+    topics = PubsubTopics(project, "", operations, pubsub.address)
+    async with Subscriber(pubsub.address, project, ["chunks"]):
+        began = time.perf_counter()
+        await topics.publish("chunks", messages)
+        took = time.perf_counter() - began
+    await topics.close()
+    assert took < 10
+    assert operations.counts[Operation.PUBLISHED_MESSAGE] == 50_000
