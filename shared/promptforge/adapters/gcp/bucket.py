@@ -41,6 +41,8 @@ class Bucket:
         at = {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": endpoint}} if endpoint else {}
         with _translated(name):
             self._client = Client(project=None, **at)
+        # Else the library asks for the bucket itself, in threads of its own, at first and after each 404: for traces.
+        self._client._bucket_metadata_cache = None
         self._http: requests.Session = self._client._http
         for scheme in ("https://", "http://"):
             self._http.mount(scheme, HTTPAdapter(pool_maxsize=connections, pool_block=True))
@@ -83,8 +85,8 @@ class Bucket:
 
     def finish(self, name: str, session: str, piece: bytes, start: int, crc32c: str) -> ObjectInfo:
         """Send a session's last piece, with the checksum of the whole, and so make the object."""
-        resource = self._transmit(session, piece, start, crc32c).json()
-        return _info(Blob.from_api_repr(resource, self._bucket))
+        made = self._transmit(session, piece, start, crc32c).json()
+        return ObjectInfo(name, int(made["generation"]), int(made["size"]), made["crc32c"])
 
     def abandon(self, session: str) -> None:
         """End a session; what was sent is dropped."""
