@@ -34,7 +34,7 @@ async def test_the_checksum_is_written_as_cloud_storage_writes_it(objects: Objec
     assert (await objects.create("job/part", b"123456789")).crc32c == "4waSgw=="
 
 
-@pytest.mark.parametrize("name", ["a", "a/b/c", "a b", "\u00fc/\u4e2d", "a.b-c_d", "..", "a/../b", "x" * 500])
+@pytest.mark.parametrize("name", ["a", "a/b/c", "a b", "\u00fc/\u4e2d", "a.b-c_d", "..a", "a/../b", "x" * 500])
 async def test_a_name_is_only_a_name(objects: Objects, name: str) -> None:
     await objects.create(name, b"one")
     await objects.create(name + "2", b"two")

@@ -21,6 +21,7 @@ from tests.support import v4
 from tests.support.crc32c import checksum
 from tests.support.loopback import loopback
 from tests.support.strict_bucket import Refused, Session, Stored, StrictBucket
+from tests.support.throwaway import DOWNLOADER, UPLOADER, private_key
 
 UPLOADS = re.compile(r"/upload/storage/v1/b/([^/]+)/o")
 NAMES = re.compile(r"/storage/v1/b/([^/]+)/o")
@@ -35,6 +36,7 @@ Finalized = Callable[[dict[str, str]], Awaitable[None]]
 class Fault(StrEnum):
     """What can go wrong with one request."""
 
+    NONE = "nothing: another one may have its turn"
     LOST = "the request is served and its answer is lost"
     UNAVAILABLE = "503"
     THROTTLED = "429"
@@ -56,12 +58,14 @@ class StrictStorage:
     """`faults` come true one by one, each for the next request whose method, path and query hold its text."""
 
     clock: Clock
-    members: Mapping[str, Member] = field(default_factory=dict)
+    members: Mapping[str, Member]
     on_finalized: Finalized | None = None
     url: str = ""
     buckets: dict[str, StrictBucket] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     faults: list[tuple[str, Fault]] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
     _events: set[asyncio.Task[None]] = field(default_factory=set)
 
     def make_bucket(self, name: str) -> StrictBucket:
@@ -70,6 +74,14 @@ class StrictStorage:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, or fail it as ordered."""
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            return await self._handle(request)
+        finally:
+            self.in_flight -= 1
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         text = f"{request.method} {request.raw_path}"
         self.requests.append(text)
         ordered = next((order for order in self.faults if order[0] in text), None)
@@ -204,11 +216,11 @@ class StrictStorage:
 
 
 @asynccontextmanager
-async def strict_storage(
-    clock: Clock, members: Mapping[str, Member] | None = None, on_finalized: Finalized | None = None
-) -> AsyncIterator[StrictStorage]:
-    """A running store without buckets."""
-    storage = StrictStorage(clock, members or {}, on_finalized)
+async def strict_storage(clock: Clock, on_finalized: Finalized | None = None) -> AsyncIterator[StrictStorage]:
+    """A running store without buckets, in which UPLOADER creates objects and DOWNLOADER reads them."""
+    key = private_key().public_key()
+    members = {UPLOADER: Member(key, creates=True), DOWNLOADER: Member(key, creates=False)}
+    storage = StrictStorage(clock, members, on_finalized)
     async with loopback(storage.handle) as storage.url:
         yield storage
         await storage.told()
@@ -248,8 +260,8 @@ def _parts(content_type: str, body: bytes) -> Iterator[tuple[str, bytes]]:
 async def _body(request: web.Request, damaged: bool) -> bytes:
     body = await request.read()
     if damaged:
-        middle = len(body) // 2
-        body = body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
+        at = body.rfind(b"\r\n--") - 1 if "multipart" in request.content_type else len(body) // 2
+        body = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
     return body
 
 

@@ -4,7 +4,10 @@ from functools import cache
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from google.auth.credentials import AnonymousCredentials
 from google.oauth2.service_account import Credentials
+
+UPLOADER, DOWNLOADER = "upload@test.iam.gserviceaccount.com", "download@test.iam.gserviceaccount.com"
 
 
 @cache
@@ -13,6 +16,12 @@ def private_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
+def nobody() -> AnonymousCredentials:
+    """Credentials that send nothing along."""
+    return AnonymousCredentials()  # type: ignore[no-untyped-call]
+
+
+@cache
 def key_account(email: str) -> Credentials:
     """An account that signs by itself, as one with a key file does."""
     kind, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8

@@ -19,7 +19,7 @@ from promptforge.ports.objects import ObjectInfo
 CONTENT_TYPE = "application/octet-stream"
 LIST_PAGE = 1000
 TIMEOUT = (5, 15)  # to connect, and between two blocks that arrive
-RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=4, multiplier=2).with_timeout(20)
+RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=4, multiplier=2)
 SENDS_PER_PIECE = 8
 
 RENAMED: dict[type[Exception], type[PromptForgeError]] = {  # the first that fits
@@ -35,9 +35,11 @@ RENAMED: dict[type[Exception], type[PromptForgeError]] = {  # the first that fit
 
 
 class Bucket:
-    """A bucket's client, with a connection for each of so many threads. `endpoint` is an emulator's."""
+    """A bucket's client, with a connection for each of so many threads. What fails is tried again for so many seconds.
+    `endpoint` is an emulator's."""
 
-    def __init__(self, name: str, connections: int, endpoint: str) -> None:
+    def __init__(self, name: str, connections: int, patience_seconds: float, endpoint: str) -> None:
+        self._retry = RETRY.with_timeout(patience_seconds)
         at = {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": endpoint}} if endpoint else {}
         with _translated(name):
             self._client = Client(project=None, **at)
@@ -50,7 +52,7 @@ class Bucket:
 
     def stat(self, name: str) -> ObjectInfo | None:
         with _translated(name):
-            blob = self._bucket.get_blob(name, timeout=TIMEOUT, retry=RETRY)
+            blob = self._bucket.get_blob(name, timeout=TIMEOUT, retry=self._retry)
         return blob and _info(blob)
 
     def block(self, name: str, generation: int, start: int, end: int) -> bytes:
@@ -59,7 +61,9 @@ class Bucket:
         exactly = {"raw_download": True, "checksum": None, "single_shot_download": True}
         with _translated(name):
             try:
-                data: bytes = blob.download_as_bytes(start=start, end=end - 1, timeout=TIMEOUT, retry=RETRY, **exactly)
+                data: bytes = blob.download_as_bytes(
+                    start=start, end=end - 1, timeout=TIMEOUT, retry=self._retry, **exactly
+                )
             except exceptions.RequestRangeNotSatisfiable:
                 return b""
         return data
@@ -67,14 +71,14 @@ class Bucket:
     def insert(self, name: str, data: bytes) -> ObjectInfo:
         """Create an object in one request. Its checksum goes along: what was damaged on the way is refused."""
         blob = self._bucket.blob(name)
-        how = {"content_type": CONTENT_TYPE, "checksum": "crc32c", "timeout": TIMEOUT, "retry": RETRY}
+        how = {"content_type": CONTENT_TYPE, "checksum": "crc32c", "timeout": TIMEOUT, "retry": self._retry}
         with _translated(name):
             blob.upload_from_string(data, if_generation_match=0, **how)
         return _info(blob)
 
     def begin(self, name: str) -> str:
         """The URL, a secret, of a session that takes an object piece by piece. Nothing is seen before the last one."""
-        how = {"content_type": CONTENT_TYPE, "checksum": None, "timeout": TIMEOUT, "retry": RETRY}
+        how = {"content_type": CONTENT_TYPE, "checksum": None, "timeout": TIMEOUT, "retry": self._retry}
         with _translated(name):
             url: str = self._bucket.blob(name).create_resumable_upload_session(if_generation_match=0, **how)
         return url
@@ -97,7 +101,7 @@ class Bucket:
         blob.content_type = CONTENT_TYPE
         blobs = [self._bucket.blob(source) for source in sources]
         with _translated(name):
-            blob.compose(blobs, if_generation_match=0, timeout=TIMEOUT, retry=RETRY)
+            blob.compose(blobs, if_generation_match=0, timeout=TIMEOUT, retry=self._retry)
         return _info(blob)
 
     def page(self, prefix: str, token: str) -> tuple[list[str], str | None]:
@@ -109,13 +113,13 @@ class Bucket:
             "fields": "items(name),nextPageToken",
         }
         with _translated(prefix):
-            found = self._client.list_blobs(self._bucket, timeout=TIMEOUT, retry=RETRY, **what)
+            found = self._client.list_blobs(self._bucket, timeout=TIMEOUT, retry=self._retry, **what)
             names = [blob.name for blob in next(found.pages, ())]
         return names, found.next_page_token
 
     def delete(self, name: str) -> None:
         with _translated(name):
-            self._bucket.delete_blob(name, timeout=TIMEOUT, retry=RETRY)
+            self._bucket.delete_blob(name, timeout=TIMEOUT, retry=self._retry)
 
     def close(self) -> None:
         self._client.close()
@@ -153,7 +157,7 @@ class Bucket:
                 raise exceptions.from_http_status(reply.status_code, "upload session")  # the URL is not for logs
             return reply
 
-        answer: requests.Response = RETRY(put)()
+        answer: requests.Response = self._retry(put)()
         return answer
 
 

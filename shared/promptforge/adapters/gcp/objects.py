@@ -21,18 +21,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 THREADS = 16
-CALL_SECONDS = 30.0
+PATIENCE_SECONDS = 20.0
+CALL_SECONDS = 30.0  # the last try, which a patience may just allow, included
 BLOCK_BYTES = 8 * 1024 * 1024  # of a read, and of a piece of an upload: a multiple of 256 KiB
 
 
 class BucketObjects:
-    """One bucket. `endpoint` is an emulator's; without it, STORAGE_EMULATOR_HOST or Google's own."""
+    """One bucket. What fails and may be repeated is repeated for `patience_seconds`. `endpoint` is an emulator's;
+    without it, STORAGE_EMULATOR_HOST or Google's own."""
 
-    def __init__(self, bucket: str, urls: SignedUrls, operations: Operations, endpoint: str = "") -> None:
+    def __init__(
+        self,
+        bucket: str,
+        urls: SignedUrls,
+        operations: Operations,
+        endpoint: str = "",
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self.bucket = bucket
         self._urls, self._operations = urls, operations
         self._threads = Threads(f"bucket {bucket}", THREADS, CALL_SECONDS)
-        self._opened = Once(lambda: _open(bucket, endpoint))
+        self._opened = Once(lambda: _open(bucket, patience_seconds, endpoint))
 
     async def stat(self, name: str) -> ObjectInfo | None:
         return await self._call(Operation.CLASS_B, lambda bucket: bucket.stat(name))
@@ -164,7 +173,7 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
-def _open(bucket: str, endpoint: str) -> "Bucket":
+def _open(bucket: str, patience_seconds: float, endpoint: str) -> "Bucket":
     from promptforge.adapters.gcp.bucket import Bucket
 
-    return Bucket(bucket, THREADS, endpoint)
+    return Bucket(bucket, THREADS, patience_seconds, endpoint)
