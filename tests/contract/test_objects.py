@@ -108,6 +108,27 @@ async def test_data_may_come_in_blocks(objects: Objects, parts: list[bytes]) -> 
     assert await content(objects, "job/part") == b"".join(parts)
 
 
+async def test_data_that_takes_many_requests_is_written_and_read_whole(objects: Objects) -> None:
+    parts = [bytes([number]) * 2_500_000 for number in range(8)]
+
+    info = await objects.create("job/part", blocks(*parts))
+
+    assert (info.size, info.crc32c) == (20_000_000, checksum(b"".join(parts)))
+    assert await content(objects, "job/part") == b"".join(parts)
+    assert await content(objects, "job/part", start=7, end=19_999_999) == b"".join(parts)[7:-1]
+
+
+async def test_data_that_takes_many_requests_is_written_once(objects: Objects) -> None:
+    data = LARGE * 8
+    first = await objects.create("job/part", blocks(data))
+
+    assert await objects.create("job/part", blocks(data)) == first
+    with pytest.raises(ObjectExists):
+        await objects.create("job/part", blocks(data, b"more"))
+
+    assert await objects.stat("job/part") == first
+
+
 async def test_data_that_breaks_off_leaves_nothing(objects: Objects) -> None:
     with pytest.raises(Broken):
         await objects.create("job/part", broken(b"half of ", b"it"))
