@@ -1,6 +1,7 @@
 """What the suites run on. An adapter is one more parameter here; whatever is opened is closed."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
@@ -12,15 +13,15 @@ from promptforge.adapters.gcp.topics import PubsubTopics
 from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.deliveries import SqliteDeliveries, SqliteTasks, SqliteTopics
 from promptforge.adapters.local.documents import SqliteDocuments
-from promptforge.adapters.local.objects import FileObjects
-from promptforge.adapters.local.urls import UrlSigner
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
+from tests.contract.object_stores import FAKE_GCS_GAPS, Store, emulated, files, strict
 from tests.contract.provider_bench import ANTHROPIC, BENCHES, GEMINI, MISTRAL, OPENAI, HttpBench, ProviderBench, Wire
 from tests.contract.provider_server import ProviderServer
 from tests.contract.stores import Feed, OpenDatabase, OpenDocuments, OpenObjects, OpenPost, Post, claimed
 from tests.support.clock import HandClock
 from tests.support.emulators import Firestore, Pubsub
+from tests.support.fake_gcs import FakeGcs, fake_gcs
 from tests.support.subscriber import Subscriber
 
 
@@ -65,16 +66,31 @@ def documents(open_documents: OpenDocuments) -> Documents:
     return open_documents()
 
 
-@pytest.fixture(params=["files"])
-def open_objects(request: pytest.FixtureRequest, open_database: OpenDatabase, tmp_path: Path) -> OpenObjects:
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[FakeGcs]:
+    with fake_gcs() as server:
+        yield server
+
+
+@pytest.fixture(params=["files", "strict", pytest.param("fake-gcs", marks=pytest.mark.cloud)])
+async def store(
+    request: pytest.FixtureRequest, open_database: OpenDatabase, clock: HandClock, tmp_path: Path
+) -> AsyncIterator[Store]:
+    if request.param == "fake-gcs" and (gap := FAKE_GCS_GAPS.get(request.node.originalname)):
+        request.applymarker(pytest.mark.xfail(strict=True, reason=gap))
+    makers: dict[str, Callable[[], AbstractAsyncContextManager[Store]]] = {
+        "files": lambda: files(tmp_path, open_database, clock),
+        "strict": lambda: strict(clock),
+        "fake-gcs": lambda: emulated(request.getfixturevalue("gcs_server"), clock),
+    }
+    async with makers[request.param]() as store:
+        yield store
+
+
+@pytest.fixture
+def open_objects(store: Store) -> OpenObjects:
     """Each call opens the bucket of that name anew."""
-
-    def files(bucket: str) -> Objects:
-        signer = UrlSigner(b"key", "http://127.0.0.1:8080")
-        return FileObjects(bucket, tmp_path / "objects" / bucket, open_database(), signer)
-
-    makers: dict[str, OpenObjects] = {"files": files}
-    return makers[request.param]
+    return store.open
 
 
 @pytest.fixture

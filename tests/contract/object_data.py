@@ -1,9 +1,6 @@
 """Data to write into objects, and ways to read it back."""
 
-import base64
 from collections.abc import AsyncIterator
-
-import google_crc32c
 
 from promptforge.ports.objects import Objects
 
@@ -34,8 +31,3 @@ async def content(
     found = [block async for block in objects.read(name, generation=generation, start=start, end=end)]
     assert all(found), "a block is never empty"
     return b"".join(found)
-
-
-def checksum(data: bytes) -> str:
-    """The CRC-32C of data as Cloud Storage writes it."""
-    return base64.b64encode(int(google_crc32c.value(data)).to_bytes(4, "big")).decode()

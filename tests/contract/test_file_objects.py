@@ -72,6 +72,16 @@ async def test_a_write_that_is_cancelled_while_the_row_is_written_keeps_the_file
     assert await content(bucket, "a") == b"one"
 
 
+@pytest.mark.parametrize("name", [".", "..", "../uploads/1"])
+async def test_a_name_that_is_a_path_leads_nowhere(make_bucket: MakeBucket, name: str) -> None:
+    bucket = make_bucket(False)
+
+    await bucket.create(name, b"one")
+
+    assert await content(bucket, name) == b"one"
+    assert files(bucket) == 1
+
+
 async def test_a_deleted_object_leaves_no_file(make_bucket: MakeBucket) -> None:
     bucket = make_bucket(False)
     await bucket.create("a", b"one")

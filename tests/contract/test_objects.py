@@ -5,8 +5,9 @@ import pytest
 
 from promptforge.errors import ObjectExists, ObjectMissing
 from promptforge.ports.objects import ObjectInfo, Objects
-from tests.contract.object_data import LARGE, Broken, blocks, broken, checksum, content
+from tests.contract.object_data import LARGE, Broken, blocks, broken, content
 from tests.contract.stores import OpenObjects
+from tests.support.crc32c import checksum
 
 
 async def test_what_was_never_written_has_no_stat(objects: Objects) -> None:
@@ -33,7 +34,7 @@ async def test_the_checksum_is_written_as_cloud_storage_writes_it(objects: Objec
     assert (await objects.create("job/part", b"123456789")).crc32c == "4waSgw=="
 
 
-@pytest.mark.parametrize("name", ["a", "a/b/c", "a b", "\u00fc/\u4e2d", "a.b-c_d", "..", "a/../b", "x" * 500])
+@pytest.mark.parametrize("name", ["a", "a/b/c", "a b", "\u00fc/\u4e2d", "a.b-c_d", "..a", "a/../b", "x" * 500])
 async def test_a_name_is_only_a_name(objects: Objects, name: str) -> None:
     await objects.create(name, b"one")
     await objects.create(name + "2", b"two")
@@ -105,6 +106,27 @@ async def test_data_may_come_in_blocks(objects: Objects, parts: list[bytes]) -> 
 
     assert (info.size, info.crc32c) == (len(b"".join(parts)), checksum(b"".join(parts)))
     assert await content(objects, "job/part") == b"".join(parts)
+
+
+async def test_data_that_takes_many_requests_is_written_and_read_whole(objects: Objects) -> None:
+    parts = [bytes([number]) * 2_500_000 for number in range(8)]
+
+    info = await objects.create("job/part", blocks(*parts))
+
+    assert (info.size, info.crc32c) == (20_000_000, checksum(b"".join(parts)))
+    assert await content(objects, "job/part") == b"".join(parts)
+    assert await content(objects, "job/part", start=7, end=19_999_999) == b"".join(parts)[7:-1]
+
+
+async def test_data_that_takes_many_requests_is_written_once(objects: Objects) -> None:
+    data = LARGE * 8
+    first = await objects.create("job/part", blocks(data))
+
+    assert await objects.create("job/part", blocks(data)) == first
+    with pytest.raises(ObjectExists):
+        await objects.create("job/part", blocks(data, b"more"))
+
+    assert await objects.stat("job/part") == first
 
 
 async def test_data_that_breaks_off_leaves_nothing(objects: Objects) -> None:

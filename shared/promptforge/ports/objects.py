@@ -18,7 +18,8 @@ class ObjectInfo:
 
 
 class Objects(Protocol):
-    """One bucket. Every write is create-only; an equal write that is repeated succeeds."""
+    """One bucket. Every write is create-only; an equal write that is repeated succeeds.
+    A name is 1 to 1,024 bytes of UTF-8, and neither `.` nor `..`."""
 
     async def stat(self, name: str) -> ObjectInfo | None:
         """The live object of that name, or None."""

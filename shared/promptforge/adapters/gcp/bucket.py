@@ -1,0 +1,174 @@
+"""One bucket through Google's library, which blocks: for threads. One request a call, repeated while that is safe."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import requests
+import urllib3
+from google.api_core import exceptions
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.storage import Blob, Client
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+from google.cloud.storage.retry import DEFAULT_RETRY
+from requests.adapters import HTTPAdapter
+
+from promptforge.errors import ObjectExists, ObjectMissing, PromptForgeError, Unavailable
+from promptforge.ports.objects import ObjectInfo
+
+CONTENT_TYPE = "application/octet-stream"
+LIST_PAGE = 1000
+TIMEOUT = (5, 15)  # to connect, and between two blocks that arrive
+RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=4, multiplier=2)
+SENDS_PER_PIECE = 8
+
+RENAMED: dict[type[Exception], type[PromptForgeError]] = {  # the first that fits
+    exceptions.PreconditionFailed: ObjectExists,
+    exceptions.NotFound: ObjectMissing,
+    exceptions.GoogleAPIError: Unavailable,
+    GoogleAuthError: Unavailable,
+    DataCorruption: Unavailable,
+    InvalidResponse: Unavailable,
+    urllib3.exceptions.HTTPError: Unavailable,
+    OSError: Unavailable,  # those of requests too
+}
+
+
+class Bucket:
+    """A bucket's client, with a connection for each of so many threads. What fails is tried again for so many seconds.
+    `endpoint` is an emulator's."""
+
+    def __init__(self, name: str, connections: int, patience_seconds: float, endpoint: str) -> None:
+        self._retry = RETRY.with_timeout(patience_seconds)
+        at = {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": endpoint}} if endpoint else {}
+        with _translated(name):
+            self._client = Client(project=None, **at)
+        # Else the library asks for the bucket itself, in threads of its own, at first and after each 404: for traces.
+        self._client._bucket_metadata_cache = None
+        self._http: requests.Session = self._client._http
+        for scheme in ("https://", "http://"):
+            self._http.mount(scheme, HTTPAdapter(pool_maxsize=connections, pool_block=True))
+        self._bucket = self._client.bucket(name)
+
+    def stat(self, name: str) -> ObjectInfo | None:
+        with _translated(name):
+            blob = self._bucket.get_blob(name, timeout=TIMEOUT, retry=self._retry)
+        return blob and _info(blob)
+
+    def block(self, name: str, generation: int, start: int, end: int) -> bytes:
+        """The bytes [start, end) that there are of one generation."""
+        blob = self._bucket.blob(name, generation=generation)
+        exactly = {"raw_download": True, "checksum": None, "single_shot_download": True}
+        with _translated(name):
+            try:
+                data: bytes = blob.download_as_bytes(
+                    start=start, end=end - 1, timeout=TIMEOUT, retry=self._retry, **exactly
+                )
+            except exceptions.RequestRangeNotSatisfiable:
+                return b""
+        return data
+
+    def insert(self, name: str, data: bytes) -> ObjectInfo:
+        """Create an object in one request. Its checksum goes along: what was damaged on the way is refused."""
+        blob = self._bucket.blob(name)
+        how = {"content_type": CONTENT_TYPE, "checksum": "crc32c", "timeout": TIMEOUT, "retry": self._retry}
+        with _translated(name):
+            blob.upload_from_string(data, if_generation_match=0, **how)
+        return _info(blob)
+
+    def begin(self, name: str) -> str:
+        """The URL, a secret, of a session that takes an object piece by piece. Nothing is seen before the last one."""
+        how = {"content_type": CONTENT_TYPE, "checksum": None, "timeout": TIMEOUT, "retry": self._retry}
+        with _translated(name):
+            url: str = self._bucket.blob(name).create_resumable_upload_session(if_generation_match=0, **how)
+        return url
+
+    def send(self, session: str, piece: bytes, start: int) -> None:
+        """Send a session's next piece, which is not its last."""
+        self._transmit(session, piece, start)
+
+    def finish(self, name: str, session: str, piece: bytes, start: int, crc32c: str) -> ObjectInfo:
+        """Send a session's last piece, with the checksum of the whole, and so make the object."""
+        made = self._transmit(session, piece, start, crc32c).json()
+        return ObjectInfo(name, int(made["generation"]), int(made["size"]), made["crc32c"])
+
+    def abandon(self, session: str) -> None:
+        """End a session; what was sent is dropped."""
+        self._http.delete(session, timeout=TIMEOUT)
+
+    def compose(self, name: str, sources: Sequence[str]) -> ObjectInfo:
+        blob = self._bucket.blob(name)
+        blob.content_type = CONTENT_TYPE
+        blobs = [self._bucket.blob(source) for source in sources]
+        with _translated(name):
+            blob.compose(blobs, if_generation_match=0, timeout=TIMEOUT, retry=self._retry)
+        return _info(blob)
+
+    def page(self, prefix: str, token: str) -> tuple[list[str], str | None]:
+        """One page of names, and the token of the next, if there is one."""
+        what = {
+            "prefix": prefix,
+            "page_token": token or None,
+            "page_size": LIST_PAGE,
+            "fields": "items(name),nextPageToken",
+        }
+        with _translated(prefix):
+            found = self._client.list_blobs(self._bucket, timeout=TIMEOUT, retry=self._retry, **what)
+            names = [blob.name for blob in next(found.pages, ())]
+        return names, found.next_page_token
+
+    def delete(self, name: str) -> None:
+        with _translated(name):
+            self._bucket.delete_blob(name, timeout=TIMEOUT, retry=self._retry)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _transmit(self, session: str, piece: bytes, start: int, crc32c: str = "") -> requests.Response:
+        """Send a piece until all of it is kept: Cloud Storage may keep a part, and a repeated piece is kept once.
+
+        The library's own BlobWriter stands for neither, and when it is thrown away it publishes what it has.
+        """
+        kept, end = start, start + len(piece)
+        with _translated("upload session"):
+            for _ in range(SENDS_PER_PIECE):
+                reply = self._put(session, piece[kept - start :], kept, crc32c)
+                if reply.status_code != requests.codes.permanent_redirect:
+                    return reply
+                kept = int(reply.headers.get("Range", "bytes=0--1").removeprefix("bytes=0-")) + 1
+                if kept == end and not crc32c:
+                    return reply
+                if not start <= kept <= end:
+                    break
+        raise Unavailable("upload session: what was sent is not kept")
+
+    def _put(self, session: str, data: bytes, start: int, crc32c: str) -> requests.Response:
+        end = start + len(data)
+        span = f"{start}-{end - 1}" if data else "*"
+        headers = {"Content-Type": CONTENT_TYPE, "Content-Range": f"bytes {span}/{end if crc32c else '*'}"}
+        if crc32c:
+            headers["x-goog-hash"] = f"crc32c={crc32c}"
+
+        def put() -> requests.Response:
+            reply = self._http.put(session, data=data, headers=headers, timeout=TIMEOUT, allow_redirects=False)
+            if reply.status_code == requests.codes.not_found:
+                raise Unavailable("upload session: it has ended")
+            if reply.status_code not in (requests.codes.ok, requests.codes.created, requests.codes.permanent_redirect):
+                raise exceptions.from_http_status(reply.status_code, "upload session")  # the URL is not for logs
+            return reply
+
+        answer: requests.Response = self._retry(put)()
+        return answer
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    try:
+        yield
+    except tuple(RENAMED) as exc:
+        ours = next(ours for theirs, ours in RENAMED.items() if isinstance(exc, theirs))
+        raise ours(name if ours is not Unavailable else f"{name}: {type(exc).__name__}") from exc
+
+
+def _info(blob: Blob) -> ObjectInfo:
+    return ObjectInfo(blob.name, blob.generation, blob.size, blob.crc32c)

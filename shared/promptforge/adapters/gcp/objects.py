@@ -1,0 +1,179 @@
+"""Objects in Cloud Storage. Google's library blocks, so its calls run in threads, and it is imported by the first."""
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import google_crc32c
+
+from promptforge.adapters.gcp.crc32c import joined
+from promptforge.adapters.gcp.operations import Operation, Operations
+from promptforge.adapters.gcp.signing import SignedUrls
+from promptforge.adapters.gcp.threads import Once, Threads
+from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
+from promptforge.ports.objects import MAX_COMPOSE, ObjectInfo
+
+if TYPE_CHECKING:
+    from promptforge.adapters.gcp.bucket import Bucket
+
+T = TypeVar("T")
+
+THREADS = 16
+PATIENCE_SECONDS = 20.0
+CALL_SECONDS = 30.0  # the last try, which a patience may just allow, included
+BLOCK_BYTES = 8 * 1024 * 1024  # of a read, and of a piece of an upload: a multiple of 256 KiB
+
+
+class BucketObjects:
+    """One bucket. What fails and may be repeated is repeated for `patience_seconds`. `endpoint` is an emulator's;
+    without it, STORAGE_EMULATOR_HOST or Google's own."""
+
+    def __init__(
+        self,
+        bucket: str,
+        urls: SignedUrls,
+        operations: Operations,
+        endpoint: str = "",
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self.bucket = bucket
+        self._urls, self._operations = urls, operations
+        self._threads = Threads(f"bucket {bucket}", THREADS, CALL_SECONDS)
+        self._opened = Once(lambda: _open(bucket, patience_seconds, endpoint))
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        return await self._call(Operation.CLASS_B, lambda bucket: bucket.stat(name))
+
+    async def read(
+        self, name: str, *, generation: int | None = None, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        if generation is None or end is None or end <= start:
+            info = await self.stat(name)
+            if info is None or generation not in (None, info.generation):
+                raise ObjectMissing(name)
+            generation, end = info.generation, min(info.size, info.size if end is None else end)
+        while start < end:
+            block = await self._block(name, generation, start, min(start + BLOCK_BYTES, end))
+            if not block:
+                return
+            yield block
+            start += len(block)  # a short block is no end: the rest is asked for
+
+    async def create(self, name: str, data: bytes | AsyncIterable[bytes]) -> ObjectInfo:
+        written = _Written()
+        async with aclosing(written.pieces(_once(data) if isinstance(data, bytes) else data)) as pieces:
+            try:
+                return await self._write(name, pieces, written)
+            except ObjectExists:
+                async for _ in pieces:  # what is there may be this very content: see it all
+                    pass
+        return await self._equal(name, written.size, written.crc32c)
+
+    async def compose(self, name: str, sources: Sequence[str]) -> ObjectInfo:
+        if not 1 <= len(sources) <= MAX_COMPOSE:
+            raise ValueError(f"compose takes 1 to {MAX_COMPOSE} sources, not {len(sources)}")
+        try:
+            return await self._call(Operation.CLASS_A, lambda bucket: bucket.compose(name, sources))
+        except ObjectExists:
+            parts = [part for part in await asyncio.gather(*map(self.stat, sources)) if part]
+        if len(parts) < len(sources):
+            raise ObjectMissing(name)
+        return await self._equal(name, *joined(parts))
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        token: str | None = ""
+        while token is not None:
+            names, token = await self._page(prefix, token)
+            for name in names:
+                yield name
+
+    async def delete(self, name: str) -> None:
+        with suppress(ObjectMissing):
+            await self._call(Operation.OBJECT_DELETE, lambda bucket: bucket.delete(name))
+
+    async def upload_url(self, name: str, expires_at: float) -> str:
+        """That it works once is the doing of its signer's role, which may create objects and not overwrite them."""
+        return await self._urls.put(self.bucket, name, expires_at)
+
+    async def download_url(self, name: str, filename: str, expires_at: float) -> str:
+        return await self._urls.get(self.bucket, name, filename, expires_at)
+
+    def close(self) -> None:
+        """End the threads and the connections."""
+        self._threads.close()
+        for bucket in self._opened.if_made():
+            bucket.close()
+
+    async def _write(self, name: str, pieces: AsyncIterator[tuple[bytes, bool]], written: "_Written") -> ObjectInfo:
+        piece, last = await anext(pieces)
+        if last:
+            return await self._call(Operation.CLASS_A, lambda bucket: bucket.insert(name, piece))
+        session = await self._call(Operation.CLASS_A, lambda bucket: bucket.begin(name))  # billed once, pieces and all
+        try:
+            sent = 0
+            while not last:
+                await self._send(session, piece, sent)
+                sent += len(piece)
+                piece, last = await anext(pieces)
+            return await self._call(None, lambda bucket: bucket.finish(name, session, piece, sent, written.crc32c))
+        except BaseException:
+            self._threads.start(lambda: self._opened().abandon(session))
+            raise
+
+    async def _send(self, session: str, piece: bytes, start: int) -> None:
+        await self._call(None, lambda bucket: bucket.send(session, piece, start))
+
+    async def _block(self, name: str, generation: int, start: int, end: int) -> bytes:
+        return await self._call(Operation.CLASS_B, lambda bucket: bucket.block(name, generation, start, end))
+
+    async def _equal(self, name: str, size: int, crc32c: str) -> ObjectInfo:
+        """The object that is there, if it is what one's own earlier try would have left."""
+        info = await self.stat(name)
+        if info is None:
+            raise Unavailable(f"{name}: refused as written already, and not there")
+        if (info.size, info.crc32c) != (size, crc32c):
+            raise ObjectExists(name)
+        return info
+
+    async def _page(self, prefix: str, token: str) -> tuple[Sequence[str], str | None]:
+        return await self._call(Operation.CLASS_A, lambda bucket: bucket.page(prefix, token))
+
+    async def _call(self, operation: Operation | None, call: "Callable[[Bucket], T]") -> T:
+        if operation:
+            self._operations.add(operation)
+        return await self._threads.run(lambda: call(self._opened()))
+
+
+class _Written:
+    """What went by: its size, and its checksum as Cloud Storage writes it."""
+
+    def __init__(self) -> None:
+        self.size, self._checksum = 0, google_crc32c.Checksum()
+
+    @property
+    def crc32c(self) -> str:
+        return base64.b64encode(self._checksum.digest()).decode()
+
+    async def pieces(self, data: AsyncIterable[bytes]) -> AsyncGenerator[tuple[bytes, bool], None]:
+        """Pieces of BLOCK_BYTES, and whether it is the last, which may be shorter."""
+        held = bytearray()
+        async for block in data:
+            self.size += len(block)
+            self._checksum.update(block)
+            held += block
+            while len(held) > BLOCK_BYTES:
+                yield bytes(held[:BLOCK_BYTES]), False
+                del held[:BLOCK_BYTES]
+        yield bytes(held), True
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+def _open(bucket: str, patience_seconds: float, endpoint: str) -> "Bucket":
+    from promptforge.adapters.gcp.bucket import Bucket
+
+    return Bucket(bucket, THREADS, patience_seconds, endpoint)

@@ -1,0 +1,139 @@
+"""Signed URLs of Cloud Storage (V4): signed by service accounts that nothing here is, through IAM."""
+
+import base64
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Protocol
+from urllib.parse import quote, urlsplit
+
+import google.auth
+import urllib3
+from google.auth.credentials import Credentials
+from google.auth.exceptions import GoogleAuthError
+from google.auth.transport.urllib3 import AuthorizedHttp
+
+from promptforge.adapters.gcp.operations import Operation, Operations
+from promptforge.adapters.gcp.threads import Once, Threads
+from promptforge.errors import Unavailable
+from promptforge.ports.clock import Clock
+
+STORAGE = "https://storage.googleapis.com"
+IAM = "https://iamcredentials.googleapis.com"
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+UPLOAD_TYPE = "application/octet-stream"
+DOWNLOAD_TYPE = "application/x-ndjson"
+MAX_URL_SECONDS = 7 * 24 * 60 * 60
+IN_FLIGHT = 16
+SIGN_SECONDS = 20.0
+
+
+class Account(Protocol):
+    """A service account that signs; it blocks. Google's own credentials of a key file are one."""
+
+    @property
+    def signer_email(self) -> str: ...
+
+    def sign_bytes(self, message: bytes) -> bytes: ...
+
+
+class IamAccount:
+    """An account whose key stays with Google: IAM signs for whoever holds signBlob on it."""
+
+    def __init__(self, email: str, endpoint: str = IAM, credentials: Credentials | None = None) -> None:
+        self.signer_email = email
+        self._url = f"{endpoint}/v1/projects/-/serviceAccounts/{email}:signBlob"
+        self._http = Once(lambda: _authorized(credentials))
+
+    def sign_bytes(self, message: bytes) -> bytes:
+        """The signature. A blob signed twice costs nothing, so what fails is tried again, briefly."""
+        reply = self._http().request("POST", self._url, json={"payload": base64.b64encode(message).decode()})
+        if reply.status != 200:
+            raise GoogleAuthError(f"signBlob answered {reply.status}")
+        return base64.b64decode(json.loads(reply.data)["signedBlob"])
+
+    def close(self) -> None:
+        """End the connections."""
+        for http in self._http.if_made():
+            http.http.clear()
+
+
+class SignedUrls:
+    """URLs of the form ENDPOINT/BUCKET/NAME?X-Goog-…, and the two accounts that sign them."""
+
+    def __init__(
+        self, upload: Account, download: Account, operations: Operations, clock: Clock, endpoint: str = STORAGE
+    ) -> None:
+        self._upload, self._download = upload, download
+        self._operations, self._clock, self._endpoint = operations, clock, endpoint
+        self._threads = Threads("signing", IN_FLIGHT, SIGN_SECONDS)
+
+    async def put(self, bucket: str, name: str, expires_at: float) -> str:
+        """To PUT an object with `Content-Type: application/octet-stream` and no other header that matters."""
+        headers = {"content-type": UPLOAD_TYPE, "host": urlsplit(self._endpoint).netloc}
+        return await self._url(self._upload, "PUT", f"/{bucket}/{_in_path(name)}", headers, {}, expires_at)
+
+    async def get(self, bucket: str, name: str, filename: str, expires_at: float) -> str:
+        """To GET an object, saved as `filename`."""
+        headers = {"host": urlsplit(self._endpoint).netloc}
+        answer = {"response-content-disposition": _attachment(filename), "response-content-type": DOWNLOAD_TYPE}
+        return await self._url(self._download, "GET", f"/{bucket}/{_in_path(name)}", headers, answer, expires_at)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.close()
+
+    async def _url(
+        self,
+        account: Account,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        query: dict[str, str],
+        expires_at: float,
+    ) -> str:
+        ends = int(expires_at)
+        signed_at = min(int(self._clock.now()), ends - 1)  # a URL that is late already is made, and refused in use
+        if ends - signed_at > MAX_URL_SECONDS:
+            raise ValueError(f"a signed URL lives at most {MAX_URL_SECONDS} seconds")
+        stamp = datetime.fromtimestamp(signed_at, UTC).strftime("%Y%m%dT%H%M%SZ")
+        scope = f"{stamp[:8]}/auto/storage/goog4_request"
+        query = query | {
+            "X-Goog-Algorithm": "GOOG4-RSA-SHA256",
+            "X-Goog-Credential": f"{account.signer_email}/{scope}",
+            "X-Goog-Date": stamp,
+            "X-Goog-Expires": str(ends - signed_at),
+            "X-Goog-SignedHeaders": ";".join(headers),
+        }
+        text = "&".join(f"{_in_query(key)}={_in_query(value)}" for key, value in sorted(query.items()))
+        lines = "".join(f"{key}:{value}\n" for key, value in headers.items())
+        request = "\n".join((method, path, text, lines, ";".join(headers), "UNSIGNED-PAYLOAD"))
+        digest = hashlib.sha256(request.encode()).hexdigest()
+        signature = await self._sign(account, "\n".join(("GOOG4-RSA-SHA256", stamp, scope, digest)).encode())
+        return f"{self._endpoint}{path}?{text}&X-Goog-Signature={signature.hex()}"
+
+    async def _sign(self, account: Account, message: bytes) -> bytes:
+        self._operations.add(Operation.SIGN)
+        try:
+            return await self._threads.run(lambda: account.sign_bytes(message))
+        except (GoogleAuthError, urllib3.exceptions.HTTPError, KeyError, ValueError) as exc:
+            raise Unavailable(f"{account.signer_email} could not sign: {type(exc).__name__}") from exc
+
+
+def _authorized(credentials: Credentials | None) -> AuthorizedHttp:
+    again = urllib3.Retry(3, backoff_factor=0.2, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None)
+    pool = urllib3.PoolManager(maxsize=IN_FLIGHT, block=True, retries=again, timeout=urllib3.Timeout(5, 5))
+    return AuthorizedHttp(credentials or google.auth.default(scopes=[SCOPE])[0], http=pool)
+
+
+def _in_path(name: str) -> str:
+    return quote(name, safe="/~")
+
+
+def _in_query(text: str) -> str:
+    return quote(text, safe="-_.~")
+
+
+def _attachment(filename: str) -> str:
+    plain = quote(filename)
+    return f'attachment; filename="{filename}"' if plain == filename else f"attachment; filename*=utf-8''{plain}"

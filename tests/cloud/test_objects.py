@@ -1,0 +1,126 @@
+"""What the Cloud Storage adapter asks for, and what is counted of it."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from promptforge.adapters.gcp.objects import BLOCK_BYTES, THREADS, BucketObjects
+from promptforge.adapters.gcp.operations import Operation, Operations
+from promptforge.adapters.gcp.signing import SignedUrls
+from promptforge.errors import ObjectExists, PromptForgeError, Unavailable
+from tests.contract.object_data import blocks, content
+from tests.support.strict_storage import StrictStorage
+
+LARGE = b"x" * (2 * BLOCK_BYTES + 1)
+
+
+def counted(operations: Operations) -> Counter[Operation]:
+    """What was counted since the last call."""
+    counts = operations.counts.copy()
+    operations.counts.clear()
+    return counts
+
+
+async def test_every_operation_is_counted_as_it_is_billed(bucket: BucketObjects, operations: Operations) -> None:
+    await bucket.create("a/1", b"one")
+    assert counted(operations) == {Operation.CLASS_A: 1}
+
+    await bucket.create("a/1", b"one")  # refused, and looked at
+    assert counted(operations) == {Operation.CLASS_A: 1, Operation.CLASS_B: 1}
+
+    info = await bucket.create("a/2", blocks(LARGE))  # a session is one operation, its pieces are none
+    assert counted(operations) == {Operation.CLASS_A: 1}
+
+    await content(bucket, "a/2", generation=info.generation, start=5, end=100)
+    assert counted(operations) == {Operation.CLASS_B: 1}
+
+    await content(bucket, "a/2")  # asked for its size, then read in three blocks
+    assert counted(operations) == {Operation.CLASS_B: 4}
+
+    await bucket.compose("b", ["a/1", "a/2"])
+    assert [name async for name in bucket.list("a/")] == ["a/1", "a/2"]
+    assert counted(operations) == {Operation.CLASS_A: 2}
+
+    await bucket.delete("b")
+    await bucket.upload_url("c", 1_800_000_900)
+    assert counted(operations) == {Operation.OBJECT_DELETE: 1, Operation.SIGN: 1}
+
+
+async def test_the_library_asks_for_nothing_that_was_not_asked_of_it(
+    storage: StrictStorage, bucket: BucketObjects
+) -> None:
+    await bucket.create("a", b"one")
+    await bucket.stat("a")
+    await bucket.stat("b")
+    await asyncio.sleep(0.05)
+
+    assert [request.partition("?")[0] for request in storage.requests] == [
+        "POST /upload/storage/v1/b/bucket/o",
+        "GET /storage/v1/b/bucket/o/a",
+        "GET /storage/v1/b/bucket/o/b",
+    ]
+
+
+async def test_large_objects_are_read_and_sent_in_blocks(storage: StrictStorage, bucket: BucketObjects) -> None:
+    await bucket.create("a", blocks(LARGE))
+
+    sizes = [len(block) async for block in bucket.read("a")]
+
+    assert sizes == [BLOCK_BYTES, BLOCK_BYTES, 1]
+    assert sum(request.startswith("PUT") for request in storage.requests) == 3
+
+
+async def test_a_pinned_read_past_the_end_is_cut(bucket: BucketObjects) -> None:
+    info = await bucket.create("a", b"0123456789")
+    empty = await bucket.create("b", b"")
+
+    assert await content(bucket, "a", generation=info.generation, start=7, end=99) == b"789"
+    assert await content(bucket, "a", generation=info.generation, start=10, end=99) == b""
+    assert await content(bucket, "b", generation=empty.generation, start=0, end=99) == b""
+
+
+async def test_calls_beyond_the_threads_wait_for_their_turn(storage: StrictStorage, bucket: BucketObjects) -> None:
+    await asyncio.gather(*(bucket.stat(f"{number}") for number in range(10 * THREADS)))
+
+    assert len(storage.requests) == 10 * THREADS
+    assert storage.most_in_flight <= THREADS
+
+
+async def test_an_object_of_another_size_or_checksum_is_another(bucket: BucketObjects) -> None:
+    await bucket.create("a", LARGE)
+
+    for other in (LARGE[:-1] + b"y", LARGE[:-1], LARGE + b"x", b"y" + LARGE[1:], b""):
+        with pytest.raises(ObjectExists):
+            await bucket.create("a", blocks(other))
+
+
+async def test_a_bucket_that_is_not_there_fails_what_writes_to_it(
+    storage: StrictStorage, urls: SignedUrls, operations: Operations
+) -> None:
+    nowhere = BucketObjects("nowhere", urls, operations, storage.url)
+
+    with pytest.raises(PromptForgeError):
+        await nowhere.create("a", b"one")
+    assert await nowhere.stat("a") is None
+    nowhere.close()
+
+
+async def test_an_emulator_named_by_the_environment_is_used(
+    storage: StrictStorage, urls: SignedUrls, operations: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.url)  # the library's own switch, which has no other door
+    bucket = BucketObjects("bucket", urls, operations)
+
+    await bucket.create("a", b"one")
+
+    assert storage.buckets["bucket"].objects["a"].data == b"one"
+    bucket.close()
+
+
+async def test_nothing_listens(urls: SignedUrls, operations: Operations) -> None:
+    bucket = BucketObjects("bucket", urls, operations, "http://127.0.0.1:9", patience_seconds=0.2)
+
+    with pytest.raises(Unavailable):
+        await bucket.stat("a")
+    bucket.close()

@@ -1,0 +1,179 @@
+"""What goes wrong on the way to Cloud Storage and back, and what the adapter makes of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from promptforge.adapters.gcp.objects import BLOCK_BYTES, BucketObjects
+from promptforge.errors import ObjectExists, Unavailable
+from tests.cloud.conftest import OpenBucket
+from tests.contract.object_data import Broken, blocks, broken, content
+from tests.support.crc32c import checksum
+from tests.support.strict_storage import Fault, StrictStorage
+
+SMALL, LARGE = b"one two", bytes(range(251)) * 80_000  # sent in one request, and in a session of three pieces
+LAST_WRITE = {SMALL: [("POST", Fault.LOST)], LARGE: [("PUT", Fault.NONE), ("PUT", Fault.NONE), ("PUT", Fault.LOST)]}
+
+
+def stored(storage: StrictStorage) -> dict[str, bytes]:
+    return {name: found.data for name, found in storage.buckets["bucket"].objects.items()}
+
+
+async def sessions_end(storage: StrictStorage) -> bool:
+    """Whether no session stays open, a moment later."""
+    for _ in range(100):
+        if all(session.made for session in storage.buckets["bucket"].sessions.values()):
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.UNAVAILABLE, Fault.THROTTLED])
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
+async def test_a_create_that_fails_once_at_each_step_succeeds_and_writes_once(
+    storage: StrictStorage, bucket: BucketObjects, fault: Fault, data: bytes
+) -> None:
+    told: list[dict[str, str]] = []
+
+    async def tell(resource: dict[str, str]) -> None:
+        told.append(resource)
+
+    storage.on_finalized = tell
+    storage.faults = [("POST /upload", fault), ("PUT /upload", fault)]
+
+    info = await bucket.create("job/part", blocks(data))
+
+    assert (info.size, info.crc32c) == (len(data), checksum(data))
+    assert stored(storage) == {"job/part": data}
+    assert [event["generation"] for event in told] == [str(info.generation)]
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
+async def test_a_create_whose_success_was_never_heard_is_recognised_when_it_is_repeated(
+    storage: StrictStorage, open_bucket: OpenBucket, data: bytes
+) -> None:
+    impatient, bucket = open_bucket(0), open_bucket(20)
+    storage.faults = list(LAST_WRITE[data])
+    with pytest.raises(Unavailable):
+        await impatient.create("job/part", data)
+    assert stored(storage) == {"job/part": data}
+
+    assert await bucket.create("job/part", data) == await bucket.stat("job/part")
+    with pytest.raises(ObjectExists):
+        await bucket.create("job/part", data[:-1] + b"!")
+    assert stored(storage) == {"job/part": data}
+
+
+async def test_a_compose_whose_answer_is_lost_succeeds(storage: StrictStorage, bucket: BucketObjects) -> None:
+    for number in range(3):
+        await bucket.create(f"part/{number}", b"%d\n" % number)
+    storage.faults = [("/compose", Fault.LOST)]
+
+    info = await bucket.compose("whole", ["part/0", "part/1", "part/2"])
+
+    assert info == await bucket.stat("whole")
+    assert stored(storage)["whole"] == b"0\n1\n2\n"
+
+
+async def test_a_deletion_whose_answer_is_lost_succeeds(storage: StrictStorage, bucket: BucketObjects) -> None:
+    await bucket.create("job/part", SMALL)
+    storage.faults = [("DELETE", Fault.LOST)]
+
+    await bucket.delete("job/part")
+
+    assert stored(storage) == {}
+
+
+async def test_a_piece_of_which_only_a_half_is_kept_is_sent_to_its_end(
+    storage: StrictStorage, bucket: BucketObjects
+) -> None:
+    storage.faults = [("PUT /upload", Fault.HALF_KEPT)] * 3
+
+    await bucket.create("job/part", LARGE)
+
+    assert stored(storage) == {"job/part": LARGE}
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
+async def test_what_was_damaged_on_its_way_is_not_written(
+    storage: StrictStorage, bucket: BucketObjects, data: bytes
+) -> None:
+    storage.faults = [("PUT /upload" if data is LARGE else "POST /upload", Fault.DAMAGED)]
+
+    with pytest.raises(Unavailable):
+        await bucket.create("job/part", data)
+
+    assert stored(storage) == {}
+    await bucket.create("job/part", data)
+    assert stored(storage) == {"job/part": data}
+
+
+async def test_a_source_that_breaks_leaves_neither_object_nor_session(
+    storage: StrictStorage, bucket: BucketObjects
+) -> None:
+    with pytest.raises(Broken):
+        await bucket.create("job/part", broken(LARGE))
+
+    assert await sessions_end(storage)
+    assert stored(storage) == {}
+
+
+@pytest.mark.parametrize("after", range(4))
+async def test_a_stream_that_is_cancelled_leaves_neither_object_nor_session(
+    storage: StrictStorage, bucket: BucketObjects, after: int
+) -> None:
+    sent = asyncio.Event()
+
+    async def source() -> AsyncIterator[bytes]:
+        for _ in range(after):
+            yield LARGE
+        sent.set()
+        await asyncio.Event().wait()
+
+    creating = asyncio.create_task(bucket.create("job/part", source()))
+    await sent.wait()
+    creating.cancel()
+    await asyncio.wait([creating])
+
+    assert creating.cancelled()
+    assert await sessions_end(storage)
+    assert stored(storage) == {}
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_download_that_is_cut_goes_on_to_its_end(
+    storage: StrictStorage, bucket: BucketObjects, times: int
+) -> None:
+    await bucket.create("job/part", LARGE)
+    storage.faults = [("alt=media", Fault.CUT)] * times
+
+    assert await content(bucket, "job/part") == LARGE
+
+
+async def test_a_download_that_is_always_cut_is_unavailable_and_never_short(
+    storage: StrictStorage, open_bucket: OpenBucket
+) -> None:
+    bucket = open_bucket(0.5)
+    await bucket.create("job/part", LARGE)
+    storage.faults = [("alt=media", Fault.NONE), *[("alt=media", Fault.CUT)] * 100]
+    reading = bucket.read("job/part")
+
+    first = await anext(reading)
+    with pytest.raises(Unavailable):
+        await anext(reading)
+
+    assert first == LARGE[:BLOCK_BYTES]
+
+
+async def test_what_fails_for_longer_than_the_patience_is_unavailable(
+    storage: StrictStorage, open_bucket: OpenBucket
+) -> None:
+    bucket = open_bucket(0.5)
+    storage.faults = [("", Fault.UNAVAILABLE)] * 1000
+
+    for call in (bucket.stat("a"), bucket.create("a", SMALL), bucket.compose("a", ["b"]), bucket.delete("a")):
+        with pytest.raises(Unavailable):
+            await call
+    with pytest.raises(Unavailable):
+        await anext(bucket.list("a"))

@@ -1,0 +1,117 @@
+"""The stores that the suites of objects and of signed URLs judge, and what one of them is known not to do."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+from starlette.applications import Starlette
+
+from promptforge.adapters.gcp.objects import BucketObjects
+from promptforge.adapters.gcp.operations import Operations
+from promptforge.adapters.gcp.signing import SignedUrls
+from promptforge.adapters.local.objects import FileObjects
+from promptforge.adapters.local.urls import UrlSigner
+from promptforge.app import build
+from promptforge.local.storage import Storage
+from promptforge.ports.clock import Clock
+from promptforge.ports.objects import Objects
+from promptforge.settings import Settings
+from tests.contract.stores import OpenDatabase, OpenObjects
+from tests.support.fake_gcs import FakeGcs
+from tests.support.strict_storage import strict_storage
+from tests.support.throwaway import DOWNLOADER, UPLOADER, key_account
+
+URL = "http://machine"
+PATIENCE_SECONDS = 3.0
+
+NO_SIGNATURES = "fake-gcs-server checks no signature, method, object or time of a signed URL"
+FAKE_GCS_GAPS: Mapping[str, str] = {
+    "test_a_missing_source_leaves_nothing": "fake-gcs-server answers 500 when a source of a compose is missing",
+    "test_a_compose_over_other_content_is_refused": "fake-gcs-server ignores the precondition of a compose",
+    "test_data_that_takes_many_requests_is_written_once": "fake-gcs-server ignores the precondition of a session",
+    "test_a_second_put_is_refused_and_the_first_stays": "fake-gcs-server knows no role that may not overwrite",
+    "test_a_later_url_replaces_nothing_either": "fake-gcs-server knows no role that may not overwrite",
+    "test_a_late_put_is_refused": NO_SIGNATURES,
+    "test_a_url_that_is_late_when_it_is_made_is_refused": NO_SIGNATURES,
+    "test_a_url_is_good_for_its_object_only": NO_SIGNATURES,
+    "test_a_url_is_good_for_its_bucket_only": NO_SIGNATURES,
+    "test_an_upload_url_is_good_for_nothing_but_put": NO_SIGNATURES,
+    "test_an_object_is_downloaded_as_a_file_of_that_name": "fake-gcs-server ignores response-content-*",
+    "test_a_late_download_is_refused": NO_SIGNATURES,
+    "test_a_changed_download_is_refused": NO_SIGNATURES,
+    "test_a_download_url_writes_nothing": NO_SIGNATURES,
+}
+
+
+@dataclass(frozen=True)
+class Store:
+    """Opens buckets, each call anew, as another process does; `http` is a client for their signed URLs."""
+
+    open: OpenObjects
+    http: httpx.AsyncClient
+
+
+@asynccontextmanager
+async def files(folder: Path, open_database: OpenDatabase, clock: Clock) -> AsyncIterator[Store]:
+    """Files and SQLite, with the engine's own end of the signed URLs."""
+    signer = UrlSigner(b"key", URL)
+
+    def open_again(bucket: str) -> FileObjects:
+        return FileObjects(bucket, folder / "objects" / bucket, open_database(), signer)
+
+    app = build(Settings(data_dir=folder, public_url=URL), clock)
+    served = replace(app, uploads=open_again("uploads"), results=open_again("results"))
+    transport = httpx.ASGITransport(Starlette(routes=[Storage(served).route]))
+    try:
+        async with httpx.AsyncClient(transport=transport) as http:
+            yield Store(open_again, http)
+    finally:
+        await app.close()
+
+
+@asynccontextmanager
+async def strict(clock: Clock) -> AsyncIterator[Store]:
+    """The Cloud Storage adapter on the project's own strict fake."""
+    async with strict_storage(clock) as storage, _opened(storage.url, clock) as store:
+
+        def open_again(bucket: str) -> Objects:
+            storage.make_bucket(bucket)
+            return store.open(bucket)
+
+        yield replace(store, open=open_again)
+
+
+@asynccontextmanager
+async def emulated(server: FakeGcs, clock: Clock) -> AsyncIterator[Store]:
+    """The Cloud Storage adapter on fake-gcs-server, in buckets that no other test has."""
+    run, made = uuid4().hex, set[str]()
+    async with _opened(server.url, clock) as store:
+
+        def open_again(bucket: str) -> Objects:
+            if bucket not in made:
+                server.make_bucket(f"{run}-{bucket}")
+                made.add(bucket)
+            return store.open(f"{run}-{bucket}")
+
+        yield replace(store, open=open_again)
+
+
+@asynccontextmanager
+async def _opened(url: str, clock: Clock) -> AsyncIterator[Store]:
+    operations, opened = Operations(), list[BucketObjects]()
+    urls = SignedUrls(key_account(UPLOADER), key_account(DOWNLOADER), operations, clock, url)
+
+    def open_again(bucket: str) -> Objects:
+        opened.append(BucketObjects(bucket, urls, operations, url, PATIENCE_SECONDS))
+        return opened[-1]
+
+    try:
+        async with httpx.AsyncClient() as http:
+            yield Store(open_again, http)
+    finally:
+        for bucket in opened:
+            bucket.close()
+        urls.close()

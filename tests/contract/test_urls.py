@@ -1,0 +1,166 @@
+"""Signed URLs over HTTP: used once, in time, unchanged. How a URL is written is its adapter's own affair."""
+
+import httpx
+import pytest
+
+from promptforge.ports.objects import Objects
+from tests.contract.object_data import content
+from tests.contract.object_stores import Store
+from tests.support.clock import HandClock
+
+NAME = "job_1/input.jsonl"
+LIVES_SECONDS = 900
+
+
+@pytest.fixture
+def uploads(store: Store) -> Objects:
+    return store.open("uploads")
+
+
+@pytest.fixture
+def results(store: Store) -> Objects:
+    return store.open("results")
+
+
+async def upload_url(uploads: Objects, clock: HandClock, name: str = NAME) -> str:
+    return await uploads.upload_url(name, clock.now() + LIVES_SECONDS)
+
+
+async def put(store: Store, url: str, data: bytes) -> httpx.Response:
+    return await store.http.put(url, content=data, headers={"Content-Type": "application/octet-stream"})
+
+
+def refused(reply: httpx.Response) -> bool:
+    return 400 <= reply.status_code < 500
+
+
+@pytest.mark.parametrize("data", [b"", b"one", b"x" * 3_000_000])
+async def test_what_is_put_is_the_object(store: Store, uploads: Objects, clock: HandClock, data: bytes) -> None:
+    reply = await put(store, await upload_url(uploads, clock), data)
+
+    assert reply.status_code == 200
+    assert await content(uploads, NAME) == data
+
+
+async def test_a_second_put_is_refused_and_the_first_stays(store: Store, uploads: Objects, clock: HandClock) -> None:
+    url = await upload_url(uploads, clock)
+    await put(store, url, b"one")
+
+    for data in (b"two", b"one"):
+        assert (await put(store, url, data)).status_code == 403
+    assert await content(uploads, NAME) == b"one"
+
+
+async def test_a_later_url_replaces_nothing_either(store: Store, uploads: Objects, clock: HandClock) -> None:
+    await put(store, await upload_url(uploads, clock), b"one")
+    clock.move(60)
+
+    assert (await put(store, await upload_url(uploads, clock), b"two")).status_code == 403
+    assert await content(uploads, NAME) == b"one"
+
+
+async def test_a_late_put_is_refused(store: Store, uploads: Objects, clock: HandClock) -> None:
+    url = await upload_url(uploads, clock)
+    clock.move(LIVES_SECONDS)
+
+    assert refused(await put(store, url, b"one"))
+    assert await uploads.stat(NAME) is None
+
+
+async def test_a_url_that_is_late_when_it_is_made_is_refused(store: Store, uploads: Objects, clock: HandClock) -> None:
+    for late in (0.0, 0.5, 1.0, 86_400.0):
+        url = await uploads.upload_url(NAME, clock.now() - late)
+
+        assert refused(await put(store, url, b"one"))
+    assert await uploads.stat(NAME) is None
+
+
+async def test_a_url_is_good_for_its_object_only(store: Store, uploads: Objects, clock: HandClock) -> None:
+    url = (await upload_url(uploads, clock)).replace("job_1", "job_2")
+
+    assert refused(await put(store, url, b"one"))
+    assert await uploads.stat("job_2/input.jsonl") is None
+
+
+async def test_a_url_is_good_for_its_bucket_only(
+    store: Store, uploads: Objects, results: Objects, clock: HandClock
+) -> None:
+    url = (await upload_url(uploads, clock)).replace("uploads/", "results/")
+
+    assert refused(await put(store, url, b"one"))
+    assert await results.stat(NAME) is None
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+async def test_an_upload_url_is_good_for_nothing_but_put(
+    store: Store, uploads: Objects, clock: HandClock, method: str
+) -> None:
+    url = await upload_url(uploads, clock)
+    await put(store, url, b"one")
+
+    assert refused(await store.http.request(method, url))
+    assert await content(uploads, NAME) == b"one"
+
+
+@pytest.mark.parametrize("data", [b"", b"one\n", b"x" * 3_000_000])
+async def test_an_object_is_downloaded_as_a_file_of_that_name(
+    store: Store, results: Objects, clock: HandClock, data: bytes
+) -> None:
+    await results.create("job_1/results_part_001.jsonl", data)
+    url = await results.download_url("job_1/results_part_001.jsonl", "part one.jsonl", clock.now() + LIVES_SECONDS)
+
+    reply = await store.http.get(url)
+
+    assert (reply.status_code, reply.content) == (200, data)
+    assert reply.headers["content-disposition"] == "attachment; filename*=utf-8''part%20one.jsonl"
+    assert reply.headers["content-type"].startswith("application/x-ndjson")
+
+
+async def test_a_part_of_an_object_may_be_downloaded(store: Store, results: Objects, clock: HandClock) -> None:
+    await results.create(NAME, b"0123456789")
+    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
+
+    reply = await store.http.get(url, headers={"Range": "bytes=3-6"})
+
+    assert (reply.status_code, reply.content) == (206, b"3456")
+
+
+async def test_what_is_not_there_is_not_found(store: Store, results: Objects, clock: HandClock) -> None:
+    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
+
+    assert (await store.http.get(url)).status_code == 404
+
+
+async def test_a_late_download_is_refused(store: Store, results: Objects, clock: HandClock) -> None:
+    await results.create(NAME, b"one")
+    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
+    clock.move(LIVES_SECONDS)
+
+    assert refused(await store.http.get(url))
+
+
+@pytest.mark.parametrize(("old", "new"), [("part.jsonl", "evil.html"), ("job_1", "job_2")])
+async def test_a_changed_download_is_refused(
+    store: Store, results: Objects, clock: HandClock, old: str, new: str
+) -> None:
+    await results.create(NAME, b"one")
+    await results.create("job_2/input.jsonl", b"two")
+    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
+
+    assert old in url
+    assert refused(await store.http.get(url.replace(old, new)))
+
+
+async def test_a_download_url_writes_nothing(store: Store, results: Objects, clock: HandClock) -> None:
+    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
+
+    assert refused(await put(store, url, b"mine"))
+    assert await results.stat(NAME) is None
+
+
+async def test_any_name_survives_its_url(store: Store, uploads: Objects, clock: HandClock) -> None:
+    for name in ("a b", "a/b", "\u00fc\u4e2d", "a?b#c", "a%2Fb", "a+b", "a&expires=9999999999", "a~b"):
+        reply = await put(store, await upload_url(uploads, clock, name), name.encode())
+
+        assert reply.status_code == 200
+        assert await content(uploads, name) == name.encode()

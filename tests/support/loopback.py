@@ -1,0 +1,22 @@
+"""A server on a free port of this machine, in the test's own event loop."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+MAX_BODY_BYTES = 256 * 1024 * 1024
+
+
+@asynccontextmanager
+async def loopback(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """Everything that is sent to the URL goes to `handle`, whatever its path."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.router.add_route("*", r"/{path:[\s\S]*}", handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,22 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptforge.adapters.gcp.crc32c import joined
+from promptforge.ports.objects import ObjectInfo
+from tests.support.crc32c import checksum
+
+
+@given(st.lists(st.binary(max_size=300), max_size=32))
+def test_the_checksum_of_what_is_joined_follows_from_its_parts(parts: list[bytes]) -> None:
+    infos = [ObjectInfo("part", 1, len(part), checksum(part)) for part in parts]
+    whole = b"".join(parts)
+
+    assert joined(infos) == (len(whole), checksum(whole))
+
+
+def test_large_parts_are_joined_alike() -> None:
+    zeros, ones = bytes(3_000_001), b"\1" * 2_000_003
+
+    infos = [ObjectInfo("part", 1, len(part), checksum(part)) for part in (zeros, ones, zeros)]
+
+    assert joined(infos) == (8_000_005, checksum(zeros + ones + zeros))
