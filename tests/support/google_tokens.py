@@ -27,7 +27,7 @@ class Issuer:
     served: int = 0
     broken: bool = False
 
-    def token(self, email: str, audience: str, **claims: Any) -> str:
+    def token(self, email: str, audience: str, /, **claims: Any) -> str:
         """A token that is good for an hour, unless the claims say otherwise; a claim of None is left out."""
         now = int(time.time())
         usual = {"iss": "https://accounts.google.com", "aud": audience, "iat": now, "exp": now + 3600}
@@ -53,9 +53,8 @@ def handed_on(token: str) -> str:
 
 
 @asynccontextmanager
-async def issuer() -> AsyncIterator[Issuer]:
-    """An issuer whose certificates can be fetched."""
-    made = Issuer()
+async def issuer(made: Issuer) -> AsyncIterator[Issuer]:
+    """The issuer, with a place where its certificates can be fetched."""
     app = web.Application()
     app.router.add_get("/oauth2/v1/certs", made.certificates)
     runner = web.AppRunner(app, access_log=None)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from google.cloud.tasks_v2 import CloudTasksAsyncClient
 
 TRY_SECONDS = 5.0
-GIVE_UP_SECONDS = 12.0
 WORTH_ANOTHER_TRY = (
     Aborted,
     DeadlineExceeded,
@@ -59,12 +58,12 @@ def translated() -> Iterator[None]:
 class CloudTasks:
     """The tasks port. A name that is taken is success: Cloud Tasks keeps it for at least an hour after the task."""
 
-    def __init__(self, settings: Settings, operations: Operations) -> None:
+    def __init__(self, settings: Settings, operations: Operations, give_up_seconds: float = 12.0) -> None:
         self._settings = settings
         self._operations = operations
         self._client: CloudTasksAsyncClient | None = None
         self._retry = AsyncRetry(
-            if_exception_type(*WORTH_ANOTHER_TRY), initial=0.1, maximum=2.0, timeout=GIVE_UP_SECONDS
+            if_exception_type(*WORTH_ANOTHER_TRY), initial=0.1, maximum=2.0, timeout=give_up_seconds
         )
 
     async def enqueue(self, queue: str, body: bytes, *, name: str, not_before: float = 0.0) -> None:
