@@ -115,7 +115,7 @@ async def test_a_task_reaches_the_function_with_a_token_that_it_accepts(tmp_path
 
 async def test_names_stay_taken_and_what_is_wrong_is_refused(client: CloudTasksAsyncClient) -> None:
     request = {"url": "http://127.0.0.1:1/"}
-    await client.create_task(parent=PARENT, task={"name": f"{PARENT}/tasks/t", "http_request": request})
+    await client.create_task({"parent": PARENT, "task": {"name": f"{PARENT}/tasks/t", "http_request": request}})
     await client.delete_task(name=f"{PARENT}/tasks/t")
     wrong: list[tuple[type[Exception], str, dict[str, object]]] = [
         (AlreadyExists, PARENT, {"name": f"{PARENT}/tasks/t", "http_request": request}),
@@ -131,6 +131,6 @@ async def test_names_stay_taken_and_what_is_wrong_is_refused(client: CloudTasksA
     ]
     for error, parent, task in wrong:
         with pytest.raises(error):
-            await client.create_task(parent=parent, task=task)
+            await client.create_task({"parent": parent, "task": task})
     with pytest.raises(NotFound):
         await client.get_task(name=f"{PARENT}/tasks/t")

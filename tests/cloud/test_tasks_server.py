@@ -18,6 +18,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from tests.support.clock import HandClock
 from tests.support.cloud_tasks import TaskServer, task_server
+from tests.support.serving import listening
 
 LOCATION = "projects/p/locations/l"
 QUEUE = f"{LOCATION}/queues/q"
@@ -45,12 +46,9 @@ class Receiver:
 async def receiver() -> AsyncIterator[Receiver]:
     receiver, app = Receiver(), web.Application()
     app.router.add_route("*", "/{path:.*}", receiver.take)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    yield receiver
-    await runner.cleanup()
+    async with listening(app) as url:
+        receiver.url = f"{url}/"
+        yield receiver
 
 
 @asynccontextmanager
@@ -73,9 +71,8 @@ class Desk:
 
     async def add(self, name: str = "t", **request: object) -> tasks_v2.Task:
         asked = {"url": self.receiver.url, **request}
-        return await self.client.create_task(
-            parent=QUEUE, task={"name": f"{QUEUE}/tasks/{name}", "http_request": asked}
-        )
+        task = {"name": f"{QUEUE}/tasks/{name}", "http_request": asked}
+        return await self.client.create_task({"parent": QUEUE, "task": task})
 
     async def left(self) -> list[tasks_v2.Task]:
         return [task async for task in await self.client.list_tasks(parent=QUEUE)]
@@ -172,7 +169,7 @@ async def test_a_server_of_its_own_process_dispatches_by_itself(receiver: Receiv
         address = (await process.stdout.readline()).decode().split()[1]
         async with connected(address) as client:
             await client.create_queue(parent=LOCATION, queue=Queue(name=QUEUE))
-            await client.create_task(parent=QUEUE, task={"http_request": {"url": receiver.url}})
+            await client.create_task({"parent": QUEUE, "task": {"http_request": {"url": receiver.url}}})
             async with asyncio.timeout(10):
                 while not receiver.seen or [task async for task in await client.list_tasks(parent=QUEUE)]:
                     await asyncio.sleep(0.01)

@@ -17,6 +17,7 @@ from promptforge.ports.clock import Clock
 from promptforge.ports.tasks import Tasks
 from promptforge.settings import Settings
 from tests.support.cloud_tasks import TaskServer, task_server
+from tests.support.serving import listening
 
 QUEUES = ("splitter", "worker", "finalizer", "sweeper")
 
@@ -60,11 +61,13 @@ class SqliteBench:
 class CloudBench:
     """Dispatched by the server to a receiver that takes everything."""
 
-    def __init__(self, server: TaskServer, settings: Settings, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, server: TaskServer, settings: Settings, received: dict[str, list[bytes]], stack: AsyncExitStack
+    ) -> None:
         self.operations = Operations()
-        self.server = server
         self.settings = settings
-        self.received: dict[str, list[bytes]] = defaultdict(list)
+        self._server = server
+        self._received = received
         self._stack = stack
 
     async def open(self) -> Tasks:
@@ -73,13 +76,8 @@ class CloudBench:
         return tasks
 
     async def done(self, queue: str) -> list[bytes]:
-        await self.server.bring()
-        return self.received.pop(queue, [])
-
-    async def take(self, request: web.Request) -> web.Response:
-        """Where the tasks of every queue arrive."""
-        self.received[request.match_info["function"]].append(await request.read())
-        return web.Response(status=204)
+        await self._server.bring()
+        return self._received.pop(queue, [])
 
 
 @asynccontextmanager
@@ -92,20 +90,25 @@ async def sqlite_bench(folder: Path, clock: Clock) -> AsyncIterator[TaskBench]:
 async def cloud_bench(folder: Path, clock: Clock) -> AsyncIterator[CloudBench]:
     async with AsyncExitStack() as stack:
         server, address = await stack.enter_async_context(task_server(clock))
-        app = web.Application(client_max_size=2 * 1024 * 1024)
-        runner = web.AppRunner(app, access_log=None)
-        stack.push_async_callback(runner.cleanup)
+        received = defaultdict[str, list[bytes]](list)
+
+        async def take(request: web.Request) -> web.Response:
+            received[request.match_info["function"]].append(await request.read())
+            return web.Response(status=204)
+
+        app = web.Application()
+        app.router.add_post("/{function}", take)
+        url = await stack.enter_async_context(listening(app))
         settings = Settings(
-            project="demo", region="here", name_prefix="pf-", task_account="tasks@demo", tasks_emulator=address
+            project="demo",
+            region="here",
+            name_prefix="pf-",
+            task_account="tasks@demo",
+            function_url=f"{url}/{{function}}",
+            tasks_emulator=address,
         )
-        bench = CloudBench(server, settings, stack)
-        app.router.add_post("/{function}", bench.take)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/{{function}}"
-        bench.settings = settings.model_copy(update={"function_url": url})
-        await make_queues(server, bench.settings)
-        yield bench
+        await make_queues(server, settings)
+        yield CloudBench(server, settings, received, stack)
 
 
 async def make_queues(server: TaskServer, settings: Settings) -> None:

@@ -33,7 +33,7 @@ async def function_process(name: str, **environ: str) -> AsyncIterator[tuple[Pro
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     source = functions_folder() / name / "main.py"
-    command = ["-m", "functions_framework", "--source", source, "--target", name, "--host", "127.0.0.1"]
+    command = ["-m", "functions_framework", "--source", str(source), "--target", name, "--host", "127.0.0.1"]
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, "--port", str(port), env=environment(environ), stderr=DEVNULL, process_group=0
     )
@@ -90,10 +90,11 @@ async def told_to_end(one: Machine, provider: OpenAIServer, folder: Path) -> tup
 @asynccontextmanager
 async def bench(folder: Path, call_seconds: float) -> AsyncIterator[tuple[Machine, OpenAIServer]]:
     """A machine without a worker, and a provider that takes its time."""
-    async with openai_server(slow(call_seconds)) as provider:
-        account = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
-        async with machine(folder, **account) as one:
-            yield one, provider
+    async with (
+        openai_server(slow(call_seconds)) as provider,
+        machine(folder, provider_keys={"openai": "k"}, provider_urls={"openai": provider.url}) as one,
+    ):
+        yield one, provider
 
 
 async def test_at_sigterm_the_calls_in_flight_come_back_and_nothing_is_paid_twice(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import crypt, jwt
 
+from tests.support.serving import listening
+
 KEY_ID = "key-1"
 
 
@@ -57,11 +59,6 @@ async def issuer(made: Issuer) -> AsyncIterator[Issuer]:
     """The issuer, with a place where its certificates can be fetched."""
     app = web.Application()
     app.router.add_get("/oauth2/v1/certs", made.certificates)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.certificates_url = f"http://127.0.0.1:{runner.addresses[0][1]}/oauth2/v1/certs"
-    try:
+    async with listening(app) as url:
+        made.certificates_url = f"{url}/oauth2/v1/certs"
         yield made
-    finally:
-        await runner.cleanup()
