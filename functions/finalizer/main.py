@@ -8,7 +8,7 @@ from promptforge.domain.messages import JobMessage
 from promptforge.service.finish import finish
 
 
-@functions_framework.cloud_event
+@functions_framework.http
 @edge.event(edge.message(JobMessage))
 async def finalizer(message: JobMessage) -> None:
     await finish(current(), message.job_id)

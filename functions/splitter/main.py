@@ -8,7 +8,7 @@ from promptforge.domain.messages import JobMessage
 from promptforge.service.split import split
 
 
-@functions_framework.cloud_event
+@functions_framework.http
 @edge.event(edge.upload)
 async def splitter(message: JobMessage) -> None:
     await split(current(), message.job_id)

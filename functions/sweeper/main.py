@@ -8,7 +8,7 @@ from promptforge.domain.messages import SweepMessage
 from promptforge.service.sweep import sweep
 
 
-@functions_framework.cloud_event
+@functions_framework.http
 @edge.event(edge.message(SweepMessage))
 async def sweeper(message: SweepMessage) -> None:
     await sweep(current(), message.job_id)

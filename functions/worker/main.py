@@ -8,7 +8,7 @@ from promptforge.domain.messages import ChunkMessage
 from promptforge.service.work import work
 
 
-@functions_framework.cloud_event
+@functions_framework.http
 @edge.event(edge.message(ChunkMessage))
 async def worker(message: ChunkMessage) -> None:
     await work(current(), message)

@@ -1,10 +1,13 @@
 """The composition root: the one place that knows which adapter stands behind each port."""
 
+import asyncio
 import os
 import random
+import signal
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
+from types import FrameType
 
 from promptforge import logs
 from promptforge.ports.clock import Clock
@@ -52,7 +55,25 @@ def build(settings: Settings, clock: Clock | None = None, rng: random.Random | N
 def _built() -> App:
     settings = Settings.from_env(os.environ)
     logs.configure(settings.log_level)
-    return build(settings)
+    app = build(settings)
+    _drain_at_sigterm(app)
+    return app
+
+
+def _drain_at_sigterm(app: App) -> None:
+    """Have SIGTERM set `app.stopping` before the server does its part. Under functions-framework that is uvicorn in a
+    worker of gunicorn: it has set its handler before the first request comes, and at SIGTERM waits for the requests
+    under way, longer than the platform would. A process without a handler is not a server: SIGTERM ends it."""
+    theirs = signal.getsignal(signal.SIGTERM)
+    if not callable(theirs):
+        return
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(app.stopping.set)
+        theirs(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 _installed: list[App] = []

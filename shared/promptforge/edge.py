@@ -6,41 +6,41 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import orjson
+from cloudevents.http import from_http
 from cloudevents.http.event import CloudEvent
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from promptforge import logs
 from promptforge.app import current
-from promptforge.domain.messages import JobMessage, Message, job_of_upload
+from promptforge.domain.messages import TASK, JobMessage, Message, job_of_upload
 from promptforge.domain.prompt import field_fault
 from promptforge.errors import ApiError, Unavailable
 from promptforge.replies import HealthReply, ProblemReply
 from promptforge.service.access import client_of
 
 MAX_BODY_BYTES = 16 * 1024
+MAX_EVENT_BYTES = 512 * 1024
 PUBSUB = "google.cloud.pubsub.topic.v1.messagePublished"
 STORAGE = "google.cloud.storage.object.v1.finalized"
-TASK = "promptforge.task"  # put on our own tasks, so that they knock at the same door as messages
 
 Model = TypeVar("Model", bound=BaseModel)
 AnyMessage = TypeVar("AnyMessage", bound=Message)
+Function = Callable[[Request], Awaitable[Response]]
 Handler = Callable[[Request, str], Awaitable[Response]]
-
-
-class Redeliver(Exception):
-    """Raised out of a function in place of what went wrong: the framework logs its text and asks for a retry."""
+Decoder = Callable[[CloudEvent], AnyMessage | None]
+EventHandler = Callable[[AnyMessage], Awaitable[None]]
 
 
 # HTTP
 
 
-def api(method: str) -> Callable[[Handler], Callable[[Request], Awaitable[Response]]]:
+def api(method: str) -> Callable[[Handler], Function]:
     """Make an HTTP function of a handler (request, client): checks method and key, and answers problem+json
     for whatever goes wrong. HEAD is a GET without a body. Every such function also answers what is OPEN to all."""
 
-    def decorate(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    def decorate(handler: Handler) -> Function:
         @functools.wraps(handler)
         async def endpoint(request: Request) -> Response:
             return await answered(handler.__name__, answer(request))
@@ -64,11 +64,10 @@ async def answered(name: str, answer: Awaitable[Response]) -> Response:
         return await answer
     except ApiError as exc:
         return problem(exc)
-    except Unavailable:
-        return problem(ApiError(503, "unavailable", "Try again in a moment.", retry_after=5))
     except Exception as exc:
-        logs.error("request_failed", function=name, error=type(exc).__name__, at=_place(exc))
-        return problem(ApiError(500, "internal_error", "Something went wrong on our side."))
+        if not isinstance(exc, Unavailable):
+            logs.error("request_failed", function=name, error=type(exc).__name__, at=_place(exc))
+        return _fault(exc)
 
 
 def _health() -> Response:
@@ -101,6 +100,13 @@ def problem(error: ApiError) -> Response:
     return response
 
 
+def _fault(exc: Exception) -> Response:
+    """What a caller is told of what is not their doing: nothing of what it was."""
+    if isinstance(exc, Unavailable):
+        return problem(ApiError(503, "unavailable", "Try again in a moment.", retry_after=5))
+    return problem(ApiError(500, "internal_error", "Something went wrong on our side."))
+
+
 def wrong_method(allowed: Iterable[str]) -> Response:
     """The answer to a method that a path does not know."""
     names = sorted(allowed)
@@ -111,11 +117,7 @@ def wrong_method(allowed: Iterable[str]) -> Response:
 
 async def parse(request: Request, model: type[Model]) -> Model:
     """The request's body. Raises ApiError 413, 400 for what is not a JSON object, 422 naming the field."""
-    body = b""
-    async for block in request.stream():
-        body += block
-        if len(body) > MAX_BODY_BYTES:
-            raise ApiError(413, "body_too_large", f"The body may have at most {MAX_BODY_BYTES} bytes.")
+    body = await _body(request, MAX_BODY_BYTES)
     try:
         data = orjson.loads(body)
     except ValueError:
@@ -126,6 +128,15 @@ async def parse(request: Request, model: type[Model]) -> Model:
         return model.model_validate(data)
     except ValidationError as exc:
         raise ApiError(422, "invalid_field", field_fault(exc)) from None
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    body = b""
+    async for block in request.stream():
+        body += block
+        if len(body) > limit:
+            raise ApiError(413, "body_too_large", f"The body may have at most {limit} bytes.")
+    return body
 
 
 def header(request: Request, name: str) -> str | None:
@@ -147,41 +158,39 @@ async def _client(request: Request) -> str:
 # Events
 
 
-def event(
-    decode: Callable[[CloudEvent], AnyMessage | None],
-) -> Callable[[Callable[[AnyMessage], Awaitable[None]]], Callable[[CloudEvent], Awaitable[None]]]:
-    """Make an event function of a handler. What cannot be decoded is logged and acknowledged, for it would never get
-    better; any fault of the handler asks for redelivery, without its text, which may hold a client's data."""
+def event(decode: Decoder[AnyMessage]) -> Callable[[EventHandler[AnyMessage]], Function]:
+    """Make an HTTP function of a handler of messages, for everything that the platform POSTs: events, messages, tasks
+    and the timer. What cannot be decoded is logged and acknowledged, for it would never get better; any fault of the
+    handler asks for redelivery, without its text, which may hold a client's data."""
 
-    def decorate(handler: Callable[[AnyMessage], Awaitable[None]]) -> Callable[[CloudEvent], Awaitable[None]]:
+    def decorate(handler: EventHandler[AnyMessage]) -> Function:
+        name = handler.__name__
+
         @functools.wraps(handler)
-        async def endpoint(cloud_event: CloudEvent) -> None:
-            try:
-                message = decode(cloud_event)
-            except (ValueError, TypeError, KeyError, AttributeError):
-                message = None
-            if message is None:
-                logs.warning("event_ignored", function=handler.__name__, type=_printable(cloud_event["type"]))
-                return
-            try:
-                await handler(message)
-            except Exception as exc:
-                fault = type(exc).__name__
-                logs.error(
-                    "event_failed",
-                    function=handler.__name__,
-                    error=fault,
-                    at=_place(exc),
-                    job_id=message.job_id,
-                )
-                raise Redeliver(fault) from None
+        async def endpoint(request: Request) -> Response:
+            if request.method != "POST":
+                return wrong_method(["POST"])
+            return await answered(name, answer(request))
+
+        async def answer(request: Request) -> Response:
+            await _admit(name, request)
+            received = await _received(name, request, decode)
+            if received is not None:
+                try:
+                    await handler(received)
+                except Exception as exc:
+                    error, cause = type(exc).__name__, type(exc.__cause__).__name__ if exc.__cause__ else None
+                    place, job_id = _place(exc), received.job_id
+                    logs.error("event_failed", function=name, error=error, cause=cause, at=place, job_id=job_id)
+                    return _fault(exc)
+            return Response(status_code=204)
 
         return endpoint
 
     return decorate
 
 
-def message(model: type[AnyMessage]) -> Callable[[CloudEvent], AnyMessage]:
+def message(model: type[AnyMessage]) -> Decoder[AnyMessage]:
     """Decodes one of our messages, from a Pub/Sub envelope or bare in a task. Raises ValueError and the like."""
 
     def decode(cloud_event: CloudEvent) -> AnyMessage:
@@ -197,6 +206,45 @@ def upload(cloud_event: CloudEvent) -> JobMessage | None:
     if cloud_event["type"] == STORAGE:
         return job_of_upload(cloud_event.data["name"])
     return message(JobMessage)(cloud_event)
+
+
+async def _admit(function: str, request: Request) -> None:
+    """Raise ApiError 403, without saying why, unless the caller may call the function. Where both headers are given,
+    Cloud Run has looked at the first alone."""
+    callers = current().callers
+    if callers is None:
+        return
+    tokens = request.headers.getlist("x-serverless-authorization") or request.headers.getlist("authorization")
+    kind, _, token = (tokens[0] if len(tokens) == 1 else "").partition(" ")
+    refusal = await callers.refusal(function, token if kind.lower() == "bearer" else "")
+    if refusal:
+        logs.warning("caller_refused", function=function, reason=refusal)
+        raise ApiError(403, "forbidden", "You may not call this.")
+
+
+async def _received(function: str, request: Request, decode: Decoder[AnyMessage]) -> AnyMessage | None:
+    """The message that was sent; None, and a line in the log, for whatever is none."""
+    kind: object = request.headers.get("ce-type")
+    try:
+        cloud_event = _as_event(request, await _body(request, MAX_EVENT_BYTES))
+        kind = cloud_event["type"]
+        received = decode(cloud_event)
+    except ClientDisconnect:
+        raise
+    except Exception:  # in a stranger's data anything can go wrong, in the library that reads it too
+        received = None
+    if received is None:
+        logs.warning("event_ignored", function=function, type=_printable(kind))
+    return received
+
+
+def _as_event(request: Request, body: bytes) -> CloudEvent:
+    """What was sent as a CloudEvent (by Eventarc, or as one of our tasks); a plain Pub/Sub push as what Eventarc would
+    make of it, and bare JSON (of Cloud Scheduler) as a task. Raises all kinds of errors."""
+    if "ce-specversion" in request.headers or "cloudevents" in request.headers.get("content-type", ""):
+        return from_http(request.headers, body)
+    data = orjson.loads(body)
+    return CloudEvent({"type": PUBSUB if "message" in data else TASK, "source": "//promptforge/push"}, data)
 
 
 def _printable(foreign: object) -> str:

@@ -1,11 +1,12 @@
-"""Every setting, its default and its bounds, read once from the environment as PROMPTFORGE_<NAME>."""
+"""Every setting, its default and its bounds, read once from the environment as PROMPTFORGE_<NAME>; and the few things
+that are told by variables of others: of the providers, and of the platform a function runs on."""
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from promptforge.errors import SettingsError
 
@@ -29,10 +30,69 @@ PROVIDER_URLS: dict[str, tuple[str, str]] = {
 """The variable that may hold another address for a provider, and the address it has otherwise."""
 
 
+GCP_EVERYWHERE = (
+    "project",
+    "region",
+    "uploads_bucket",
+    "work_bucket",
+    "results_bucket",
+    "function_url",
+    "task_account",
+)
+"""The settings that every function on Google Cloud must have."""
+
+GCP_FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "init": ("upload_signer", "pepper"),
+    "status": ("pepper",),
+    "results": ("download_signer", "pepper"),
+    "cancel": ("pepper",),
+    "splitter": ("event_account",),
+    "worker": ("push_account",),
+    "finalizer": (),
+    "sweeper": ("timer_account",),
+}
+"""What each must have besides: none is given a secret that it does not use."""
+
+FOREIGN = {"service": "K_SERVICE", "tasks_emulator": "CLOUD_TASKS_EMULATOR_HOST"}
+"""The settings with variables of their own: who the platform says we are, and where a stand-in for Cloud Tasks is."""
+
+PLATFORM_LIMIT = "CLOUD_RUN_TIMEOUT_SECONDS"
+LETTING_GO_SECONDS = 20  # to flush, give a chunk back and answer, once the last call is back
+
+
 class Settings(BaseModel):
-    """Spans in seconds, sizes in bytes."""
+    """Spans in seconds, sizes in bytes.
+
+    With `backend` "gcp" the names of what Terraform made are settings: `name_prefix` begins the names of topics and
+    queues, `function_url` is the address of every function, with {function} for its name. `task_account`,
+    `push_account`, `event_account` and `timer_account` are the service accounts in whose name Cloud Tasks, Pub/Sub,
+    Eventarc and Cloud Scheduler call; `upload_signer` and `download_signer` those in whose name URLs are signed.
+    `pepper` keys the hashes of API keys. `service` is the Cloud Run service that this process is an instance of.
+
+    `soft_deadline_seconds` is how long a chunk is worked on in one call of the worker. Where the platform limits
+    calls, and nothing else is set, a provider call in flight then still comes back in time.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    backend: Literal["local", "gcp"] = "local"
+    project: str = ""
+    region: str = ""
+    database: str = "(default)"
+    uploads_bucket: str = ""
+    work_bucket: str = ""
+    results_bucket: str = ""
+    name_prefix: str = "promptforge-"
+    function_url: str = Field("", pattern=r"^(https?://[^\s{}]*\{function\}[^\s{}]*)?$")
+    task_account: str = ""
+    push_account: str = ""
+    event_account: str = ""
+    timer_account: str = ""
+    upload_signer: str = ""
+    download_signer: str = ""
+    pepper: Annotated[str, StringConstraints(strip_whitespace=True)] = Field("", repr=False)
+    service: str = ""
+    tasks_emulator: str = ""
 
     data_dir: Path = Path(".promptforge")
     public_url: str = "http://127.0.0.1:8080"
@@ -73,7 +133,8 @@ class Settings(BaseModel):
         values: dict[str, object] = {
             name: environ[variable]
             for name in cls.model_fields
-            if name not in ("provider_keys", "provider_urls") and (variable := ENV_PREFIX + name.upper()) in environ
+            if name not in ("provider_keys", "provider_urls")
+            and (variable := FOREIGN.get(name, ENV_PREFIX + name.upper())) in environ
         }
         values["provider_keys"] = {
             name: _key(variable, environ[variable].strip())
@@ -90,12 +151,42 @@ class Settings(BaseModel):
             raise SettingsError(_sentence(exc)) from None
         if settings.beat_seconds * 2 > settings.lease_seconds:
             raise SettingsError(f"{ENV_PREFIX}BEAT_SECONDS must be at most half of {ENV_PREFIX}LEASE_SECONDS.")
+        if settings.backend == "gcp":
+            settings._refuse_gaps(environ.get("FUNCTION_TARGET", ""))
+        limit = _limit(environ.get(PLATFORM_LIMIT) or "0")
+        if limit > 0 and "soft_deadline_seconds" not in settings.model_fields_set:
+            # a function that calls no provider has a short limit, and no use for what is left of it here
+            left = max(limit - settings.call_timeout_seconds - LETTING_GO_SECONDS, 1.0)
+            return settings.model_copy(update={"soft_deadline_seconds": left})
         return settings
+
+    def invokers(self, function: str) -> frozenset[str]:
+        """The service accounts that may call an event function; any of them may be called by a task."""
+        own = {"splitter": self.event_account, "worker": self.push_account, "sweeper": self.timer_account}
+        return frozenset(filter(None, (self.task_account, own.get(function))))
+
+    def url_of(self, function: str) -> str:
+        """The address of a function on Google Cloud."""
+        return self.function_url.replace("{function}", function)
 
     def missing_key(self, provider: str) -> str | None:
         """The variable that must be set before a provider can be used, or None."""
         variable = PROVIDER_KEYS[provider]
         return None if variable is None or provider in self.provider_keys else variable
+
+    def _refuse_gaps(self, function: str) -> None:
+        """Raise SettingsError for what a function lacks; a process that is no function needs what any of them does."""
+        every = [name for names in GCP_FUNCTIONS.values() for name in names]
+        needed = (*GCP_EVERYWHERE, *GCP_FUNCTIONS.get(function, every))
+        if missing := [ENV_PREFIX + name.upper() for name in dict.fromkeys(needed) if not getattr(self, name)]:
+            raise SettingsError(f"With {ENV_PREFIX}BACKEND=gcp these must be set too: {', '.join(missing)}.")
+
+
+def _limit(seconds: str) -> int:
+    try:
+        return int(seconds)
+    except ValueError:
+        raise SettingsError(f"{PLATFORM_LIMIT} must be a whole number of seconds.") from None
 
 
 def _key(variable: str, key: str) -> str:

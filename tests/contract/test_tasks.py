@@ -1,124 +1,130 @@
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from tests.contract.stores import OpenPost, Post
+from promptforge.ports.tasks import Tasks
+from tests.contract.task_benches import BENCHES, TaskBench
 from tests.support.clock import HandClock
 
-QUEUE = "queue:finalizer"
+QUEUE = "finalizer"
 HOUR = 3600.0
 
 
-async def done(post: Post) -> list[bytes]:
-    """Do all that is due, and tell what it was."""
-    claimed = await post.deliveries.claim(QUEUE, 100, 60.0)
-    for delivery in claimed:
-        await post.deliveries.ack(delivery)
-    return [delivery.body for delivery in claimed]
+@pytest.fixture(params=sorted(BENCHES))
+async def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> AsyncIterator[TaskBench]:
+    async with BENCHES[request.param](tmp_path, clock) as bench:
+        yield bench
 
 
-async def test_a_task_without_a_time_is_due_at_once(post: Post) -> None:
-    await post.tasks.enqueue("finalizer", b"body", name="t")
+@pytest.fixture
+async def tasks(bench: TaskBench) -> Tasks:
+    return await bench.open()
 
-    assert await done(post) == [b"body"]
+
+async def test_a_task_without_a_time_is_due_at_once(bench: TaskBench, tasks: Tasks) -> None:
+    await tasks.enqueue(QUEUE, b"body", name="t")
+
+    assert await bench.done(QUEUE) == [b"body"]
 
 
-async def test_a_task_is_not_done_before_its_time(post: Post, clock: HandClock) -> None:
-    await post.tasks.enqueue("finalizer", b"body", name="t", not_before=clock.now() + 30)
+async def test_a_task_is_not_done_before_its_time(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+    await tasks.enqueue(QUEUE, b"body", name="t", not_before=clock.now() + 30)
 
     clock.move(29.9)
-    assert await done(post) == []
+    assert await bench.done(QUEUE) == []
     clock.move(0.2)
-    assert await done(post) == [b"body"]
+    assert await bench.done(QUEUE) == [b"body"]
 
 
-async def test_a_time_that_is_past_is_now(post: Post, clock: HandClock) -> None:
-    await post.tasks.enqueue("finalizer", b"body", name="t", not_before=clock.now() - HOUR)
+async def test_a_time_that_is_past_is_now(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+    await tasks.enqueue(QUEUE, b"body", name="t", not_before=clock.now() - HOUR)
 
-    assert await done(post) == [b"body"]
+    assert await bench.done(QUEUE) == [b"body"]
 
 
-async def test_a_time_may_be_thirty_days_ahead(post: Post, clock: HandClock) -> None:
+async def test_a_time_may_be_thirty_days_ahead(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
     month = 30 * 24 * HOUR
-    await post.tasks.enqueue("finalizer", b"body", name="t", not_before=clock.now() + month)
+    await tasks.enqueue(QUEUE, b"body", name="t", not_before=clock.now() + month)
 
     clock.move(month - 1)
-    assert await done(post) == []
+    assert await bench.done(QUEUE) == []
     clock.move(1)
-    assert await done(post) == [b"body"]
+    assert await bench.done(QUEUE) == [b"body"]
 
 
-async def test_a_name_is_taken_once(post: Post, clock: HandClock) -> None:
-    await post.tasks.enqueue("finalizer", b"first", name="t")
+async def test_a_name_is_taken_once(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+    await tasks.enqueue(QUEUE, b"first", name="t")
 
-    await post.tasks.enqueue("finalizer", b"second", name="t")
-    await post.tasks.enqueue("finalizer", b"third", name="t", not_before=clock.now() + 5)
+    await tasks.enqueue(QUEUE, b"second", name="t")
+    await tasks.enqueue(QUEUE, b"third", name="t", not_before=clock.now() + 5)
 
     clock.move(10)
-    assert await done(post) == [b"first"]
+    assert await bench.done(QUEUE) == [b"first"]
 
 
-async def test_a_repeated_task_does_not_move_the_first(post: Post, clock: HandClock) -> None:
-    await post.tasks.enqueue("finalizer", b"body", name="t", not_before=clock.now() + 30)
+async def test_a_repeated_task_does_not_move_the_first(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+    await tasks.enqueue(QUEUE, b"body", name="t", not_before=clock.now() + 30)
 
-    await post.tasks.enqueue("finalizer", b"body", name="t")
+    await tasks.enqueue(QUEUE, b"body", name="t")
 
-    assert await done(post) == []
+    assert await bench.done(QUEUE) == []
 
 
-async def test_a_name_stays_taken_after_the_task_is_done(post: Post, clock: HandClock) -> None:
-    await post.tasks.enqueue("finalizer", b"first", name="t")
-    await done(post)
+async def test_a_name_stays_taken_after_the_task_is_done(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+    await tasks.enqueue(QUEUE, b"first", name="t")
+    await bench.done(QUEUE)
 
     clock.move(HOUR - 1)
-    await post.tasks.enqueue("finalizer", b"second", name="t")
+    await tasks.enqueue(QUEUE, b"second", name="t")
 
-    assert await done(post) == []
+    assert await bench.done(QUEUE) == []
 
 
-async def test_a_name_of_a_late_task_stays_taken_from_its_time_on(post: Post, clock: HandClock) -> None:
-    await post.tasks.enqueue("finalizer", b"first", name="t", not_before=clock.now() + 10 * HOUR)
+async def test_a_name_of_a_late_task_stays_taken_from_its_time_on(
+    bench: TaskBench, tasks: Tasks, clock: HandClock
+) -> None:
+    await tasks.enqueue(QUEUE, b"first", name="t", not_before=clock.now() + 10 * HOUR)
 
     clock.move(10 * HOUR)
-    assert await done(post) == [b"first"]
+    assert await bench.done(QUEUE) == [b"first"]
     clock.move(HOUR - 1)
-    await post.tasks.enqueue("finalizer", b"second", name="t")
+    await tasks.enqueue(QUEUE, b"second", name="t")
 
-    assert await done(post) == []
+    assert await bench.done(QUEUE) == []
 
 
-async def test_other_names_are_other_tasks(post: Post) -> None:
+async def test_other_names_are_other_tasks(bench: TaskBench, tasks: Tasks) -> None:
     names = ["t", "T", "t-1", "t ", "\u00fc"]
 
     for name in names:
-        await post.tasks.enqueue("finalizer", name.encode(), name=name)
+        await tasks.enqueue(QUEUE, name.encode(), name=name)
 
-    assert await done(post) == [name.encode() for name in names]
-
-
-async def test_of_many_that_enqueue_one_name_one_does(open_post: OpenPost) -> None:
-    posts = [open_post(), open_post()]
-
-    await asyncio.gather(
-        *(posts[number % 2].tasks.enqueue("finalizer", b"%d" % number, name="t") for number in range(20))
-    )
-
-    assert len(await done(posts[0])) == 1
+    assert sorted(await bench.done(QUEUE)) == sorted(name.encode() for name in names)
 
 
-async def test_a_name_stays_taken_over_a_restart(open_post: OpenPost) -> None:
-    first = open_post()
-    await first.tasks.enqueue("finalizer", b"first", name="t")
-    await done(first)
+async def test_of_many_that_enqueue_one_name_one_does(bench: TaskBench) -> None:
+    opened = [await bench.open(), await bench.open()]
 
-    second = open_post()
-    await second.tasks.enqueue("finalizer", b"second", name="t")
+    await asyncio.gather(*(opened[number % 2].enqueue(QUEUE, b"%d" % number, name="t") for number in range(20)))
 
-    assert await done(second) == []
+    assert len(await bench.done(QUEUE)) == 1
+
+
+async def test_a_name_stays_taken_over_a_restart(bench: TaskBench) -> None:
+    first = await bench.open()
+    await first.enqueue(QUEUE, b"first", name="t")
+    assert await bench.done(QUEUE) == [b"first"]
+
+    second = await bench.open()
+    await second.enqueue(QUEUE, b"second", name="t")
+
+    assert await bench.done(QUEUE) == []
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00\xff", b"x" * 100_000])
-async def test_a_body_arrives_as_it_was_given(post: Post, body: bytes) -> None:
-    await post.tasks.enqueue("finalizer", body, name="t")
+async def test_a_body_arrives_as_it_was_given(bench: TaskBench, tasks: Tasks, body: bytes) -> None:
+    await tasks.enqueue(QUEUE, body, name="t")
 
-    assert await done(post) == [body]
+    assert await bench.done(QUEUE) == [body]

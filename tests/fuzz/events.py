@@ -5,7 +5,8 @@ import json
 
 from hypothesis import strategies as st
 
-from promptforge.edge import PUBSUB, STORAGE, TASK
+from promptforge.domain.messages import TASK
+from promptforge.edge import PUBSUB, STORAGE
 from tests.fuzz.texts import TOKENS, Json, scalars, texts, values
 
 UNKNOWN_JOB = "job_00000000000000000000000000000000"
@@ -46,6 +47,18 @@ def pubsub(inner: Json, encoding: str) -> Json:
 
 envelopes = st.builds(pubsub, messages | values, st.sampled_from(["base64", "base64", "cut", "url", "plain", "inner"]))
 broken_envelopes = st.fixed_dictionaries({}, optional={"message": values | st.fixed_dictionaries({"data": values})})
+pushes = st.fixed_dictionaries(
+    {},
+    optional={
+        "message": envelopes.map(lambda push: push["message"] if isinstance(push, dict) else push)
+        | st.fixed_dictionaries(
+            {}, optional={"data": texts | scalars, "attributes": values, "messageId": scalars, "orderingKey": texts}
+        )
+        | values,
+        "subscription": texts | scalars,
+        "deliveryAttempt": scalars,
+    },
+)
 names = st.sampled_from(
     [f"{UNKNOWN_JOB}/input.jsonl", f"{UNKNOWN_JOB}/", f"{UNKNOWN_JOB}/input.jsonl/x", "/input.jsonl", "a\ud800"]
 )

@@ -86,15 +86,16 @@ class Machine:
         return job
 
     async def send(self, function: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float) -> bool:
-        """POST an event to a function, `copies` times at once under different ids; whether all were taken."""
+        """POST an event to a function, `copies` times at once, under different ids where it has one; whether all were
+        taken."""
         self.sent.append(function)
         transport = httpx.ASGITransport(load_function(function))
         async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
             posts = [
-                client.post("/", content=body, headers={**headers, "ce-id": f"{headers['ce-id']}-{copy}"})
+                client.post("/", content=body, headers={**headers, "ce-id": f"{headers.get('ce-id')}-{copy}"})
                 for copy in range(self.copies)
             ]
-            return all(reply.status_code == 200 for reply in await asyncio.gather(*posts))
+            return all(reply.is_success for reply in await asyncio.gather(*posts))
 
     async def job(self, job_id: str) -> Job:
         """The job's document."""

@@ -156,3 +156,119 @@ def test_settings_do_not_change() -> None:
 def test_spans_that_would_hang_or_lose_every_lease_are_refused(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"PROMPTFORGE_{name}"):
         Settings.from_env({f"PROMPTFORGE_{name}": value})
+
+
+GCP = {
+    "PROMPTFORGE_BACKEND": "gcp",
+    "PROMPTFORGE_PROJECT": "demo",
+    "PROMPTFORGE_REGION": "us-central1",
+    "PROMPTFORGE_UPLOADS_BUCKET": "demo-uploads",
+    "PROMPTFORGE_WORK_BUCKET": "demo-work",
+    "PROMPTFORGE_RESULTS_BUCKET": "demo-results",
+    "PROMPTFORGE_FUNCTION_URL": "https://us-central1-demo.cloudfunctions.net/promptforge-{function}",
+    "PROMPTFORGE_TASK_ACCOUNT": "tasks@demo",
+}
+OF_FUNCTIONS = {
+    "PROMPTFORGE_PUSH_ACCOUNT": "push@demo",
+    "PROMPTFORGE_EVENT_ACCOUNT": "event@demo",
+    "PROMPTFORGE_TIMER_ACCOUNT": "timer@demo",
+    "PROMPTFORGE_UPLOAD_SIGNER": "upload@demo",
+    "PROMPTFORGE_DOWNLOAD_SIGNER": "download@demo",
+    "PROMPTFORGE_PEPPER": "a secret pepper\n",
+}
+
+
+def test_on_google_cloud_nothing_of_what_is_needed_may_be_missing() -> None:
+    complete = GCP | OF_FUNCTIONS
+    assert Settings.from_env(complete).backend == "gcp"
+
+    for variable in complete.keys() - {"PROMPTFORGE_BACKEND"}:
+        with pytest.raises(SettingsError, match=rf"BACKEND=gcp.* {variable}\."):
+            Settings.from_env({name: value for name, value in complete.items() if name != variable})
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({"PROMPTFORGE_BACKEND": "gcp"})
+    assert all(variable in str(caught.value) for variable in complete)
+
+
+@pytest.mark.parametrize(
+    ("function", "variables"),
+    [
+        ("init", {"PROMPTFORGE_UPLOAD_SIGNER", "PROMPTFORGE_PEPPER"}),
+        ("status", {"PROMPTFORGE_PEPPER"}),
+        ("results", {"PROMPTFORGE_DOWNLOAD_SIGNER", "PROMPTFORGE_PEPPER"}),
+        ("cancel", {"PROMPTFORGE_PEPPER"}),
+        ("splitter", {"PROMPTFORGE_EVENT_ACCOUNT"}),
+        ("worker", {"PROMPTFORGE_PUSH_ACCOUNT"}),
+        ("finalizer", set()),
+        ("sweeper", {"PROMPTFORGE_TIMER_ACCOUNT"}),
+    ],
+)
+def test_a_function_needs_only_what_it_uses(function: str, variables: set[str]) -> None:
+    target = {"FUNCTION_TARGET": function}
+    Settings.from_env(GCP | target | {name: OF_FUNCTIONS[name] for name in variables})
+
+    if variables:
+        with pytest.raises(SettingsError) as caught:
+            Settings.from_env(GCP | target)
+        assert {name for name in OF_FUNCTIONS if name in str(caught.value)} == variables
+
+
+def test_tasks_may_call_every_function_and_each_other_caller_its_own() -> None:
+    settings = Settings.from_env(GCP | OF_FUNCTIONS)
+
+    invokers = {name: sorted(settings.invokers(name)) for name in ("splitter", "worker", "finalizer", "sweeper")}
+    assert invokers == {
+        "splitter": ["event@demo", "tasks@demo"],
+        "worker": ["push@demo", "tasks@demo"],
+        "finalizer": ["tasks@demo"],
+        "sweeper": ["tasks@demo", "timer@demo"],
+    }
+    assert settings.url_of("worker") == "https://us-central1-demo.cloudfunctions.net/promptforge-worker"
+
+
+def test_a_pepper_is_not_shown_and_its_white_space_is_no_part_of_it() -> None:
+    settings = Settings.from_env(GCP | OF_FUNCTIONS)
+
+    assert settings.pepper == "a secret pepper"
+    assert "pepper" not in repr(settings)
+
+
+@pytest.mark.parametrize("url", ["https://host/worker", "ftp://host/{function}", "https://host/{name}", "{function}"])
+def test_the_address_of_functions_must_have_a_place_for_their_name(url: str) -> None:
+    with pytest.raises(SettingsError, match="PROMPTFORGE_FUNCTION_URL is wrong"):
+        Settings.from_env({"PROMPTFORGE_FUNCTION_URL": url})
+
+
+def test_an_unknown_backend_is_refused() -> None:
+    with pytest.raises(SettingsError, match="PROMPTFORGE_BACKEND is wrong"):
+        Settings.from_env({"PROMPTFORGE_BACKEND": "aws"})
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, 400),
+        ({"CLOUD_RUN_TIMEOUT_SECONDS": "540"}, 540 - 120 - 20),
+        ({"CLOUD_RUN_TIMEOUT_SECONDS": "600", "PROMPTFORGE_CALL_TIMEOUT_SECONDS": "60"}, 600 - 60 - 20),
+        ({"CLOUD_RUN_TIMEOUT_SECONDS": "60"}, 1),
+        ({"CLOUD_RUN_TIMEOUT_SECONDS": "0"}, 400),
+        ({"CLOUD_RUN_TIMEOUT_SECONDS": ""}, 400),
+        ({"CLOUD_RUN_TIMEOUT_SECONDS": "540", "PROMPTFORGE_SOFT_DEADLINE_SECONDS": "300"}, 300),
+    ],
+)
+def test_work_ends_so_early_that_a_call_in_flight_comes_back_within_the_platforms_limit(
+    environ: dict[str, str], seconds: float
+) -> None:
+    assert Settings.from_env(environ).soft_deadline_seconds == seconds
+
+
+def test_a_limit_of_the_platform_that_is_no_number_is_refused() -> None:
+    with pytest.raises(SettingsError, match="CLOUD_RUN_TIMEOUT_SECONDS"):
+        Settings.from_env({"CLOUD_RUN_TIMEOUT_SECONDS": "soon"})
+
+
+def test_the_platform_and_the_stand_in_for_tasks_are_told_by_their_own_variables() -> None:
+    settings = Settings.from_env({"K_SERVICE": "promptforge-worker", "CLOUD_TASKS_EMULATOR_HOST": "127.0.0.1:9"})
+
+    assert (settings.service, settings.tasks_emulator) == ("promptforge-worker", "127.0.0.1:9")
+    assert Settings.from_env({"PROMPTFORGE_SERVICE": "x"}).service == ""

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 _JOB_ID = re.compile(r"job_[0-9a-f]{32}")
 UPLOAD_NAME = "input.jsonl"
+TASK = "promptforge.task"
 
 
 JobId = Annotated[str, Field(pattern=r"^job_[0-9a-f]{32}$")]
@@ -58,3 +59,14 @@ def job_of_upload(name: str) -> JobMessage | None:
 def is_job_id(text: str) -> bool:
     """Whether a text has the form of a job id; anything else is no name to look up."""
     return _JOB_ID.fullmatch(text) is not None
+
+
+def task_headers(queue: str, task_id: str) -> dict[str, str]:
+    """What makes a task's request a CloudEvent in binary mode, so that tasks knock at the same door as events."""
+    return {
+        "ce-specversion": "1.0",
+        "ce-id": task_id,
+        "ce-type": TASK,
+        "ce-source": f"//promptforge/queues/{queue}",
+        "content-type": "application/json",
+    }

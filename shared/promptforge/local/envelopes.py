@@ -1,7 +1,7 @@
-"""Deliveries as the CloudEvents that the platform sends: which function they go to, and in which form.
+"""Deliveries as the platform sends them: which function they go to, and in which form.
 
-Forms: https://cloud.google.com/eventarc/docs/cloudevents for storage events and messages; our own tasks carry the
-same headers with a type of their own.
+Forms: https://cloud.google.com/eventarc/docs/cloudevents for storage events, https://cloud.google.com/pubsub/docs/push
+for messages; our own tasks carry the headers of an event with a type of their own.
 """
 
 import base64
@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 import orjson
 
 from promptforge.adapters.local.deliveries import Delivery
-from promptforge.edge import PUBSUB, STORAGE, TASK
+from promptforge.domain.messages import task_headers
+from promptforge.edge import STORAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +34,20 @@ SUBSCRIPTIONS = {
 }
 
 
-def envelope(delivery: Delivery, event_id: str | None = None) -> tuple[dict[str, str], bytes]:
-    """The headers and body of a delivery as a CloudEvent in binary mode."""
+def envelope(delivery: Delivery) -> tuple[dict[str, str], bytes]:
+    """The headers and body of a delivery: a CloudEvent in binary mode, or a push of Pub/Sub."""
     kind, _, name = delivery.source.partition(":")
-    body = delivery.body
-    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    headers = {"ce-specversion": "1.0", "ce-id": event_id or str(delivery.id), "ce-time": now}
+    number, now = str(delivery.id), datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    if kind == "topic":
+        message = {"data": base64.b64encode(delivery.body).decode(), "messageId": number, "publishTime": now}
+        push = {"subscription": f"projects/local/subscriptions/{name}", "message": message}
+        return {"content-type": "application/json"}, orjson.dumps(push)
+    headers = {**task_headers(name, number), "ce-time": now}
     if kind == "bucket":
-        info = orjson.loads(body)
         headers |= {
             "ce-type": STORAGE,
             "ce-source": f"//storage.googleapis.com/projects/_/buckets/{name}",
-            "ce-subject": f"objects/{info['name']}",
+            "ce-subject": f"objects/{orjson.loads(delivery.body)['name']}",
             "ce-bucket": name,
         }
-    elif kind == "topic":
-        headers |= {"ce-type": PUBSUB, "ce-source": f"//pubsub.googleapis.com/projects/local/topics/{name}"}
-        message = {"data": base64.b64encode(body).decode(), "messageId": headers["ce-id"], "publishTime": now}
-        body = orjson.dumps({"subscription": f"projects/local/subscriptions/{name}", "message": message})
-    else:
-        headers |= {"ce-type": TASK, "ce-source": f"//promptforge/queues/{name}"}
-    return headers | {"content-type": "application/json"}, body
+    return headers, delivery.body

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from promptforge.ports.callers import Callers
 from promptforge.ports.clock import Clock
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
@@ -28,7 +29,7 @@ class App:
     adapters hold. `instance` names the process in the leases it takes. `room` bounds the provider calls in flight;
     `careful` is held by the one chunk that is asked prompt by prompt, each with the room for itself, because its
     holders keep dying. `stopping` is set when the process is told to end: workers then let come back what is in flight
-    and give their chunks back.
+    and give their chunks back. `callers` guards the event functions, where nothing else does that before it.
     """
 
     settings: Settings
@@ -43,6 +44,7 @@ class App:
     tasks: Tasks
     make_provider: Callable[[str], Provider]
     release: Callable[[], None]
+    callers: Callers | None = None
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

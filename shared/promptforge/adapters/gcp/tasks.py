@@ -1,0 +1,117 @@
+"""Tasks in Cloud Tasks: each is an event of our own type, POSTed to the function that its queue is named after."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from google.api_core.exceptions import (
+    Aborted,
+    AlreadyExists,
+    DeadlineExceeded,
+    GoogleAPIError,
+    InternalServerError,
+    ResourceExhausted,
+    ServiceUnavailable,
+    Unknown,
+)
+from google.api_core.retry import AsyncRetry, if_exception_type
+from google.auth.exceptions import GoogleAuthError
+
+from promptforge.adapters.gcp.operations import Operation, Operations
+from promptforge.domain.messages import task_headers
+from promptforge.errors import Unavailable
+from promptforge.settings import Settings
+
+if TYPE_CHECKING:
+    from google.cloud.tasks_v2 import CloudTasksAsyncClient
+
+TRY_SECONDS = 5.0
+WORTH_ANOTHER_TRY = (
+    Aborted,
+    DeadlineExceeded,
+    InternalServerError,
+    ResourceExhausted,
+    ServiceUnavailable,
+    Unknown,
+)
+UNAVAILABLE = (GoogleAPIError, GoogleAuthError)
+"""Every fault becomes Unavailable, a refusal too: what is wrong with a queue or with our rights must not be held
+against the work that wanted a task. Its cause is in the log."""
+
+DISPATCH_SECONDS = {"splitter": 1800.0, "worker": 600.0, "finalizer": 1800.0, "sweeper": 600.0}
+"""How long Cloud Tasks waits for a function, at most half an hour. It must not be shorter than the function may run, or
+a step would be repeated beside itself: a worker has the 10 minutes that a push of Pub/Sub can wait; those that read or
+write a whole file may be given more."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Rename what Google raises."""
+    try:
+        yield
+    except UNAVAILABLE as exc:
+        raise Unavailable(type(exc).__name__) from exc
+
+
+class CloudTasks:
+    """The tasks port. A name that is taken is success: Cloud Tasks keeps it for at least an hour after the task."""
+
+    def __init__(self, settings: Settings, operations: Operations, give_up_seconds: float = 12.0) -> None:
+        self._settings = settings
+        self._operations = operations
+        self._client: CloudTasksAsyncClient | None = None
+        self._retry = AsyncRetry(
+            if_exception_type(*WORTH_ANOTHER_TRY), initial=0.1, maximum=2.0, timeout=give_up_seconds
+        )
+
+    async def enqueue(self, queue: str, body: bytes, *, name: str, not_before: float = 0.0) -> None:
+        task = self._task(queue, body, name)
+        if not_before > 0:
+            task["schedule_time"] = datetime.fromtimestamp(not_before, UTC)
+        request = {"parent": task["name"].partition("/tasks/")[0], "task": task}
+        self._operations.add(Operation.TASK)
+        with translated():
+            try:
+                await self._connected().create_task(request=request, retry=self._retry, timeout=TRY_SECONDS)
+            except AlreadyExists:
+                return
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            await self._client.transport.close()
+
+    def _task(self, queue: str, body: bytes, name: str) -> dict[str, Any]:
+        settings, url = self._settings, self._settings.url_of(queue)
+        task_id = hashlib.sha256(name.encode()).hexdigest()  # names in a row would make Cloud Tasks slow
+        return {
+            "name": f"projects/{settings.project}/locations/{settings.region}"
+            f"/queues/{settings.name_prefix}{queue}/tasks/{task_id}",
+            "dispatch_deadline": timedelta(seconds=DISPATCH_SECONDS[queue]),
+            "http_request": {
+                "url": url,
+                "http_method": "POST",
+                "headers": task_headers(queue, task_id),
+                "body": body,
+                "oidc_token": {"service_account_email": settings.task_account, "audience": url},
+            },
+        }
+
+    def _connected(self) -> "CloudTasksAsyncClient":
+        """The client, made and its code imported at the first task: not every function ever has one."""
+        if self._client is None:
+            from google.cloud.tasks_v2 import CloudTasksAsyncClient
+
+            self._client = CloudTasksAsyncClient(transport=self._stand_in() or "grpc_asyncio")
+        return self._client
+
+    def _stand_in(self) -> Any:
+        """A transport to a stand-in for Cloud Tasks on this machine, if the settings name one."""
+        if not self._settings.tasks_emulator:
+            return None
+        import grpc.aio
+        from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
+
+        return CloudTasksGrpcAsyncIOTransport(channel=grpc.aio.insecure_channel(self._settings.tasks_emulator))

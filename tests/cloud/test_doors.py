@@ -1,0 +1,194 @@
+"""What the platform POSTs to an event function, in each of its forms, and what the function answers."""
+
+import base64
+import io
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from cloudevents.conversion import to_structured
+from cloudevents.http.event import CloudEvent
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from promptforge import edge, logs
+from promptforge.domain.messages import ChunkMessage, JobMessage, Message, SweepMessage, task_headers
+from promptforge.errors import ObjectMissing, Unavailable
+from promptforge.local.functions import EVENT_FUNCTIONS, load_function
+from promptforge.service.app import App
+from tests.support.machine import machine
+
+JOB = "job_0123456789abcdef0123456789abcdef"
+CHUNK = ChunkMessage(job_id=JOB, chunk=3)
+SECRET = "a client's prompt"
+JSON = {"content-type": "application/json"}
+
+Post = tuple[dict[str, str], bytes]
+
+
+@pytest.fixture(autouse=True)
+async def app(tmp_path: Path) -> AsyncIterator[App]:
+    async with machine(tmp_path) as one:
+        yield one.app
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    logger = logging.getLogger("promptforge")
+    before, stream = (logger.handlers, logger.level, logger.propagate), io.StringIO()
+    root = logging.getLogger()
+    root_before = (root.handlers, root.level)
+    logs.configure("INFO", stream)
+    yield stream
+    logger.handlers, logger.level, logger.propagate = before
+    root.handlers, root.level = root_before
+
+
+def push(data: bytes) -> Post:
+    """As Pub/Sub sends it to a push subscription: https://cloud.google.com/pubsub/docs/push."""
+    message = {
+        "data": base64.b64encode(data).decode(),
+        "attributes": {"key": "value"},
+        "messageId": "62016",
+        "message_id": "62016",
+        "publishTime": "2026-01-02T03:04:05.678Z",
+        "publish_time": "2026-01-02T03:04:05.678Z",
+    }
+    return JSON, json.dumps({"message": message, "subscription": "projects/p/subscriptions/s"}).encode()
+
+
+def task(message: Message) -> Post:
+    return task_headers("queue", "0123abcd"), message.encode()
+
+
+def storage_event(name: str) -> Post:
+    """As Eventarc sends it: https://cloud.google.com/eventarc/docs/cloudevents."""
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": "1234567",
+        "ce-type": "google.cloud.storage.object.v1.finalized",
+        "ce-source": "//storage.googleapis.com/projects/_/buckets/uploads",
+        "ce-subject": f"objects/{name}",
+        "ce-bucket": "uploads",
+        "ce-time": "2026-01-02T03:04:05.678Z",
+        "content-type": "application/json; charset=utf-8",
+    }
+    info = {"kind": "storage#object", "bucket": "uploads", "name": name, "generation": "1587627537231057", "size": "3"}
+    return headers, json.dumps(info).encode()
+
+
+def structured(message: Message) -> Post:
+    event = CloudEvent({"type": "promptforge.task", "source": "//test"}, json.loads(message.encode()))
+    headers, body = to_structured(event)
+    return headers, body
+
+
+def recorder(decode: edge.Decoder[Message], fault: Exception | None = None) -> tuple[ASGIApp, list[Message]]:
+    """A function that keeps its messages, or fails."""
+    handled: list[Message] = []
+
+    async def recording(message: Message) -> None:
+        handled.append(message)
+        if fault:
+            raise fault
+
+    function = edge.event(decode)(recording)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (await function(Request(scope, receive)))(scope, receive, send)
+
+    return app, handled
+
+
+async def sent(app: ASGIApp, post: Post, method: str = "POST") -> httpx.Response:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://function") as client:
+        return await client.request(method, "/", headers=post[0], content=post[1])
+
+
+CHUNKS: edge.Decoder[Message] = edge.message(ChunkMessage)
+SWEEPS: edge.Decoder[Message] = edge.message(SweepMessage)
+
+
+@pytest.mark.parametrize(
+    ("decode", "post", "message"),
+    [
+        (CHUNKS, push(CHUNK.encode()), CHUNK),
+        (CHUNKS, task(CHUNK), CHUNK),
+        (CHUNKS, structured(CHUNK), CHUNK),
+        (edge.upload, storage_event(f"{JOB}/input.jsonl"), JobMessage(job_id=JOB)),
+        (edge.upload, task(JobMessage(job_id=JOB)), JobMessage(job_id=JOB)),
+        (edge.message(JobMessage), task(JobMessage(job_id=JOB)), JobMessage(job_id=JOB)),
+        (SWEEPS, (JSON, b"{}"), SweepMessage()),
+        (SWEEPS, ({"content-type": "application/octet-stream"}, b"{}"), SweepMessage()),
+        (SWEEPS, task(SweepMessage(job_id=JOB)), SweepMessage(job_id=JOB)),
+    ],
+)
+async def test_each_form_is_one_message_and_is_answered_with_nothing(
+    decode: edge.Decoder[Message], post: Post, message: Message
+) -> None:
+    app, handled = recorder(decode)
+
+    reply = await sent(app, post)
+
+    assert (reply.status_code, reply.content) == (204, b"")
+    assert handled == [message]
+
+
+@pytest.mark.parametrize(
+    ("decode", "post"),
+    [
+        (CHUNKS, push(b"not json")),
+        (CHUNKS, push(b"")),
+        (CHUNKS, (JSON, b'{"message": {"attributes": {}}, "subscription": "s"}')),
+        (CHUNKS, (JSON, b'{"message": {"data": "%%%"}, "subscription": "s"}')),
+        (CHUNKS, (JSON, b"[]")),
+        (CHUNKS, (JSON, b"7")),
+        (CHUNKS, (JSON, b"")),
+        (CHUNKS, ({}, b"\xff")),
+        (CHUNKS, storage_event(f"{JOB}/input.jsonl")),
+        (CHUNKS, push(b" " * edge.MAX_EVENT_BYTES + CHUNK.encode())),
+        (edge.upload, storage_event("someone-else/input.jsonl")),
+        (edge.upload, storage_event(f"{JOB}/parts/1")),
+    ],
+)
+async def test_what_is_no_message_of_ours_is_logged_and_acknowledged(
+    decode: edge.Decoder[Message], post: Post, log: io.StringIO
+) -> None:
+    app, handled = recorder(decode)
+
+    reply = await sent(app, post)
+
+    assert (reply.status_code, reply.content, handled) == (204, b"", [])
+    assert [json.loads(line)["event"] for line in log.getvalue().splitlines()] == ["event_ignored"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [(ValueError(SECRET), 500), (ObjectMissing(SECRET), 500), (Unavailable(SECRET), 503)]
+)
+async def test_a_fault_asks_for_the_message_again_and_tells_nobody_what_it_said(
+    fault: Exception, status: int, log: io.StringIO
+) -> None:
+    app, handled = recorder(CHUNKS, fault)
+
+    reply = await sent(app, push(CHUNK.encode()))
+
+    assert (reply.status_code, handled) == (status, [CHUNK])
+    line = json.loads(log.getvalue())
+    assert (line["event"], line["error"], line["job_id"]) == ("event_failed", type(fault).__name__, JOB)
+    assert SECRET not in reply.text + log.getvalue()
+
+
+@pytest.mark.parametrize("function", EVENT_FUNCTIONS)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
+async def test_only_a_post_is_heard(function: str, method: str) -> None:
+    reply = await sent(load_function(function), (JSON, b"{}"), method)
+
+    assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(("function", "post"), [("worker", push(CHUNK.encode())), ("sweeper", (JSON, b"{}"))])
+async def test_the_real_functions_take_what_their_sources_send(function: str, post: Post) -> None:
+    assert (await sent(load_function(function), post)).status_code == 204

@@ -1,0 +1,184 @@
+"""Who may call an event function: tokens good and bad, as the function gets them on Cloud Run and elsewhere."""
+
+import io
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from promptforge.adapters.gcp.identity import GoogleCallers
+from promptforge.adapters.local.clock import SystemClock
+from promptforge.app import install
+from promptforge.errors import Unavailable
+from promptforge.local.functions import load_function
+from promptforge.settings import Settings
+from tests.support.google_tokens import Issuer, handed_on, issuer
+from tests.support.machine import machine
+
+TASKS, PUSH, TIMER = (f"pf-{name}@demo.iam.gserviceaccount.com" for name in ("tasks", "push", "timer"))
+URL = "https://here-demo.cloudfunctions.net/promptforge-worker"
+SETTINGS = Settings(
+    task_account=TASKS,
+    push_account=PUSH,
+    timer_account=TIMER,
+    function_url="https://here-demo.cloudfunctions.net/promptforge-{function}",
+)
+ON_CLOUD_RUN = SETTINGS.model_copy(update={"service": "promptforge-worker"})
+HOUR = 3600
+
+
+@pytest.fixture(scope="module")
+def key() -> Issuer:
+    """A key for all tests: to make one takes time."""
+    return Issuer()
+
+
+@pytest.fixture
+async def google(key: Issuer) -> AsyncIterator[Issuer]:
+    async with issuer(replace(key)) as running:
+        yield running
+
+
+def callers(google: Issuer, settings: Settings = SETTINGS) -> GoogleCallers:
+    return GoogleCallers(settings, SystemClock(), google.certificates_url)
+
+
+@pytest.mark.parametrize("email", [TASKS, PUSH])
+async def test_an_account_that_the_settings_name_may_call(google: Issuer, email: str) -> None:
+    token = google.token(email, URL)
+
+    assert await callers(google).refusal("worker", token) is None
+    assert await callers(google, ON_CLOUD_RUN).refusal("worker", token) is None
+    assert await callers(google, ON_CLOUD_RUN).refusal("worker", handed_on(token)) is None
+
+
+@pytest.mark.parametrize(
+    ("email", "audience", "claims", "reason"),
+    [
+        (TIMER, URL, {}, "account"),
+        ("evil@demo.iam.gserviceaccount.com", URL, {}, "account"),
+        (TASKS, URL, {"email": None}, "account"),
+        (TASKS, URL, {"email_verified": False}, "account"),
+        (TASKS, URL, {"email_verified": None}, "account"),
+        (TASKS, URL.replace("worker", "sweeper"), {}, "audience"),
+        (TASKS, "https://promptforge-worker.evil.run.app", {}, "audience"),
+        (TASKS, URL, {"aud": None}, "audience"),
+        (TASKS, URL, {"aud": [URL]}, "audience"),
+        (TASKS, URL, {"iss": "https://evil.example"}, "issuer"),
+        (TASKS, URL, {"iat": int(time.time()) - 2 * HOUR, "exp": int(time.time()) - HOUR}, "time"),
+        (TASKS, URL, {"iat": int(time.time()) + HOUR}, "time"),
+        (TASKS, URL, {"exp": None}, "invalid_token"),
+        (TASKS, URL, {"exp": "never"}, "invalid_token"),
+        (TASKS, URL, {"email": [TASKS]}, "invalid_token"),
+    ],
+)
+async def test_whoever_else_calls_is_refused_with_and_without_the_signature(
+    google: Issuer, email: str, audience: str, claims: Mapping[str, object], reason: str
+) -> None:
+    token = google.token(email, audience, **claims)
+
+    assert await callers(google, ON_CLOUD_RUN).refusal("worker", handed_on(token)) == reason
+    # with a signature, Google's own library is the first to look at the times
+    assert await callers(google).refusal("worker", token) in (reason, "invalid_token")
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "....", "\u00fc.x.y", "e30.e30.e30", "W10.W10.W10"])
+async def test_what_is_no_token_is_refused(google: Issuer, token: str) -> None:
+    assert await callers(google).refusal("worker", token) in ("no_token", "invalid_token")
+    assert await callers(google, ON_CLOUD_RUN).refusal("worker", handed_on(token)) in ("invalid_token", "issuer")
+
+
+async def test_a_token_of_another_key_is_refused(google: Issuer) -> None:
+    forged = Issuer().token(TASKS, URL)
+
+    assert await callers(google).refusal("worker", forged) == "invalid_token"
+    assert await callers(google, ON_CLOUD_RUN).refusal("worker", forged) == "invalid_token"
+
+
+async def test_without_its_signature_a_token_is_worth_nothing_where_nobody_has_verified_it(google: Issuer) -> None:
+    assert await callers(google).refusal("worker", handed_on(google.token(TASKS, URL))) == "invalid_token"
+
+
+@pytest.mark.parametrize(
+    ("audience", "reason"),
+    [
+        ("https://promptforge-worker-et73rt2k6a-uw.a.run.app", None),
+        ("https://promptforge-worker-123456789.us-west1.run.app", None),
+        ("https://promptforge-splitter-et73rt2k6a-uw.a.run.app", "audience"),
+        ("https://promptforge-worker-et73rt2k6a-uw.a.run.app.evil.com", "audience"),
+        ("https://promptforge-worker-x.evil.com/.a.run.app", "audience"),
+    ],
+)
+async def test_the_address_of_our_own_service_is_an_audience_too(
+    google: Issuer, audience: str, reason: str | None
+) -> None:
+    token = handed_on(google.token(PUSH, audience))
+
+    assert await callers(google, ON_CLOUD_RUN).refusal("worker", token) == reason
+
+
+async def test_certificates_are_fetched_once_and_not_for_every_unknown_key(google: Issuer) -> None:
+    one, stranger = callers(google), Issuer()
+    for _ in range(3):
+        assert await one.refusal("worker", google.token(TASKS, URL)) is None
+        assert await one.refusal("worker", stranger.token(TASKS, URL)) == "invalid_token"
+
+    assert google.served == 1
+
+
+async def test_while_certificates_cannot_be_had_nobody_can_tell(google: Issuer) -> None:
+    google.broken = True
+    one = callers(google)
+    with pytest.raises(Unavailable):
+        await one.refusal("worker", google.token(TASKS, URL))
+
+    google.broken = False
+    assert await one.refusal("worker", google.token(TASKS, URL)) is None
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What our own code logs."""
+    logger = logging.getLogger("promptforge")
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logger.addHandler(handler)
+    yield stream
+    logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([], 403),
+        ([("authorization", "Bearer {good}")], 204),
+        ([("authorization", "bearer {good}")], 204),
+        ([("authorization", "{good}")], 403),
+        ([("authorization", "Basic {good}")], 403),
+        ([("authorization", "Bearer {bad}")], 403),
+        ([("authorization", "Bearer {good}"), ("authorization", "Bearer {good}")], 403),
+        ([("x-serverless-authorization", "Bearer {good}")], 204),
+        ([("x-serverless-authorization", "Bearer {bad}"), ("authorization", "Bearer {good}")], 403),
+        ([("x-serverless-authorization", "Bearer {good}"), ("authorization", "Bearer {bad}")], 204),
+    ],
+)
+async def test_a_function_lets_in_by_the_token_that_iam_has_looked_at(
+    google: Issuer, tmp_path: Path, log: io.StringIO, headers: list[tuple[str, str]], status: int
+) -> None:
+    good, bad = google.token(TASKS, URL), google.token(TIMER, URL)
+    async with machine(tmp_path) as one:
+        install(replace(one.app, callers=callers(google)))
+        transport = httpx.ASGITransport(load_function("worker"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://function") as client:
+            sent = [(name, value.format(good=good, bad=bad)) for name, value in headers]
+            reply = await client.post("/", headers=sent, content=b"{}")
+
+    assert reply.status_code == status
+    for private in (good, bad, TIMER, TASKS, "account", "no_token"):
+        assert private not in reply.text
+    assert good not in log.getvalue()
+    assert ("caller_refused" in log.getvalue()) == (status == 403)

@@ -1,0 +1,136 @@
+"""Tasks from our adapter through a Cloud Tasks server to a function: what is asked for, and what arrives."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import grpc.aio
+import pytest
+from google.api_core.exceptions import AlreadyExists, InvalidArgument, NotFound
+from google.cloud import tasks_v2
+from google.cloud.tasks_v2 import CloudTasksAsyncClient
+from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
+
+from promptforge.adapters.gcp.identity import GoogleCallers
+from promptforge.adapters.gcp.operations import Operation, Operations
+from promptforge.adapters.gcp.tasks import DISPATCH_SECONDS, CloudTasks
+from promptforge.adapters.local.clock import SystemClock
+from promptforge.app import install
+from promptforge.domain.messages import JobMessage
+from promptforge.errors import Unavailable
+from promptforge.local.functions import load_function
+from promptforge.settings import Settings
+from tests.contract.task_benches import CloudBench, cloud_bench, make_queues
+from tests.support.clock import HandClock
+from tests.support.cloud_tasks import task_server
+from tests.support.google_tokens import Issuer, issuer
+from tests.support.machine import machine, prompts
+from tests.support.serving import serving
+
+ACCOUNT = "pf-tasks@demo.iam.gserviceaccount.com"
+PARENT = "projects/demo/locations/here/queues/pf-finalizer"
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[CloudBench]:
+    async with cloud_bench(tmp_path, HandClock()) as bench:
+        yield bench
+
+
+@pytest.fixture
+async def client(bench: CloudBench) -> AsyncIterator[CloudTasksAsyncClient]:
+    channel = grpc.aio.insecure_channel(bench.settings.tasks_emulator)
+    yield CloudTasksAsyncClient(transport=CloudTasksGrpcAsyncIOTransport(channel=channel))
+    await channel.close()
+
+
+@pytest.mark.parametrize("queue", DISPATCH_SECONDS)
+async def test_a_task_is_an_event_for_its_function_in_the_name_of_the_task_account(
+    bench: CloudBench, client: CloudTasksAsyncClient, queue: str
+) -> None:
+    tasks = await bench.open()
+    await tasks.enqueue(queue, b"{}", name="finish-job_1", not_before=HandClock().now() + 9.5)
+
+    (task,) = [task async for task in await client.list_tasks(parent=PARENT.replace("finalizer", queue))]
+    request, url = task.http_request, bench.settings.url_of(queue)
+    task_id = task.name.rpartition("/")[2]
+    assert (request.url, request.http_method, request.body) == (url, tasks_v2.HttpMethod.POST, b"{}")
+    assert dict(request.headers) == {
+        "ce-specversion": "1.0",
+        "ce-type": "promptforge.task",
+        "ce-id": task_id,
+        "ce-source": f"//promptforge/queues/{queue}",
+        "content-type": "application/json",
+    }
+    assert (request.oidc_token.service_account_email, request.oidc_token.audience) == ("tasks@demo", url)
+    assert task.schedule_time.timestamp() == HandClock().now() + 9.5
+    assert task.dispatch_deadline.total_seconds() == DISPATCH_SECONDS[queue]
+    assert (len(task_id), "finish" in task_id) == (64, False)
+
+
+async def test_every_task_asked_for_is_counted(bench: CloudBench) -> None:
+    tasks = await bench.open()
+    for name in ("a", "b", "b"):
+        await tasks.enqueue("worker", b"", name=name)
+
+    assert bench.operations.counts == {Operation.TASK: 3}
+
+
+async def test_a_queue_that_is_not_there_and_a_server_that_is_not_there_are_unavailable(bench: CloudBench) -> None:
+    for changes in ({"name_prefix": "other-"}, {"tasks_emulator": "127.0.0.1:1"}):
+        tasks = CloudTasks(bench.settings.model_copy(update=changes), Operations(), give_up_seconds=0.2)
+        with pytest.raises(Unavailable):
+            await tasks.enqueue("worker", b"", name="t")
+        await tasks.close()
+
+
+async def test_a_task_reaches_the_function_with_a_token_that_it_accepts(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        google = await stack.enter_async_context(issuer(Issuer()))
+        clock = SystemClock()
+        server, address = await stack.enter_async_context(task_server(clock, google.token))
+        one = await stack.enter_async_context(machine(tmp_path))
+        job_id = await one.submit(prompts(3))
+        url = await stack.enter_async_context(serving(load_function("splitter")))
+        settings = Settings(
+            project="demo",
+            region="here",
+            task_account=ACCOUNT,
+            function_url=f"{url}/{{function}}",
+            tasks_emulator=address,
+        )
+        await make_queues(server, settings)
+        install(replace(one.app, callers=GoogleCallers(settings, clock, google.certificates_url)))
+        tasks = CloudTasks(settings, Operations())
+        stack.push_async_callback(tasks.close)
+
+        await tasks.enqueue("splitter", JobMessage(job_id=job_id).encode(), name="split")
+        await server.bring()
+        job = await one.job(job_id)
+
+    assert (job.prompt_count, job.chunk_count) == (3, 3)
+    assert google.served == 1
+
+
+async def test_names_stay_taken_and_what_is_wrong_is_refused(client: CloudTasksAsyncClient) -> None:
+    request = {"url": "http://127.0.0.1:1/"}
+    await client.create_task({"parent": PARENT, "task": {"name": f"{PARENT}/tasks/t", "http_request": request}})
+    await client.delete_task(name=f"{PARENT}/tasks/t")
+    wrong: list[tuple[type[Exception], str, dict[str, object]]] = [
+        (AlreadyExists, PARENT, {"name": f"{PARENT}/tasks/t", "http_request": request}),
+        (NotFound, f"{PARENT}-2", {"http_request": request}),
+        (InvalidArgument, PARENT, {"name": f"{PARENT}-2/tasks/t", "http_request": request}),
+        (InvalidArgument, PARENT, {"name": f"{PARENT}/tasks/t t", "http_request": request}),
+        (InvalidArgument, PARENT, {"http_request": {"url": "function"}}),
+        (InvalidArgument, PARENT, {"http_request": {**request, "body": b"x" * 1024**2}}),
+        (InvalidArgument, PARENT, {"http_request": {**request, "body": b"x", "http_method": "GET"}}),
+        (InvalidArgument, PARENT, {"http_request": request, "dispatch_deadline": {"seconds": 1801}}),
+        (InvalidArgument, PARENT, {"http_request": request, "dispatch_deadline": {"seconds": 14}}),
+        (InvalidArgument, PARENT, {"http_request": request, "schedule_time": {"seconds": 1_900_000_000}}),
+    ]
+    for error, parent, task in wrong:
+        with pytest.raises(error):
+            await client.create_task({"parent": parent, "task": task})
+    with pytest.raises(NotFound):
+        await client.get_task(name=f"{PARENT}/tasks/t")

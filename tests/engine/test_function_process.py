@@ -1,0 +1,122 @@
+"""A function as the platform runs it: a process of functions-framework, which is told to end while it works."""
+
+import asyncio
+import base64
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import orjson
+from tests.support.engine import environment
+from tests.support.machine import Machine, machine, prompts
+from tests.support.openai_server import OpenAIServer, openai_server, slow
+
+from promptforge.domain.chunk import Chunk
+from promptforge.domain.messages import ChunkMessage
+from promptforge.local.functions import functions_folder
+from promptforge.service.split import split
+
+IN_FLIGHT = 8
+ONE_CHUNK = b" " * 40_000
+
+
+@asynccontextmanager
+async def function_process(name: str, **environ: str) -> AsyncIterator[tuple[Process, str]]:
+    """A running function and its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    source = functions_folder() / name / "main.py"
+    command = ["-m", "functions_framework", "--source", str(source), "--target", name, "--host", "127.0.0.1"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, "--port", str(port), env=environment(environ), stderr=DEVNULL, process_group=0
+    )
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        async with httpx.AsyncClient() as client, asyncio.timeout(30):
+            while not await _answers(client, url):
+                await asyncio.sleep(0.05)
+        yield process, url
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _answers(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).status_code == 405
+    except httpx.TransportError:
+        return False
+
+
+async def chunk_of(one: Machine, job_id: str) -> Chunk:
+    (chunk,) = [chunk async for chunk in one.app.ledger.chunks(job_id)]
+    return chunk
+
+
+async def told_to_end(one: Machine, provider: OpenAIServer, folder: Path) -> tuple[str, int, int, float]:
+    """Have a worker work on a job of one chunk, and send it SIGTERM while calls are in flight: the job, the status of
+    its answer, its exit code, and the seconds it took to end."""
+    job_id = await one.submit(prompts(40) + ONE_CHUNK, provider="openai")
+    await split(one.app, job_id)
+    data = base64.b64encode(ChunkMessage(job_id=job_id, chunk=0).encode()).decode()
+    push = orjson.dumps({"message": {"data": data, "messageId": "1"}, "subscription": "s"})
+    environ = {
+        "PROMPTFORGE_DATA_DIR": str(folder),
+        "PROMPTFORGE_MAX_IN_FLIGHT": str(IN_FLIGHT),
+        "OPENAI_API_KEY": "k",
+        "OPENAI_BASE_URL": provider.url,
+    }
+    async with function_process("worker", **environ) as (process, url), httpx.AsyncClient(timeout=60) as client:
+        posted = asyncio.create_task(client.post(url, content=push))
+        async with asyncio.timeout(20):
+            while provider.in_flight < IN_FLIGHT:
+                await asyncio.sleep(0.01)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        code = await process.wait()
+        seconds = time.monotonic() - began
+        status = (await posted).status_code
+    return job_id, status, code, seconds
+
+
+@asynccontextmanager
+async def bench(folder: Path, call_seconds: float) -> AsyncIterator[tuple[Machine, OpenAIServer]]:
+    """A machine without a worker, and a provider that takes its time."""
+    async with (
+        openai_server(slow(call_seconds)) as provider,
+        machine(folder, provider_keys={"openai": "k"}, provider_urls={"openai": provider.url}) as one,
+    ):
+        yield one, provider
+
+
+async def test_at_sigterm_the_calls_in_flight_come_back_and_nothing_is_paid_twice(tmp_path: Path) -> None:
+    async with bench(tmp_path, 1.5) as (one, provider):
+        job_id, status, code, seconds = await told_to_end(one, provider, tmp_path)
+        chunk, paid = await chunk_of(one, job_id), provider.calls.total()
+        provider.act = slow(0)
+        job = await one.until_ended(job_id)
+
+    assert (status, code) == (204, 0)
+    assert seconds < 5
+    assert (chunk.holder, chunk.open, chunk.completed) == (None, True, paid)
+    assert IN_FLIGHT <= paid < 40
+    assert (job.status, job.completed_count) == ("COMPLETED", 40)
+    assert set(provider.calls.values()) == {1}
+
+
+async def test_calls_that_do_not_come_back_hold_up_the_end_for_less_than_nine_seconds(tmp_path: Path) -> None:
+    async with bench(tmp_path, 60) as (one, provider):
+        job_id, status, code, seconds = await told_to_end(one, provider, tmp_path)
+        chunk = await chunk_of(one, job_id)
+
+    assert (status, code) == (204, 0)
+    assert 6.5 < seconds < 9
+    assert (chunk.holder, chunk.open, chunk.deaths) == (None, True, 0)
