@@ -12,42 +12,77 @@ from types import FrameType
 from promptforge import logs
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import Provider
-from promptforge.service.app import App
+from promptforge.service.app import App, Parts
 from promptforge.settings import Settings
 
 
 def build(settings: Settings, clock: Clock | None = None, rng: random.Random | None = None) -> App:
-    """An App on this machine's parts, in `settings.data_dir`. A provider's code is imported when it is first used.
-    `clock` and `rng` stand in for the machine's own where time or chance must be ruled."""
-    from promptforge.adapters.local import database, deliveries, documents, objects, secret, urls
+    """An App on the parts of the settings' backend: this machine's, in `data_dir`, or Google Cloud's. A provider's code
+    is imported when it is first used. `clock` and `rng` stand in for the machine's own where time or chance must be
+    ruled."""
     from promptforge.adapters.local.clock import SystemClock
 
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = secret.load_secret(settings.data_dir)
-    state = database.Database(settings.data_dir / "state.db")
-    signer = urls.UrlSigner(secret.derive(key, "signed-urls"), settings.public_url)
     time, chance = clock or SystemClock(), rng or random.SystemRandom()
-
-    def bucket(name: str, notify: bool = False) -> objects.FileObjects:
-        return objects.FileObjects(name, settings.data_dir / "objects" / name, state, signer, notify)
 
     def provider(name: str) -> Provider:
         made: Provider = import_module(f"promptforge.adapters.llm.{name}").build(settings, time, chance)
         return made
 
-    return App(
-        settings=settings,
+    parts = _parts_of_google(settings, time) if settings.backend == "gcp" else _parts_of_this_machine(settings, time)
+    return App(settings=settings, clock=time, rng=chance, make_provider=provider, **vars(parts))
+
+
+def _parts_of_this_machine(settings: Settings, clock: Clock) -> Parts:
+    from promptforge.adapters.local import database, deliveries, documents, objects, secret, urls
+
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = secret.load_secret(settings.data_dir)
+    state = database.Database(settings.data_dir / "state.db")
+    signer = urls.UrlSigner(secret.derive(key, "signed-urls"), settings.public_url)
+
+    def bucket(name: str, notify: bool = False) -> objects.FileObjects:
+        return objects.FileObjects(name, settings.data_dir / "objects" / name, state, signer, notify)
+
+    return Parts(
         pepper=secret.derive(key, "api-keys"),
-        clock=time,
-        rng=chance,
         documents=documents.SqliteDocuments(state),
         uploads=bucket("uploads", notify=True),
         work=bucket("work"),
         results=bucket("results"),
         topics=deliveries.SqliteTopics(state),
-        tasks=deliveries.SqliteTasks(state, time),
-        make_provider=provider,
+        tasks=deliveries.SqliteTasks(state, clock),
         release=state.close,
+    )
+
+
+def _parts_of_google(settings: Settings, clock: Clock) -> Parts:
+    """Each imports its Google client when it is first used, for few functions use all."""
+    from promptforge.adapters.gcp import documents, identity, objects, operations, signing, tasks, topics
+
+    bill = operations.Operations()
+    upload, download = (signing.iam_account(email) for email in (settings.upload_signer, settings.download_signer))
+    urls = signing.SignedUrls(upload, download, bill, clock)
+    names = (settings.uploads_bucket, settings.work_bucket, settings.results_bucket)
+    buckets = [objects.BucketObjects(name, urls, bill) for name in names]
+    state = documents.FirestoreDocuments(settings.project, settings.database, bill)
+    chunks = topics.PubsubTopics(settings.project, settings.name_prefix, bill)
+    errands = tasks.CloudTasks(settings, bill)
+
+    def release() -> None:
+        for part in (urls, *buckets):
+            part.close()
+
+    return Parts(
+        pepper=settings.pepper.encode(),
+        documents=state,
+        uploads=buckets[0],
+        work=buckets[1],
+        results=buckets[2],
+        topics=chunks,
+        tasks=errands,
+        callers=identity.GoogleCallers(settings, clock),
+        release=release,
+        connections=(state, chunks, errands),
     )
 
 

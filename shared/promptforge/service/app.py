@@ -5,6 +5,7 @@ import random
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from promptforge.ports.callers import Callers
 from promptforge.ports.clock import Clock
@@ -21,30 +22,43 @@ from promptforge.settings import Settings
 MAX_GATES = 1000
 
 
-@dataclass
-class App:
-    """One per process, handed on by argument.
+class Connection(Protocol):
+    """What is to be closed before the event loop ends."""
 
-    `pepper` keys the hashes of API keys. `make_provider` makes a provider by name, `release` lets go of what the
-    adapters hold. `instance` names the process in the leases it takes. `room` bounds the provider calls in flight;
-    `careful` is held by the one chunk that is asked prompt by prompt, each with the room for itself, because its
-    holders keep dying. `stopping` is set when the process is told to end: workers then let come back what is in flight
-    and give their chunks back. `callers` guards the event functions, where nothing else does that before it.
-    """
+    async def close(self) -> None: ...
 
-    settings: Settings
-    pepper: bytes
-    clock: Clock
-    rng: random.Random
+
+@dataclass(kw_only=True)
+class Parts:
+    """What a backend brings. `pepper` keys the hashes of API keys; `callers` guards the event functions, where nothing
+    else does that before them; what is held is let go by closing the `connections` and then by `release`."""
+
+    pepper: bytes = field(repr=False)
     documents: Documents
     uploads: Objects
     work: Objects
     results: Objects
     topics: Topics
     tasks: Tasks
-    make_provider: Callable[[str], Provider]
     release: Callable[[], None]
+    connections: tuple[Connection, ...] = ()
     callers: Callers | None = None
+
+
+@dataclass(kw_only=True)
+class App(Parts):
+    """One per process, handed on by argument.
+
+    `make_provider` makes a provider by name. `instance` names the process in the leases it takes. `room` bounds the
+    provider calls in flight; `careful` is held by the one chunk that is asked prompt by prompt, each with the room for
+    itself, because its holders keep dying. `stopping` is set when the process is told to end: workers then let come
+    back what is in flight and give their chunks back.
+    """
+
+    settings: Settings
+    clock: Clock
+    rng: random.Random
+    make_provider: Callable[[str], Provider]
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -73,6 +87,6 @@ class App:
 
     async def close(self) -> None:
         """Close every connection and file."""
-        for provider in self._providers.values():
-            await provider.close()
+        for connection in (*self._providers.values(), *self.connections):
+            await connection.close()
         self.release()
