@@ -89,11 +89,13 @@ class Bucket:
 
     def finish(self, name: str, session: str, piece: bytes, start: int, crc32c: str) -> ObjectInfo:
         """Send a session's last piece, with the checksum of the whole, and so make the object."""
-        made = self._transmit(session, piece, start, crc32c).json()
+        reply = self._transmit(session, piece, start, crc32c)
+        with _translated(name):
+            made = reply.json()
         return ObjectInfo(name, int(made["generation"]), int(made["size"]), made["crc32c"])
 
     def abandon(self, session: str) -> None:
-        """End a session; what was sent is dropped."""
+        """End a session, or it lasts a week; what was sent is dropped."""
         self._http.delete(session, timeout=TIMEOUT)
 
     def compose(self, name: str, sources: Sequence[str]) -> ObjectInfo:

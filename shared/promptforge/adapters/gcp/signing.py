@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
+import certifi
 import google.auth
 import urllib3
 from google.auth.credentials import Credentials
@@ -121,8 +122,16 @@ class SignedUrls:
 
 
 def _authorized(credentials: Credentials | None) -> AuthorizedHttp:
-    again = urllib3.Retry(3, backoff_factor=0.2, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None)
-    pool = urllib3.PoolManager(maxsize=IN_FLIGHT, block=True, retries=again, timeout=urllib3.Timeout(5, 5))
+    retries = urllib3.Retry(
+        3,
+        backoff_factor=0.2,
+        status_forcelist=(429, 500, 502, 503, 504),
+        allowed_methods=None,  # a POST too: nothing happens twice
+        respect_retry_after_header=False,  # it may ask for more time than there is
+    )
+    pool = urllib3.PoolManager(
+        maxsize=IN_FLIGHT, block=True, retries=retries, timeout=urllib3.Timeout(5, 5), ca_certs=certifi.where()
+    )
     return AuthorizedHttp(credentials or google.auth.default(scopes=[SCOPE])[0], http=pool)
 
 

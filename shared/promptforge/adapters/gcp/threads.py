@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -27,8 +28,9 @@ class Threads:
             raise Unavailable(f"{self._name}: no answer in {self._seconds:g} s") from exc
 
     def start(self, call: Callable[[], object]) -> None:
-        """Make a call whose outcome nobody waits for."""
-        self._pool.submit(call)
+        """Make a call whose outcome nobody waits for, unless the threads are closed."""
+        with suppress(RuntimeError):
+            self._pool.submit(call)
 
     def close(self) -> None:
         """Take no more calls, and drop those that wait for a thread."""
