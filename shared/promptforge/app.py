@@ -60,17 +60,18 @@ def _parts_of_google(settings: Settings, clock: Clock) -> Parts:
     from promptforge.adapters.gcp import documents, identity, objects, operations, signing, tasks, topics
 
     bill = operations.Operations()
-    upload, download = (signing.iam_account(email) for email in (settings.upload_signer, settings.download_signer))
-    urls = signing.SignedUrls(upload, download, bill, clock)
+    uploader = signing.IamAccount(settings.upload_signer, settings.iam_emulator)
+    downloader = signing.IamAccount(settings.download_signer, settings.iam_emulator)
+    urls = signing.SignedUrls(uploader, downloader, bill, clock, settings.storage_emulator or signing.STORAGE)
     names = (settings.uploads_bucket, settings.work_bucket, settings.results_bucket)
-    buckets = [objects.BucketObjects(name, urls, bill) for name in names]
-    state = documents.FirestoreDocuments(settings.project, settings.database, bill)
-    chunks = topics.PubsubTopics(settings.project, settings.name_prefix, bill)
+    buckets = [objects.BucketObjects(name, urls, bill, settings.storage_emulator) for name in names]
+    state = documents.FirestoreDocuments(settings.project, settings.database, bill, settings.firestore_emulator)
+    news = topics.PubsubTopics(settings.project, settings.name_prefix, bill, settings.pubsub_emulator)
     errands = tasks.CloudTasks(settings, bill)
 
     def release() -> None:
-        for part in (urls, *buckets):
-            part.close()
+        for close in (urls.close, uploader.close, downloader.close, *(bucket.close for bucket in buckets)):
+            close()
 
     return Parts(
         pepper=settings.pepper.encode(),
@@ -78,11 +79,11 @@ def _parts_of_google(settings: Settings, clock: Clock) -> Parts:
         uploads=buckets[0],
         work=buckets[1],
         results=buckets[2],
-        topics=chunks,
+        topics=news,
         tasks=errands,
-        callers=identity.GoogleCallers(settings, clock),
+        callers=None if settings.pubsub_emulator else identity.GoogleCallers(settings, clock),  # it sends no token
         release=release,
-        connections=(state, chunks, errands),
+        connections=(state, news, errands),
     )
 
 

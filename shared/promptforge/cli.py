@@ -49,16 +49,45 @@ def cli() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @data_dir_option
 @workers_option
-def serve(host: str, port: int, data_dir: Path, workers: int) -> None:
+@click.option(
+    "--backend",
+    type=click.Choice(["local", "gcp"]),
+    default="local",
+    show_default=True,
+    envvar=ENV_PREFIX + "BACKEND",
+    help="What is worked with: this machine's parts, or Google's services (or their emulators), as the settings say.",
+)
+def serve(host: str, port: int, data_dir: Path, workers: int, backend: str) -> None:
     """Run every function on this machine. State survives kill -9 and a restart."""
-    from promptforge.local import engine
-
-    settings = Settings.from_env(os.environ, data_dir=data_dir)
+    settings = Settings.from_env(os.environ, data_dir=data_dir, backend=backend)
     logs.configure(settings.log_level)
+    if backend == "gcp":
+        _serve_gcp(settings, host, port)
+    else:
+        _serve_local(settings, host, port, workers)
+
+
+def _serve_gcp(settings: Settings, host: str, port: int) -> None:
+    from promptforge.local import engine, gateway, server
+
+    listening, url = server.bind(host, port)
+    click.echo(f"URL      {url}\nReady    project {settings.project}; Ctrl-C stops")
+    sys.stdout.flush()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        engine.stop_on_signals(stop)
+        await gateway.serve(settings, listening, stop)
+
+    asyncio.run(main())
+
+
+def _serve_local(settings: Settings, host: str, port: int, workers: int) -> None:
+    from promptforge.local import engine
 
     def ready(running: engine.Ready) -> None:
         click.echo(f"URL      {running.url}\nAPI key  {running.api_key}")
-        click.echo(f"Ready    {running.workers} worker processes, data in {data_dir}; Ctrl-C stops")
+        click.echo(f"Ready    {running.workers} worker processes, data in {settings.data_dir}; Ctrl-C stops")
         sys.stdout.flush()
 
     async def main() -> None:
@@ -73,7 +102,7 @@ def serve(host: str, port: int, data_dir: Path, workers: int) -> None:
 
 @cli.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
-@click.option("--provider", required=True, help="openai or echo.")
+@click.option("--provider", required=True, help="openai, anthropic, gemini, mistral or echo.")
 @click.option("--model", required=True, help="The model's name, as the provider writes it.")
 @click.option("--max-retries", type=click.IntRange(0, 10), default=3, show_default=True)
 @click.option(

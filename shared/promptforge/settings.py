@@ -53,8 +53,16 @@ GCP_FUNCTIONS: dict[str, tuple[str, ...]] = {
 }
 """What each must have besides: none is given a secret that it does not use."""
 
-FOREIGN = {"service": "K_SERVICE", "tasks_emulator": "CLOUD_TASKS_EMULATOR_HOST"}
-"""The settings with variables of their own: who the platform says we are, and where a stand-in for Cloud Tasks is."""
+FOREIGN = {
+    "service": "K_SERVICE",
+    "firestore_emulator": "FIRESTORE_EMULATOR_HOST",
+    "pubsub_emulator": "PUBSUB_EMULATOR_HOST",
+    "storage_emulator": "STORAGE_EMULATOR_HOST",
+    "tasks_emulator": "CLOUD_TASKS_EMULATOR_HOST",
+    "iam_emulator": "IAM_EMULATOR_HOST",
+}
+"""The settings with variables of their own: who the platform says we are, and where stand-ins for Google's services
+are. The first three variables are those of Google's own tools; storage and IAM have URLs, the others HOST:PORT."""
 
 PLATFORM_LIMIT = "CLOUD_RUN_TIMEOUT_SECONDS"
 LETTING_GO_SECONDS = 20  # to flush, give a chunk back and answer, once the last call is back
@@ -92,7 +100,11 @@ class Settings(BaseModel):
     download_signer: str = ""
     pepper: Annotated[str, StringConstraints(strip_whitespace=True)] = Field("", repr=False)
     service: str = ""
+    firestore_emulator: str = ""
+    pubsub_emulator: str = ""
+    storage_emulator: str = ""
     tasks_emulator: str = ""
+    iam_emulator: str = ""
 
     data_dir: Path = Path(".promptforge")
     public_url: str = "http://127.0.0.1:8080"

@@ -8,9 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.cut import Cut
-from tests.support.emulators import Firestore
 
 from promptforge.adapters.gcp.documents import FirestoreDocuments
 from promptforge.adapters.gcp.operations import Operation, Operations
@@ -19,6 +16,9 @@ from promptforge.domain.chunk import Cut as Piece
 from promptforge.errors import LeaseLost, Unavailable
 from promptforge.ports.documents import Documents, Version, Write
 from promptforge.service.ledger import Claim, Ledger
+from tests.support.clock import HandClock
+from tests.support.cut import Cut
+from tests.support.emulators import Firestore
 
 pytestmark = pytest.mark.cloud
 

@@ -30,7 +30,7 @@ async def iam() -> AsyncIterator[FakeIam]:
 
 @pytest.fixture
 async def by_iam(iam: FakeIam, storage: StrictStorage, clock: HandClock) -> AsyncIterator[SignedUrls]:
-    accounts = [IamAccount(email, iam.url, nobody()) for email in (UPLOADER, DOWNLOADER)]
+    accounts = [IamAccount(email, iam.url) for email in (UPLOADER, DOWNLOADER)]
     urls = SignedUrls(accounts[0], accounts[1], Operations(), clock, storage.url)
     yield urls
     urls.close()

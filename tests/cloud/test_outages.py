@@ -5,15 +5,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from tests.support.cut import Cut
-from tests.support.emulators import Firestore, Pubsub
-from tests.support.subscriber import Subscriber
 
 from promptforge.adapters.gcp.documents import FirestoreDocuments
 from promptforge.adapters.gcp.operations import Operation, Operations
 from promptforge.adapters.gcp.topics import PubsubTopics
 from promptforge.errors import Unavailable
 from promptforge.ports.documents import Create, Update
+from tests.support.cut import Cut
+from tests.support.emulators import Firestore, Pubsub
+from tests.support.subscriber import Subscriber
 
 pytestmark = pytest.mark.cloud
 

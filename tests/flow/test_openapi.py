@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 from tests.support.machine import machine
 
 from promptforge.edge import OPEN
-from promptforge.local.api import Protocol
 from promptforge.local.functions import HTTP_FUNCTIONS
+from promptforge.local.server import Protocol
 from promptforge.openapi import document
 from promptforge.replies import ProblemReply
 

@@ -8,7 +8,7 @@ import uvicorn
 from aiohttp import web
 from starlette.types import ASGIApp
 
-from promptforge.local.worker_process import QuietServer
+from promptforge.local.server import QuietServer
 
 
 @asynccontextmanager

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 
-import h11
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from promptforge.edge import problem, wrong_method
 from promptforge.errors import ApiError
@@ -22,9 +20,7 @@ FRAMEWORK_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 def api_app(app: App, wake: Callable[[], None]) -> ASGIApp:
     """Everything a client can reach. `wake` is called after each request, which may have left something to deliver."""
-    routes = [Route(path, _Function(load_function(name))) for path, name in HTTP_FUNCTIONS.items()]
-    api = Starlette(routes=[*routes, Storage(app).route], exception_handlers={HTTPException: _refused})
-    api.router.redirect_slashes = False  # a redirect would repeat whatever the Host header says
+    api = serving([*api_routes(), Storage(app).route])
 
     async def waking(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -33,6 +29,18 @@ def api_app(app: App, wake: Callable[[], None]) -> ASGIApp:
             wake()
 
     return waking
+
+
+def api_routes() -> list[BaseRoute]:
+    """The HTTP functions under their documented paths."""
+    return [Route(path, _Function(load_function(name))) for path, name in HTTP_FUNCTIONS.items()]
+
+
+def serving(routes: list[BaseRoute]) -> Starlette:
+    """An app of these routes, which refuses in our own form what none of them takes."""
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+    app.router.redirect_slashes = False  # a redirect would repeat whatever the Host header says
+    return app
 
 
 class _Function:
@@ -48,19 +56,6 @@ class _Function:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"] if scope["method"] in FRAMEWORK_METHODS else "OPTIONS"
         await self._app({**scope, "method": method}, receive, send)
-
-
-class Protocol(H11Protocol):
-    """The server's HTTP, which tells also those who do not speak it what is wrong in the form of all our errors."""
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be read, and hang up."""
-        detail = "The request is not valid HTTP, or its address and headers are too long."
-        response = problem(ApiError(400, "malformed_request", detail))
-        head = h11.Response(status_code=400, headers=[*response.raw_headers, (b"connection", b"close")])
-        for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
 
 
 async def _refused(request: Request, exc: Exception) -> Response:

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import uvicorn
-from starlette.types import ASGIApp
-
 from promptforge import logs
 from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.deliveries import SqliteDeliveries
@@ -22,10 +19,10 @@ from promptforge.app import build, install
 from promptforge.domain.keys import is_mistyped, make_key
 from promptforge.domain.messages import SweepMessage
 from promptforge.errors import PromptForgeError, SettingsError
-from promptforge.local.api import Protocol, api_app
+from promptforge.local.api import api_app
 from promptforge.local.dispatcher import Dispatcher
 from promptforge.local.recovery import recover
-from promptforge.local.worker_process import DRAIN_SECONDS, QuietServer
+from promptforge.local.server import bind, public_server
 from promptforge.local.workers import Workers
 from promptforge.service.access import admit_key, create_key
 from promptforge.service.app import App
@@ -82,13 +79,8 @@ def plan(
     settings: Settings, host: str, port: int, workers: int, public_url: str | None = None, log: TextIO | None = None
 ) -> Plan:
     """Bind the port and settle the URL and the key. Raises SettingsError for a port that cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family, backlog=512)
-    except OSError as exc:
-        raise SettingsError(f"Cannot listen on {host} port {port}: {exc.strerror}; name another --port.") from None
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    url = public_url or f"http://{reachable}:{listening.getsockname()[1]}"
+    listening, url = bind(host, port)
+    url = public_url or url
     api_key = os.environ.get(ENV_PREFIX + "API_KEY") or None
     return Plan(settings.model_copy(update={"public_url": url}), listening, workers, api_key, log)
 
@@ -109,7 +101,7 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
     key = await _admit(app, plan.api_key)
     pool = Workers(plan.workers, _environ(settings), plan.log, lambda instance: abandon_leases(app, instance))
     dispatcher = Dispatcher(deliveries, pool.send, plan.workers)
-    server = QuietServer(_server_config(api_app(app, dispatcher.wake)))
+    server = public_server(api_app(app, dispatcher.wake))
     tasks = [asyncio.create_task(server.serve(sockets=[plan.listening])), asyncio.create_task(stop.wait())]
     try:
         await pool.start()
@@ -133,17 +125,6 @@ def stop_on_signals(stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-
-def _server_config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=Protocol,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-    )
 
 
 async def _admit(app: App, api_key: str | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from promptforge import logs
 from promptforge.adapters.local.deliveries import SqliteDeliveries
 from promptforge.adapters.local.objects import FileObjects
-from promptforge.local.worker_process import DRAIN_SECONDS
+from promptforge.local.server import DRAIN_SECONDS
 from promptforge.service.app import App
 from promptforge.service.sweep import abandon_leases
 

@@ -11,8 +11,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -23,17 +21,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from promptforge.app import current
 from promptforge.local.functions import EVENT_FUNCTIONS, load_function
+from promptforge.local.server import DRAIN_SECONDS, QuietServer
 
 TOKEN_VARIABLE = "PROMPTFORGE_DELIVERY_TOKEN"  # noqa: S105
-DRAIN_SECONDS = 9
-
-
-class QuietServer(uvicorn.Server):
-    """A server that leaves the signals to its process."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def only_engine(app: ASGIApp, token: str) -> ASGIApp:

@@ -15,7 +15,8 @@ import aiohttp
 
 from promptforge import logs
 from promptforge.errors import PromptForgeError
-from promptforge.local.worker_process import DRAIN_SECONDS, TOKEN_VARIABLE
+from promptforge.local.server import DRAIN_SECONDS
+from promptforge.local.worker_process import TOKEN_VARIABLE
 
 START_SECONDS = 60.0
 RESTART_PAUSE_SECONDS = 1.0

@@ -1,6 +1,5 @@
 """Connections to Google's services, or to their emulators on this machine."""
 
-import os
 from typing import Any
 
 import grpc
@@ -28,10 +27,11 @@ RETRY = AsyncRetry(
 """For calls that may be made twice. The clients' own would go on for one to ten minutes."""
 
 
-def open_channel(transport: Any, host: str, emulator: str | None, variable: str) -> Any:
-    """A channel of the running event loop, to the emulator at `emulator` or, as all Google clients do, at the address
-    in `variable`; else to `host` with the credentials of the environment."""
-    address = emulator or os.environ.get(variable)
-    if address:
-        return grpc.aio.insecure_channel(address, options=OPTIONS)
-    return transport.create_channel(host, options=OPTIONS)
+def connected(transport: Any, emulator: str) -> Any:
+    """A transport on a channel of the running event loop: to the emulator at HOST:PORT if there is one, else to Google
+    with the credentials of the environment."""
+    if emulator:
+        channel = grpc.aio.insecure_channel(emulator, options=OPTIONS)
+    else:
+        channel = transport.create_channel(transport.DEFAULT_HOST, options=OPTIONS)
+    return transport(channel=channel)

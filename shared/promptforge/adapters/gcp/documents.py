@@ -21,7 +21,7 @@ from google.cloud.firestore_v1.types import document as documents_wire
 from google.cloud.firestore_v1.types import firestore as wire
 from google.cloud.firestore_v1.types import write as writes_wire
 
-from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, open_channel
+from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, connected
 from promptforge.adapters.gcp.operations import Operation, Operations
 from promptforge.adapters.gcp.values import Value, decoded, encoded, timestamp
 from promptforge.errors import Conflict, Unavailable
@@ -55,7 +55,7 @@ AggregationRequest = wire.RunAggregationQueryRequest.pb()
 class FirestoreDocuments:
     """The documents port on one Firestore database."""
 
-    def __init__(self, project: str, database: str, operations: Operations, emulator: str | None = None) -> None:
+    def __init__(self, project: str, database: str, operations: Operations, emulator: str = "") -> None:
         self._database = f"projects/{project}/databases/{database}"
         self._root = f"{self._database}/documents/"
         self._metadata = [("google-cloud-resource-prefix", self._database)]
@@ -130,9 +130,7 @@ class FirestoreDocuments:
     @cached_property
     def _client(self) -> FirestoreAsyncClient:
         """Made at the first use, for it belongs to the event loop that it is made in."""
-        transport = FirestoreGrpcAsyncIOTransport
-        channel = open_channel(transport, transport.DEFAULT_HOST, self._emulator, "FIRESTORE_EMULATOR_HOST")
-        return FirestoreAsyncClient(transport=transport(channel=channel))
+        return FirestoreAsyncClient(transport=connected(FirestoreGrpcAsyncIOTransport, self._emulator))
 
     async def _read(self, call: Callable[..., Awaitable[Any]], kind: Any, request: Any) -> list[Any]:
         async def attempt() -> list[Any]:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 import certifi
 import google.auth
 import urllib3
-from google.auth.credentials import Credentials
+from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.urllib3 import AuthorizedHttp
 
@@ -39,12 +39,12 @@ class Account(Protocol):
 
 
 class IamAccount:
-    """An account whose key stays with Google: IAM signs for whoever holds signBlob on it."""
+    """An account whose key stays with Google: IAM signs for whoever holds signBlob on it. `emulator` is a URL."""
 
-    def __init__(self, email: str, endpoint: str = IAM, credentials: Credentials | None = None) -> None:
+    def __init__(self, email: str, emulator: str = "") -> None:
         self.signer_email = email
-        self._url = f"{endpoint}/v1/projects/-/serviceAccounts/{email}:signBlob"
-        self._http = Once(lambda: _authorized(credentials))
+        self._url = f"{emulator or IAM}/v1/projects/-/serviceAccounts/{email}:signBlob"
+        self._http = Once(lambda: _authorized(AnonymousCredentials() if emulator else None))
 
     def sign_bytes(self, message: bytes) -> bytes:
         """The signature. A blob signed twice costs nothing, so what fails is tried again, briefly."""

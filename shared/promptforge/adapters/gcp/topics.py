@@ -6,34 +6,36 @@ that has given its answer may never let run, and is slower than that for message
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from google.api_core import exceptions
-from google.pubsub_v1.services.publisher import PublisherAsyncClient
-from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
-from google.pubsub_v1.types import PublishRequest
 
-from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, open_channel
+from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, connected
 from promptforge.adapters.gcp.operations import Operation, Operations
 from promptforge.errors import Unavailable
+
+if TYPE_CHECKING:
+    from google.pubsub_v1.services.publisher import PublisherAsyncClient
 
 MAX_REQUEST_MESSAGES = 1000
 MAX_REQUEST_BYTES = 9_000_000  # of data; Pub/Sub takes 10 MB with all that is around it
 MIN_BILLED_BYTES = 1000
 
-Request = PublishRequest.pb()
-
 
 class PubsubTopics:
     """The topics port. The topic `chunks` is `projects/{project}/topics/{prefix}chunks`."""
 
-    def __init__(self, project: str, prefix: str, operations: Operations, emulator: str | None = None) -> None:
+    def __init__(self, project: str, prefix: str, operations: Operations, emulator: str = "") -> None:
         self._prefix = f"projects/{project}/topics/{prefix}"
         self._operations = operations
         self._emulator = emulator
 
     async def publish(self, topic: str, messages: Sequence[bytes]) -> None:
+        from google.pubsub_v1.types import PublishRequest
+
+        plain = PublishRequest.pb()  # the wrapper around it costs ten times as much
         for batch in _batches(messages):
-            request = Request(topic=self._prefix + topic, messages=[{"data": message} for message in batch])
+            request = plain(topic=self._prefix + topic, messages=[{"data": message} for message in batch])
             try:
                 await self._client.publish(PublishRequest.wrap(request), retry=RETRY, timeout=ANSWER_SECONDS)
             except exceptions.InvalidArgument as exc:
@@ -49,11 +51,12 @@ class PubsubTopics:
             await self._client.transport.close()
 
     @cached_property
-    def _client(self) -> PublisherAsyncClient:
-        """Made at the first use, for it belongs to the event loop that it is made in."""
-        transport = PublisherGrpcAsyncIOTransport
-        channel = open_channel(transport, transport.DEFAULT_HOST, self._emulator, "PUBSUB_EMULATOR_HOST")
-        return PublisherAsyncClient(transport=transport(channel=channel))
+    def _client(self) -> "PublisherAsyncClient":
+        """Made, and its code imported, at the first use: it belongs to the event loop, and few functions publish."""
+        from google.pubsub_v1.services.publisher import PublisherAsyncClient
+        from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
+
+        return PublisherAsyncClient(transport=connected(PublisherGrpcAsyncIOTransport, self._emulator))
 
 
 def _batches(messages: Sequence[bytes]) -> Iterator[list[bytes]]:
