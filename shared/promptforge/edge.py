@@ -65,9 +65,7 @@ async def answered(name: str, answer: Awaitable[Response]) -> Response:
     except ApiError as exc:
         return problem(exc)
     except Exception as exc:
-        if not isinstance(exc, Unavailable):
-            logs.error("request_failed", function=name, error=type(exc).__name__, at=_place(exc))
-        return _fault(exc)
+        return _failed("request_failed", exc, function=name)
 
 
 def _health() -> Response:
@@ -100,8 +98,10 @@ def problem(error: ApiError) -> Response:
     return response
 
 
-def _fault(exc: Exception) -> Response:
-    """What a caller is told of what is not their doing: nothing of what it was."""
+def _failed(event: str, exc: Exception, **fields: logs.Field) -> Response:
+    """What a caller is told of what is not their doing, which is nothing of what it was. Our log has its kind."""
+    cause = type(exc.__cause__).__name__ if exc.__cause__ else None
+    logs.error(event, **fields, error=type(exc).__name__, cause=cause, at=_place(exc))
     if isinstance(exc, Unavailable):
         return problem(ApiError(503, "unavailable", "Try again in a moment.", retry_after=5))
     return problem(ApiError(500, "internal_error", "Something went wrong on our side."))
@@ -179,10 +179,7 @@ def event(decode: Decoder[AnyMessage]) -> Callable[[EventHandler[AnyMessage]], F
                 try:
                     await handler(received)
                 except Exception as exc:
-                    error, cause = type(exc).__name__, type(exc.__cause__).__name__ if exc.__cause__ else None
-                    place, job_id = _place(exc), received.job_id
-                    logs.error("event_failed", function=name, error=error, cause=cause, at=place, job_id=job_id)
-                    return _fault(exc)
+                    return _failed("event_failed", exc, function=name, job_id=received.job_id)
             return Response(status_code=204)
 
         return endpoint

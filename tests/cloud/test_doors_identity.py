@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from promptforge.adapters.gcp.identity import GoogleCallers
+from promptforge.adapters.gcp.identity import GoogleCallers, Rules
 from promptforge.adapters.local.clock import SystemClock
 from promptforge.app import install
 from promptforge.errors import Unavailable
@@ -27,7 +27,8 @@ SETTINGS = Settings(
     timer_account=TIMER,
     function_url="https://here-demo.cloudfunctions.net/promptforge-{function}",
 )
-ON_CLOUD_RUN = SETTINGS.model_copy(update={"service": "promptforge-worker"})
+RULES = Rules(SETTINGS.invokers, SETTINGS.url_of)
+ON_CLOUD_RUN = replace(RULES, service="promptforge-worker")
 HOUR = 3600
 
 
@@ -43,8 +44,8 @@ async def google(key: Issuer) -> AsyncIterator[Issuer]:
         yield running
 
 
-def callers(google: Issuer, settings: Settings = SETTINGS) -> GoogleCallers:
-    return GoogleCallers(settings, SystemClock(), google.certificates_url)
+def callers(google: Issuer, rules: Rules = RULES) -> GoogleCallers:
+    return GoogleCallers(rules, SystemClock(), google.certificates_url)
 
 
 @pytest.mark.parametrize("email", [TASKS, PUSH])

@@ -12,16 +12,15 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2 import CloudTasksAsyncClient
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
-from promptforge.adapters.gcp.identity import GoogleCallers
+from promptforge.adapters.gcp.identity import GoogleCallers, Rules
 from promptforge.adapters.gcp.operations import Operation, Operations
-from promptforge.adapters.gcp.tasks import DISPATCH_SECONDS, CloudTasks
+from promptforge.adapters.gcp.tasks import DISPATCH_SECONDS, CloudTasks, Target
 from promptforge.adapters.local.clock import SystemClock
 from promptforge.app import install
 from promptforge.domain.messages import JobMessage
 from promptforge.errors import Unavailable
 from promptforge.local.functions import load_function
-from promptforge.settings import Settings
-from tests.contract.task_benches import CloudBench, cloud_bench, make_queues
+from tests.contract.task_benches import LOCATION, CloudBench, cloud_bench, make_queues
 from tests.support.clock import HandClock
 from tests.support.cloud_tasks import task_server
 from tests.support.google_tokens import Issuer, issuer
@@ -40,7 +39,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[CloudBench]:
 
 @pytest.fixture
 async def client(bench: CloudBench) -> AsyncIterator[CloudTasksAsyncClient]:
-    channel = grpc.aio.insecure_channel(bench.settings.tasks_emulator)
+    channel = grpc.aio.insecure_channel(bench.address)
     yield CloudTasksAsyncClient(transport=CloudTasksGrpcAsyncIOTransport(channel=channel))
     await channel.close()
 
@@ -53,7 +52,7 @@ async def test_a_task_is_an_event_for_its_function_in_the_name_of_the_task_accou
     await tasks.enqueue(queue, b"{}", name="finish-job_1", not_before=HandClock().now() + 9.5)
 
     (task,) = [task async for task in await client.list_tasks(parent=PARENT.replace("finalizer", queue))]
-    request, url = task.http_request, bench.settings.url_of(queue)
+    request, url = task.http_request, bench.target.url_of(queue)
     task_id = task.name.rpartition("/")[2]
     assert (request.url, request.http_method, request.body) == (url, tasks_v2.HttpMethod.POST, b"{}")
     assert dict(request.headers) == {
@@ -78,8 +77,8 @@ async def test_every_task_asked_for_is_counted(bench: CloudBench) -> None:
 
 
 async def test_a_queue_that_is_not_there_and_a_server_that_is_not_there_are_unavailable(bench: CloudBench) -> None:
-    for changes in ({"name_prefix": "other-"}, {"tasks_emulator": "127.0.0.1:1"}):
-        tasks = CloudTasks(bench.settings.model_copy(update=changes), Operations(), give_up_seconds=0.2)
+    for prefix, address in (("other-", bench.address), ("pf-", "127.0.0.1:1")):
+        tasks = CloudTasks(replace(bench.target, prefix=prefix), Operations(), address, give_up_seconds=0.2)
         with pytest.raises(Unavailable):
             await tasks.enqueue("worker", b"", name="t")
         await tasks.close()
@@ -93,16 +92,11 @@ async def test_a_task_reaches_the_function_with_a_token_that_it_accepts(tmp_path
         one = await stack.enter_async_context(machine(tmp_path))
         job_id = await one.submit(prompts(3))
         url = await stack.enter_async_context(serving(load_function("splitter")))
-        settings = Settings(
-            project="demo",
-            region="here",
-            task_account=ACCOUNT,
-            function_url=f"{url}/{{function}}",
-            tasks_emulator=address,
-        )
-        await make_queues(server, settings)
-        install(replace(one.app, callers=GoogleCallers(settings, clock, google.certificates_url)))
-        tasks = CloudTasks(settings, Operations())
+        target = Target(LOCATION, "pf-", lambda function: f"{url}/{function}", ACCOUNT)
+        await make_queues(server, target)
+        rules = Rules(lambda function: frozenset({ACCOUNT}), target.url_of)
+        install(replace(one.app, callers=GoogleCallers(rules, clock, google.certificates_url)))
+        tasks = CloudTasks(target, Operations(), address)
         stack.push_async_callback(tasks.close)
 
         await tasks.enqueue("splitter", JobMessage(job_id=job_id).encode(), name="split")

@@ -10,15 +10,15 @@ from aiohttp import web
 from google.cloud import tasks_v2
 
 from promptforge.adapters.gcp.operations import Operations
-from promptforge.adapters.gcp.tasks import CloudTasks
+from promptforge.adapters.gcp.tasks import CloudTasks, Target
 from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.deliveries import SqliteDeliveries, SqliteTasks
 from promptforge.ports.clock import Clock
 from promptforge.ports.tasks import Tasks
-from promptforge.settings import Settings
 from tests.support.cloud_tasks import TaskServer, task_server
 from tests.support.serving import listening
 
+LOCATION = "projects/demo/locations/here"
 QUEUES = ("splitter", "worker", "finalizer", "sweeper")
 
 
@@ -62,16 +62,22 @@ class CloudBench:
     """Dispatched by the server to a receiver that takes everything."""
 
     def __init__(
-        self, server: TaskServer, settings: Settings, received: dict[str, list[bytes]], stack: AsyncExitStack
+        self,
+        server: TaskServer,
+        address: str,
+        target: Target,
+        received: dict[str, list[bytes]],
+        stack: AsyncExitStack,
     ) -> None:
         self.operations = Operations()
-        self.settings = settings
+        self.address = address
+        self.target = target
         self._server = server
         self._received = received
         self._stack = stack
 
     async def open(self) -> Tasks:
-        tasks = CloudTasks(self.settings, self.operations)
+        tasks = CloudTasks(self.target, self.operations, self.address)
         self._stack.push_async_callback(tasks.close)
         return tasks
 
@@ -99,24 +105,16 @@ async def cloud_bench(folder: Path, clock: Clock) -> AsyncIterator[CloudBench]:
         app = web.Application()
         app.router.add_post("/{function}", take)
         url = await stack.enter_async_context(listening(app))
-        settings = Settings(
-            project="demo",
-            region="here",
-            name_prefix="pf-",
-            task_account="tasks@demo",
-            function_url=f"{url}/{{function}}",
-            tasks_emulator=address,
-        )
-        await make_queues(server, settings)
-        yield CloudBench(server, settings, received, stack)
+        target = Target(LOCATION, "pf-", lambda function: f"{url}/{function}", "tasks@demo")
+        await make_queues(server, target)
+        yield CloudBench(server, address, target, received, stack)
 
 
-async def make_queues(server: TaskServer, settings: Settings) -> None:
+async def make_queues(server: TaskServer, target: Target) -> None:
     """What Terraform makes."""
-    parent = f"projects/{settings.project}/locations/{settings.region}"
     for name in QUEUES:
-        queue = tasks_v2.Queue(name=f"{parent}/queues/{settings.name_prefix}{name}")
-        await server.create_queue(tasks_v2.CreateQueueRequest(parent=parent, queue=queue))
+        queue = tasks_v2.Queue(name=f"{target.location}/queues/{target.prefix}{name}")
+        await server.create_queue(tasks_v2.CreateQueueRequest(parent=target.location, queue=queue))
 
 
 BENCHES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[TaskBench]]] = {

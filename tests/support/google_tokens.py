@@ -35,7 +35,7 @@ class Issuer:
         usual = {"iss": "https://accounts.google.com", "aud": audience, "iat": now, "exp": now + 3600}
         known = {"sub": "1", "azp": "1", "email": email, "email_verified": True}
         kept = {name: value for name, value in {**usual, **known, **claims}.items() if value is not None}
-        token: bytes = jwt.encode(crypt.RSASigner(self.key, KEY_ID), kept)
+        token: bytes = jwt.encode(crypt.RSASigner(self.key, KEY_ID), kept)  # type: ignore[no-untyped-call]
         return token.decode()
 
     async def certificates(self, request: web.Request) -> web.Response:

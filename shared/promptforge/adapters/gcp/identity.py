@@ -9,7 +9,8 @@ has verified what the token says. A signature that is there is always verified, 
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from google.auth import jwt
@@ -18,7 +19,6 @@ from google.auth.exceptions import GoogleAuthError
 from promptforge import logs
 from promptforge.errors import Unavailable
 from promptforge.ports.clock import Clock
-from promptforge.settings import Settings
 
 CERTIFICATES_URL = "https://www.googleapis.com/oauth2/v1/certs"
 CERTIFICATES_SECONDS = 3600.0  # they are published more than a day before they are used
@@ -31,11 +31,21 @@ SKEW_SECONDS = 30
 Claims = Mapping[str, Any]
 
 
-class GoogleCallers:
-    """The callers port. Only accounts that the settings name for a function may call it, with a token made for it."""
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which accounts may call a function, and what the function is called: its address, and the name of the Cloud Run
+    service that this process is an instance of, empty elsewhere."""
 
-    def __init__(self, settings: Settings, clock: Clock, certificates_url: str = CERTIFICATES_URL) -> None:
-        self._settings = settings
+    invokers: Callable[[str], frozenset[str]]
+    url_of: Callable[[str], str]
+    service: str = ""
+
+
+class GoogleCallers:
+    """The callers port: a caller needs a token of one of the function's accounts that was made for this function."""
+
+    def __init__(self, rules: Rules, clock: Clock, certificates_url: str = CERTIFICATES_URL) -> None:
+        self._rules = rules
         self._clock = clock
         self._certificates_url = certificates_url
         self._certificates: Mapping[str, str] = {}
@@ -52,7 +62,7 @@ class GoogleCallers:
 
     async def _claims(self, token: str) -> Claims:
         """What the token says. Raises GoogleAuthError and the like unless that can be relied on."""
-        if self._settings.service and token.endswith(SIGNATURE_REMOVED):
+        if self._rules.service and token.endswith(SIGNATURE_REMOVED):
             claims: Claims = jwt.decode(token, verify=False)
         else:
             certificates = await self._known(jwt.decode_header(token).get("kid"))
@@ -65,16 +75,16 @@ class GoogleCallers:
             return "issuer"
         if not claims["iat"] - SKEW_SECONDS <= now <= claims["exp"] + SKEW_SECONDS:
             return "time"
-        if claims.get("email_verified") is not True or claims.get("email") not in self._settings.invokers(function):
+        if claims.get("email_verified") is not True or claims.get("email") not in self._rules.invokers(function):
             return "account"
         return None if self._is_for(function, claims.get("aud")) else "audience"
 
     def _is_for(self, function: str, audience: object) -> bool:
         """Whether an audience is the function: by its address, or by the one that Cloud Run gives its service, whose
         middle nobody knows before it is made. Eventarc asks for tokens in that name."""
-        if audience == self._settings.url_of(function):
+        if audience == self._rules.url_of(function):
             return True
-        service = self._settings.service
+        service = self._rules.service
         pattern = rf"https://{re.escape(service)}-[a-z0-9-]+\.[a-z0-9-]+\.run\.app"
         return bool(service) and re.fullmatch(pattern, str(audience)) is not None
 

@@ -1,8 +1,9 @@
 """Tasks in Cloud Tasks: each is an event of our own type, POSTed to the function that its queue is named after."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ from google.auth.exceptions import GoogleAuthError
 from promptforge.adapters.gcp.operations import Operation, Operations
 from promptforge.domain.messages import task_headers
 from promptforge.errors import Unavailable
-from promptforge.settings import Settings
 
 if TYPE_CHECKING:
     from google.cloud.tasks_v2 import CloudTasksAsyncClient
@@ -55,22 +55,42 @@ def translated() -> Iterator[None]:
         raise Unavailable(type(exc).__name__) from exc
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where tasks go. The queue `worker` is `{location}/queues/{prefix}worker` of a location
+    `projects/PROJECT/locations/REGION`; its tasks go to the address of the function, in the name of `account`."""
+
+    location: str
+    prefix: str
+    url_of: Callable[[str], str]
+    account: str
+
+
 class CloudTasks:
     """The tasks port. A name that is taken is success: Cloud Tasks keeps it for at least an hour after the task."""
 
-    def __init__(self, settings: Settings, operations: Operations, give_up_seconds: float = 12.0) -> None:
-        self._settings = settings
+    def __init__(
+        self, target: Target, operations: Operations, emulator: str = "", give_up_seconds: float = 12.0
+    ) -> None:
+        self._target = target
         self._operations = operations
+        self._emulator = emulator
         self._client: CloudTasksAsyncClient | None = None
         self._retry = AsyncRetry(
             if_exception_type(*WORTH_ANOTHER_TRY), initial=0.1, maximum=2.0, timeout=give_up_seconds
         )
 
     async def enqueue(self, queue: str, body: bytes, *, name: str, not_before: float = 0.0) -> None:
-        task = self._task(queue, body, name)
+        parent = f"{self._target.location}/queues/{self._target.prefix}{queue}"
+        task_id = hashlib.sha256(name.encode()).hexdigest()  # names in a row would make Cloud Tasks slow
+        task = {
+            "name": f"{parent}/tasks/{task_id}",
+            "dispatch_deadline": timedelta(seconds=DISPATCH_SECONDS[queue]),
+            "http_request": self._request(queue, task_id, body),
+        }
         if not_before > 0:
             task["schedule_time"] = datetime.fromtimestamp(not_before, UTC)
-        request = {"parent": task["name"].partition("/tasks/")[0], "task": task}
+        request = {"parent": parent, "task": task}
         self._operations.add(Operation.TASK)
         with translated():
             try:
@@ -83,21 +103,11 @@ class CloudTasks:
         if self._client is not None:
             await self._client.transport.close()
 
-    def _task(self, queue: str, body: bytes, name: str) -> dict[str, Any]:
-        settings, url = self._settings, self._settings.url_of(queue)
-        task_id = hashlib.sha256(name.encode()).hexdigest()  # names in a row would make Cloud Tasks slow
-        return {
-            "name": f"projects/{settings.project}/locations/{settings.region}"
-            f"/queues/{settings.name_prefix}{queue}/tasks/{task_id}",
-            "dispatch_deadline": timedelta(seconds=DISPATCH_SECONDS[queue]),
-            "http_request": {
-                "url": url,
-                "http_method": "POST",
-                "headers": task_headers(queue, task_id),
-                "body": body,
-                "oidc_token": {"service_account_email": settings.task_account, "audience": url},
-            },
-        }
+    def _request(self, queue: str, task_id: str, body: bytes) -> dict[str, Any]:
+        url = self._target.url_of(queue)
+        token = {"service_account_email": self._target.account, "audience": url}
+        headers = task_headers(queue, task_id)
+        return {"url": url, "http_method": "POST", "headers": headers, "body": body, "oidc_token": token}
 
     def _connected(self) -> "CloudTasksAsyncClient":
         """The client, made and its code imported at the first task: not every function ever has one."""
@@ -108,10 +118,10 @@ class CloudTasks:
         return self._client
 
     def _stand_in(self) -> Any:
-        """A transport to a stand-in for Cloud Tasks on this machine, if the settings name one."""
-        if not self._settings.tasks_emulator:
+        """A transport to a stand-in for Cloud Tasks on this machine, if there is one."""
+        if not self._emulator:
             return None
         import grpc.aio
         from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
-        return CloudTasksGrpcAsyncIOTransport(channel=grpc.aio.insecure_channel(self._settings.tasks_emulator))
+        return CloudTasksGrpcAsyncIOTransport(channel=grpc.aio.insecure_channel(self._emulator))
