@@ -67,7 +67,10 @@ def _parts_of_google(settings: Settings, clock: Clock) -> Parts:
     buckets = [objects.BucketObjects(name, urls, bill, settings.storage_emulator) for name in names]
     state = documents.FirestoreDocuments(settings.project, settings.database, bill, settings.firestore_emulator)
     news = topics.PubsubTopics(settings.project, settings.name_prefix, bill, settings.pubsub_emulator)
-    errands = tasks.CloudTasks(settings, bill)
+    location = f"projects/{settings.project}/locations/{settings.region}"
+    target = tasks.Target(location, settings.name_prefix, settings.url_of, settings.task_account)
+    errands = tasks.CloudTasks(target, bill, settings.tasks_emulator)
+    rules = identity.Rules(settings.invokers, settings.url_of, settings.service)
 
     def release() -> None:
         for close in (urls.close, uploader.close, downloader.close, *(bucket.close for bucket in buckets)):
@@ -81,7 +84,7 @@ def _parts_of_google(settings: Settings, clock: Clock) -> Parts:
         results=buckets[2],
         topics=news,
         tasks=errands,
-        callers=None if settings.pubsub_emulator else identity.GoogleCallers(settings, clock),  # it sends no token
+        callers=None if settings.pubsub_emulator else identity.GoogleCallers(rules, clock),  # it sends no token
         release=release,
         connections=(state, news, errands),
     )

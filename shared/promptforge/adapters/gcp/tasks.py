@@ -20,6 +20,7 @@ from google.api_core.exceptions import (
 from google.api_core.retry import AsyncRetry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
 
+from promptforge.adapters.gcp.channels import connected
 from promptforge.adapters.gcp.operations import Operation, Operations
 from promptforge.domain.messages import task_headers
 from promptforge.errors import Unavailable
@@ -113,15 +114,8 @@ class CloudTasks:
         """The client, made and its code imported at the first task: not every function ever has one."""
         if self._client is None:
             from google.cloud.tasks_v2 import CloudTasksAsyncClient
+            from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
-            self._client = CloudTasksAsyncClient(transport=self._stand_in() or "grpc_asyncio")
+            transport = connected(CloudTasksGrpcAsyncIOTransport, self._emulator)
+            self._client = CloudTasksAsyncClient(transport=transport)
         return self._client
-
-    def _stand_in(self) -> Any:
-        """A transport to a stand-in for Cloud Tasks on this machine, if there is one."""
-        if not self._emulator:
-            return None
-        import grpc.aio
-        from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
-
-        return CloudTasksGrpcAsyncIOTransport(channel=grpc.aio.insecure_channel(self._emulator))
