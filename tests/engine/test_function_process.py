@@ -3,57 +3,23 @@
 import asyncio
 import base64
 import signal
-import socket
-import sys
 import time
-from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import orjson
-from tests.support.engine import environment
+from tests.support.functions import function_processes
 from tests.support.machine import Machine, machine, prompts
 from tests.support.openai_server import OpenAIServer, openai_server, slow
 
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.messages import ChunkMessage
-from promptforge.local.functions import functions_folder
 from promptforge.service.split import split
 
 IN_FLIGHT = 8
 ONE_CHUNK = b" " * 40_000
-
-
-@asynccontextmanager
-async def function_process(name: str, **environ: str) -> AsyncIterator[tuple[Process, str]]:
-    """A running function and its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    source = functions_folder() / name / "main.py"
-    command = ["-m", "functions_framework", "--source", str(source), "--target", name, "--host", "127.0.0.1"]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, "--port", str(port), env=environment(environ), stderr=DEVNULL, process_group=0
-    )
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        async with httpx.AsyncClient() as client, asyncio.timeout(30):
-            while not await _answers(client, url):
-                await asyncio.sleep(0.05)
-        yield process, url
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def _answers(client: httpx.AsyncClient, url: str) -> bool:
-    try:
-        return (await client.get(url)).status_code == 405
-    except httpx.TransportError:
-        return False
 
 
 async def chunk_of(one: Machine, job_id: str) -> Chunk:
@@ -74,8 +40,9 @@ async def told_to_end(one: Machine, provider: OpenAIServer, folder: Path) -> tup
         "OPENAI_API_KEY": "k",
         "OPENAI_BASE_URL": provider.url,
     }
-    async with function_process("worker", **environ) as (process, url), httpx.AsyncClient(timeout=60) as client:
-        posted = asyncio.create_task(client.post(url, content=push))
+    async with function_processes(["worker"], environ) as functions, httpx.AsyncClient(timeout=60) as client:
+        process = functions["worker"].process
+        posted = asyncio.create_task(client.post(functions["worker"].url, content=push))
         async with asyncio.timeout(20):
             while provider.in_flight < IN_FLIGHT:
                 await asyncio.sleep(0.01)

@@ -12,6 +12,7 @@ class Cut:
         self._own_port = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
         self._muted = False
 
     async def __aenter__(self) -> Self:
@@ -21,6 +22,8 @@ class Cut:
     async def __aexit__(self, *_: object) -> None:
         self.refuse()
         self.cut()
+        if self._under_way:
+            await asyncio.wait(self._under_way)
 
     @property
     def address(self) -> str:
@@ -51,8 +54,13 @@ class Cut:
 
     async def _listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._connect, "127.0.0.1", self._own_port)
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._own_port)
             self._own_port = self._server.sockets[0].getsockname()[1]
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._connect(reader, writer))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

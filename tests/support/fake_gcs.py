@@ -1,7 +1,6 @@
 """fake-gcs-server, an emulator of Cloud Storage, as a process. It checks no signatures, and few preconditions."""
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import pytest
+
+from tests.support.emulators import free_port, lacking
 
 READY_SECONDS = 10.0
 
@@ -36,14 +36,14 @@ class FakeGcs:
 
 
 @contextmanager
-def fake_gcs(events: Events | None = None) -> Iterator[FakeGcs]:
-    """The emulator on a free port. Without its binary the test is skipped, or fails where CI is set."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    port = address.rpartition(":")[2]
-    command = [str(_binary()), "-scheme", "http", "-host", "127.0.0.1", "-port", port, "-backend", "memory"]
-    command += ["-external-url", f"http://{address}", "-public-host", address, "-log-level", "warn"]
+def fake_gcs(events: Events | None = None, port: int | None = None, public: str | None = None) -> Iterator[FakeGcs]:
+    """The emulator on a port, or on a free one; clients know it by the address `public`, if that is another. Without
+    its binary the test is skipped, or fails where CI is set."""
+    port = port or free_port()
+    address = f"127.0.0.1:{port}"
+    public = public or address
+    command = [str(_binary()), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
+    command += ["-external-url", f"http://{public}", "-public-host", public, "-log-level", "warn"]
     environ = dict(os.environ)
     if events:
         environ["PUBSUB_EMULATOR_HOST"] = events.pubsub_host
@@ -64,10 +64,7 @@ def _binary() -> Path:
 
         path: Path = _server._get_binary_path()
     except (ImportError, RuntimeError) as exc:
-        reason = f"fake-gcs-server has no binary here: {exc}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lacking(f"fake-gcs-server has no binary here: {exc}")
     return path
 
 

@@ -1,0 +1,76 @@
+"""Functions as the platform runs them: each a process of functions-framework."""
+
+import asyncio
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import httpx
+
+from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functions_folder
+from tests.support.canary import leaks
+from tests.support.emulators import free_port
+from tests.support.engine import environment
+
+ALL = (*dict.fromkeys(HTTP_FUNCTIONS.values()), *EVENT_FUNCTIONS)
+START_SECONDS = 90.0
+
+
+class Function:
+    """A running function."""
+
+    def __init__(self, name: str, process: Process, url: str) -> None:
+        self.name = name
+        self.process = process
+        self.url = url
+
+    async def until_ready(self) -> None:
+        """Return when it answers: every function refuses this method."""
+        async with httpx.AsyncClient() as client, asyncio.timeout(START_SECONDS):
+            while not await _refuses(client, self.url):
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def function_processes(
+    names: Iterable[str], environ: Mapping[str, str], log: Path | None = None
+) -> AsyncIterator[dict[str, Function]]:
+    """Running functions by their names. What they say goes to `log`, and must hold no secret."""
+    functions: dict[str, Function] = {}
+    with (log or Path("/dev/null")).open("ab") as said:
+        try:
+            for name in names:
+                functions[name] = await _start(name, environ, said)
+            await asyncio.gather(*(function.until_ready() for function in functions.values()))
+            yield functions
+        finally:
+            for function in functions.values():
+                with suppress(ProcessLookupError):
+                    function.process.kill()
+                await function.process.wait()
+    assert log is None or not leaks(log.read_bytes())
+
+
+async def _start(name: str, environ: Mapping[str, str], said: BinaryIO) -> Function:
+    port, source = free_port(), functions_folder() / name / "main.py"
+    command = ["-m", "functions_framework", "--source", str(source), "--target", name, "--host", "127.0.0.1"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        f"--port={port}",
+        env=environment({**environ, "FUNCTION_TARGET": name}),
+        stdout=DEVNULL,
+        stderr=said,
+        process_group=0,
+    )
+    return Function(name, process, f"http://127.0.0.1:{port}/")
+
+
+async def _refuses(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.put(url)).status_code == 405
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,153 @@
+"""The product on Google Cloud, as far as one machine can show it: Google's emulators, and stand-ins for what has none,
+with every function in a process of its own, as deployed. Between them is a network that can be cut."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+from google.cloud import tasks_v2
+from google.pubsub_v1.services.publisher import PublisherAsyncClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
+from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
+from google.pubsub_v1.types import PushConfig, RetryPolicy, Subscription, Topic
+
+from promptforge.adapters.local.clock import SystemClock
+from promptforge.app import build
+from promptforge.domain.messages import SweepMessage
+from promptforge.local.functions import EVENT_FUNCTIONS
+from promptforge.service.access import create_key
+from promptforge.service.app import App
+from promptforge.settings import Settings
+from tests.support.cloud_tasks import TaskServer, task_server
+from tests.support.cut import Cut
+from tests.support.emulators import Firestore, Pubsub, free_port
+from tests.support.eventarc import eventarc
+from tests.support.fake_gcs import Events, FakeGcs, fake_gcs
+from tests.support.front import Front, front
+from tests.support.functions import ALL, function_processes
+from tests.support.iam import fake_iam
+from tests.support.throwaway import DOWNLOADER, UPLOADER
+
+PREFIX = "promptforge-"
+BUCKETS = ("uploads", "work", "results")
+EVENTS_TOPIC = "storage-events"
+SWEEP_SECONDS = 2.0
+
+
+@dataclass
+class Stage:
+    """What is running: the API at `url` with a key, an App of the test's own on the same services, and the network."""
+
+    url: str
+    key: str
+    app: App
+    front: Front
+    firestore: Cut
+    pubsub: Cut
+    storage: Cut
+
+
+@asynccontextmanager
+async def stage(
+    folder: Path, firestore: Firestore, pubsub: Pubsub, processes: bool = True, **environ: str
+) -> AsyncIterator[Stage]:
+    """Everything, running. Without `processes` the functions are the caller's to run: they are awaited at `front`."""
+    project = f"stage-{uuid.uuid4().hex[:12]}"
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        state, news = await enter(Cut(firestore.address)), await enter(Cut(pubsub.address))
+        port = free_port()
+        objects = await enter(Cut(f"127.0.0.1:{port}"))
+        await _make_topic(pubsub.address, project, EVENTS_TOPIC)
+        await _make_topic(pubsub.address, project, PREFIX + "chunks")
+        bucket_events = Events(pubsub.address, project, EVENTS_TOPIC)
+        storage = stack.enter_context(fake_gcs(bucket_events, port, objects.address))
+        _make_buckets(storage)
+        gate = await enter(front())
+        tasks, tasks_address = await enter(task_server(SystemClock()))
+        await _make_queues(tasks, project)
+        iam = await enter(fake_iam(UPLOADER, DOWNLOADER))
+        variables = _environ(project, gate.url, environ) | {
+            "FIRESTORE_EMULATOR_HOST": state.address,
+            "PUBSUB_EMULATOR_HOST": news.address,
+            "STORAGE_EMULATOR_HOST": f"http://{objects.address}",
+            "CLOUD_TASKS_EMULATOR_HOST": tasks_address,
+            "IAM_EMULATOR_HOST": iam.url,
+        }
+        app = build(Settings.from_env(variables))
+        stack.push_async_callback(app.close)
+        key = await create_key(app, "tests")
+        if processes:
+            functions = await enter(function_processes(ALL, variables, folder / "functions.err"))
+            gate.functions = {name: function.url for name, function in functions.items()}
+        await _subscribe(pubsub.address, project, f"{gate.url}/worker")
+        running = [tasks.run(), _scheduler(app, gate), eventarc(bucket_events, gate, "uploads")]
+        async with asyncio.TaskGroup() as group:
+            under_way = [group.create_task(part) for part in running]
+            try:
+                yield Stage(gate.url, key, app, gate, state, news, objects)
+            finally:
+                for task in under_way:
+                    task.cancel()
+
+
+def _environ(project: str, url: str, more: Mapping[str, str]) -> dict[str, str]:
+    values = {
+        "backend": "gcp",
+        "project": project,
+        "region": "europe-west1",
+        **{f"{name}_bucket": name for name in BUCKETS},
+        "name_prefix": PREFIX,
+        "function_url": url + "/{function}",
+        **{f"{name}_account": f"{name}@test.iam.gserviceaccount.com" for name in ("task", "push", "event", "timer")},
+        "upload_signer": UPLOADER,
+        "download_signer": DOWNLOADER,
+        "pepper": "pepper",
+    }
+    return {f"PROMPTFORGE_{name.upper()}": value for name, value in values.items()} | dict(more)
+
+
+def _make_buckets(storage: FakeGcs) -> None:
+    for name in BUCKETS:
+        storage.make_bucket(name)
+
+
+async def _make_queues(tasks: TaskServer, project: str) -> None:
+    parent = f"projects/{project}/locations/europe-west1"
+    for name in EVENT_FUNCTIONS:
+        config = tasks_v2.RetryConfig(max_attempts=-1, min_backoff=timedelta(seconds=0.2))
+        queue = tasks_v2.Queue(name=f"{parent}/queues/{PREFIX}{name}", retry_config=config)
+        await tasks.create_queue(tasks_v2.CreateQueueRequest(parent=parent, queue=queue))
+
+
+async def _make_topic(address: str, project: str, name: str) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        publisher = PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel))
+        await publisher.create_topic(Topic(name=f"projects/{project}/topics/{name}"))
+
+
+async def _subscribe(address: str, project: str, endpoint: str) -> None:
+    """Have Pub/Sub push what is published to the worker, as deployed."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        client = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
+        subscription = Subscription(
+            name=f"projects/{project}/subscriptions/{PREFIX}chunks",
+            topic=f"projects/{project}/topics/{PREFIX}chunks",
+            push_config=PushConfig(push_endpoint=endpoint),
+            ack_deadline_seconds=600,
+            retry_policy=RetryPolicy(minimum_backoff=timedelta(seconds=1), maximum_backoff=timedelta(seconds=5)),
+        )
+        await client.create_subscription(subscription)
+
+
+async def _scheduler(app: App, gate: Front) -> None:
+    """Cloud Scheduler, a little hasty."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        await gate.post("sweeper", {"content-type": "application/json"}, SweepMessage().encode())
