@@ -45,7 +45,7 @@ async def run(
 async def test_a_thousand_prompts_come_back_in_order(tmp_path: Path, firestore: Firestore, pubsub: Pubsub) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_bytes(prompts(500) + b"not json\n" + prompts(500, first=500))
-    async with stage(tmp_path, firestore, pubsub, PROMPTFORGE_CHUNK_LINES="100") as one:
+    async with stage(tmp_path, firestore, pubsub, {"PROMPTFORGE_CHUNK_LINES": "100"}) as one:
         status = await run(one, file, tmp_path / "home", provider="echo", model="echo-1")
 
     verdict = verify(file, tmp_path / "home")
@@ -66,7 +66,7 @@ async def slow_stage(folder: Path, firestore: Firestore, pubsub: Pubsub) -> Asyn
     }
     async with (
         openai_server(slow(0.4)) as provider,
-        stage(folder, firestore, pubsub, OPENAI_BASE_URL=provider.url, **environ) as one,
+        stage(folder, firestore, pubsub, environ | {"OPENAI_BASE_URL": provider.url}) as one,
     ):
         yield one, provider
 

@@ -92,7 +92,7 @@ class Machine:
         transport = httpx.ASGITransport(load_function(function))
         async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
             posts = [
-                client.post("/", content=body, headers={**headers, "ce-id": f"{headers.get('ce-id')}-{copy}"})
+                client.post("/", content=body, headers=_another(headers, copy) if "ce-id" in headers else headers)
                 for copy in range(self.copies)
             ]
             return all(reply.is_success for reply in await asyncio.gather(*posts))
@@ -152,6 +152,11 @@ async def machine(folder: Path, clock: HandClock | None = None, **settings: Any)
     finally:
         await app.close()
         database.close()
+
+
+def _another(headers: Mapping[str, str], copy: int) -> dict[str, str]:
+    """The headers of the same event under an id of its own."""
+    return {**headers, "ce-id": f"{headers['ce-id']}-{copy}"}
 
 
 def lines_of(content: bytes) -> list[Line]:

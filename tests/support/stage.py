@@ -46,6 +46,7 @@ class Stage:
 
     url: str
     key: str
+    variables: Mapping[str, str]
     app: App
     front: Front
     firestore: Cut
@@ -55,9 +56,10 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    folder: Path, firestore: Firestore, pubsub: Pubsub, processes: bool = True, **environ: str
+    folder: Path, firestore: Firestore, pubsub: Pubsub, environ: Mapping[str, str], processes: bool = True
 ) -> AsyncIterator[Stage]:
-    """Everything, running. Without `processes` the functions are the caller's to run: they are awaited at `front`."""
+    """Everything, running. Without `processes` the functions are the caller's to run, with `variables`, and to name to
+    the `front`."""
     project = f"stage-{uuid.uuid4().hex[:12]}"
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -91,7 +93,7 @@ async def stage(
         async with asyncio.TaskGroup() as group:
             under_way = [group.create_task(part) for part in running]
             try:
-                yield Stage(gate.url, key, app, gate, state, news, objects)
+                yield Stage(gate.url, key, variables, app, gate, state, news, objects)
             finally:
                 for task in under_way:
                     task.cancel()
