@@ -3,11 +3,12 @@ with every function in a process of its own, as deployed. Between them is a netw
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.cloud import tasks_v2
@@ -89,14 +90,20 @@ async def stage(
             functions = await enter(function_processes(ALL, variables, folder / "functions.err"))
             gate.functions = {name: function.url for name, function in functions.items()}
         await _subscribe(pubsub.address, project, f"{gate.url}/worker")
-        running = [tasks.run(), _scheduler(app, gate), eventarc(bucket_events, gate, "uploads")]
-        async with asyncio.TaskGroup() as group:
-            under_way = [group.create_task(part) for part in running]
-            try:
-                yield Stage(gate.url, key, variables, app, gate, state, news, objects)
-            finally:
-                for task in under_way:
-                    task.cancel()
+        await enter(_under_way(tasks.run(), _scheduler(gate), eventarc(bucket_events, gate, "uploads")))
+        yield Stage(gate.url, key, variables, app, gate, state, news, objects)
+
+
+@asynccontextmanager
+async def _under_way(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Beside what is done inside, these run; a fault of theirs ends it."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(part) for part in parts]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
 
 
 def _environ(project: str, url: str, more: Mapping[str, str]) -> dict[str, str]:
@@ -148,7 +155,7 @@ async def _subscribe(address: str, project: str, endpoint: str) -> None:
         await client.create_subscription(subscription)
 
 
-async def _scheduler(app: App, gate: Front) -> None:
+async def _scheduler(gate: Front) -> None:
     """Cloud Scheduler, a little hasty."""
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
