@@ -23,9 +23,20 @@ from google.cloud.firestore_v1.types import write as writes_wire
 
 from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, connected
 from promptforge.adapters.gcp.operations import Operation, Operations
-from promptforge.adapters.gcp.values import Value, decoded, encoded, timestamp
+from promptforge.adapters.gcp.values import Value, decoded, encoded, moment, timestamp
 from promptforge.errors import Conflict, Unavailable
-from promptforge.ports.documents import MAX_COMMIT_BYTES, Create, Data, Delete, Document, Scalar, Update, Version, Write
+from promptforge.ports.documents import (
+    EXPIRE_FIELD,
+    MAX_COMMIT_BYTES,
+    Create,
+    Data,
+    Delete,
+    Document,
+    Scalar,
+    Update,
+    Version,
+    Write,
+)
 
 COMMIT = "_commit"
 """A field of every document, unlike in every commit: a write that changed nothing would leave the version as it was."""
@@ -163,6 +174,8 @@ class FirestoreDocuments:
         if isinstance(write, Delete):
             return WireWrite(delete=name, current_document=_at(write))
         fields = {name: encoded(value) for name, value in {**write.data, COMMIT: token}.items()}
+        if EXPIRE_FIELD in write.data:
+            fields[EXPIRE_FIELD] = moment(write.data[EXPIRE_FIELD])
         there = {"exists": False} if isinstance(write, Create) else _at(write)
         return WireWrite(update=Fields(name=name, fields=fields), current_document=there)
 
