@@ -41,7 +41,7 @@ test: $(STAMP)  ## run the tests
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-cloud: $(STAMP)  ## run the tests on the emulators of Google's services (needs Java and the Cloud SDK's emulators)
-	$(BIN)/pytest -m cloud
+	$(BIN)/pytest -n 2 --dist loadfile -m cloud
 
 SEEDS ?= 2000
 FIRST ?= 0
