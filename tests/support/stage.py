@@ -96,14 +96,16 @@ async def stage(
 
 @asynccontextmanager
 async def _under_way(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Beside what is done inside, these run; a fault of theirs ends it."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part) for part in parts]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    """Beside what is done inside, these run; a fault of theirs is raised at the end."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if not isinstance(outcome, asyncio.CancelledError):
+                raise AssertionError("it ended by itself") from outcome
 
 
 def _environ(project: str, url: str, more: Mapping[str, str]) -> dict[str, str]:
