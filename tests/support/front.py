@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from promptforge.local.functions import HTTP_FUNCTIONS
+from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
 from tests.support.loopback import loopback
 
 PATHS = {re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): name for path, name in HTTP_FUNCTIONS.items()}
@@ -46,6 +46,13 @@ class Front:
                 return reply.ok
         except aiohttp.ClientError:
             return False
+
+
+def behind(gateway: str) -> dict[str, str]:
+    """The addresses of all functions when one process serves them."""
+    return {name: f"{gateway}/{name}/" for name in EVENT_FUNCTIONS} | dict.fromkeys(
+        HTTP_FUNCTIONS.values(), f"{gateway}/"
+    )
 
 
 @asynccontextmanager
