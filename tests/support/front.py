@@ -13,6 +13,16 @@ from tests.support.loopback import loopback
 PATHS = {re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): name for path, name in HTTP_FUNCTIONS.items()}
 
 
+def routed(path: str) -> tuple[str, str]:
+    """The function that a path is for, and the path that it is to see."""
+    rest = path.removeprefix("/")
+    for documented, name in PATHS.items():
+        if documented.fullmatch(path):
+            return name, rest
+    name, _, rest = rest.partition("/")
+    return name, rest
+
+
 class Front:
     """Sends every request on to the function that it is for. `functions` has their addresses, each with a slash at
     its end; while it is empty, everybody is told to come again."""
@@ -24,10 +34,7 @@ class Front:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Send one request on."""
-        name = next((name for path, name in PATHS.items() if path.fullmatch(request.path)), None)
-        path = request.path.removeprefix("/")
-        if name is None:
-            name, _, path = path.partition("/")
+        name, path = routed(request.path)
         if name not in self.functions:
             return web.Response(status=503)
         headers = {key: value for key, value in request.headers.items() if key.lower() != "host"}
