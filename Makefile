@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo serve lint format test test-cloud simulate chaos fuzz mutate lock
+.PHONY: help setup demo serve lint format test test-cloud cost serve-cloud cloud-smoke simulate chaos fuzz mutate lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ test: $(STAMP)  ## run the tests
 
 test-cloud: $(STAMP)  ## run the tests on the emulators of Google's services (needs Java and the Cloud SDK's emulators)
 	$(BIN)/pytest -m cloud
+
+cost: $(STAMP)  ## count what a million prompts cost on Google Cloud, over the emulators (about 3 minutes)
+	$(BIN)/python -m benchmarks.cost
+
+serve-cloud: $(STAMP)  ## run every function, each its own process, over the emulators until Ctrl-C
+	@$(BIN)/python -m tests.support.stage
 
 SEEDS ?= 2000
 FIRST ?= 0
