@@ -7,7 +7,7 @@ STAMP := $(VENV)/.complete
 .PHONY: help setup demo serve lint format test test-cloud cost serve-cloud cloud-smoke simulate chaos fuzz mutate lock
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with everything in it, the promptforge command included
 
@@ -48,6 +48,9 @@ cost: $(STAMP)  ## count what a million prompts cost on Google Cloud, over the e
 
 serve-cloud: $(STAMP)  ## run every function, each its own process, over the emulators until Ctrl-C
 	@$(BIN)/python -m tests.support.stage
+
+cloud-smoke: $(STAMP)  ## check a deployment at URL=… from outside; docs/google-cloud.md says how
+	@$(BIN)/python -m tests.smoke --url "$(URL)" $(if $(FUNCTION_URL),--function-url '$(FUNCTION_URL)') $(foreach bucket,$(BUCKETS),--bucket $(bucket)) $(if $(EXPIRY),--expiry)
 
 SEEDS ?= 2000
 FIRST ?= 0

@@ -15,6 +15,7 @@ from tests.support.emulators import Firestore, Pubsub
 from tests.support.engine import environment, promptforge
 from tests.support.front import behind
 from tests.support.machine import prompts
+from tests.support.smoke import smoke
 from tests.support.stage import stage
 
 pytestmark = pytest.mark.cloud
@@ -40,7 +41,7 @@ async def served(variables: Mapping[str, str], log: Path) -> AsyncIterator[tuple
     assert not leaks(log.read_bytes())
 
 
-async def test_a_key_is_made_and_a_job_run_and_sigterm_ends_it_at_once(
+async def test_a_key_is_made_and_jobs_are_run_and_sigterm_ends_it_at_once(
     tmp_path: Path, firestore: Firestore, pubsub: Pubsub
 ) -> None:
     file = tmp_path / "prompts.jsonl"
@@ -55,13 +56,15 @@ async def test_a_key_is_made_and_a_job_run_and_sigterm_ends_it_at_once(
         listed = await asyncio.to_thread(promptforge, "keys", "list", **on_gcp)
         order = (file, "--provider", "echo", "--model", "m", "--output", tmp_path / "home", "--url", url)
         done = await asyncio.to_thread(promptforge, "run", *order, "--api-key", key)
+        code, said = await asyncio.to_thread(smoke, url, key, one.key)
         began = time.monotonic()
         process.terminate()
-        code = await process.wait()
+        left = await process.wait()
         seconds = time.monotonic() - began
 
     assert done.returncode == 0, done.stderr
     assert "300 answered, 0 failed" in done.stderr
     assert "Verified" in done.stderr
     assert sorted(line.split()[1] for line in listed.stdout.splitlines()) == ["tests", "x"]
-    assert (code, seconds < 5) == (0, True)
+    assert (code, sorted(said.values())) == (0, ["ok"] * 4 + ["skipped"] * 7), said
+    assert (left, seconds < 5) == (0, True)
