@@ -1,11 +1,15 @@
-"""What an operator is told when the command cannot work with Google Cloud."""
+"""`promptforge serve --backend gcp`, as far as it goes without Google Cloud: what an operator is told."""
 
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.support.emulators import free_port
 from tests.support.engine import promptforge
 from tests.unit.test_settings import GCP, OF_FUNCTIONS
+
+from promptforge.local.functions import EVENT_FUNCTIONS
+from promptforge.local.gateway import gateway_app
 
 COMPLETE = GCP | OF_FUNCTIONS
 SERVE = ("serve", "--backend", "gcp", "--port", "0")
@@ -41,3 +45,11 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     missing = "PROMPTFORGE_UPLOAD_SIGNER, PROMPTFORGE_DOWNLOAD_SIGNER"
     assert done.stderr == f"promptforge: With PROMPTFORGE_BACKEND=gcp these must be set too: {missing}.\n"
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize("function", EVENT_FUNCTIONS)
+async def test_an_event_function_is_found_with_a_slash_behind_its_name_and_without(function: str) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway_app()), base_url="http://gateway") as client:
+        answers = [await client.put(path) for path in (f"/{function}", f"/{function}/", f"/{function}/more")]
+
+    assert [answer.status_code for answer in answers] == [405, 405, 404]

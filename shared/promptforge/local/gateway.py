@@ -6,13 +6,12 @@ import socket
 from collections.abc import Callable
 
 from google.api_core.exceptions import RetryError
-from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from promptforge.app import build, install
 from promptforge.errors import SettingsError, Unavailable
-from promptforge.local.api import api_routes, serving
-from promptforge.local.functions import EVENT_FUNCTIONS, load_function
+from promptforge.local.api import routes, serving
+from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
 from promptforge.local.server import public_server
 from promptforge.service.app import App
 from promptforge.settings import ENV_PREFIX, Settings
@@ -20,7 +19,8 @@ from promptforge.settings import ENV_PREFIX, Settings
 
 def gateway_app() -> ASGIApp:
     """What answers at the port."""
-    return serving([*api_routes(), *(Mount(f"/{name}", load_function(name)) for name in EVENT_FUNCTIONS)])
+    events = {path: name for name in EVENT_FUNCTIONS for path in (f"/{name}", f"/{name}/")}
+    return serving(routes(HTTP_FUNCTIONS | events))
 
 
 async def reach(app: App) -> None:
