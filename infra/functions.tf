@@ -5,53 +5,59 @@
 #   called_by    accounts that may call it (callers.tf); a function with paths may be called by anyone
 #   concurrency  requests in one instance at once
 #   timeout      seconds. Pub/Sub waits 600 for an answer, Cloud Tasks as DISPATCH_SECONDS in adapters/gcp/tasks.py says;
-#                whoever waits less than a function may run would have its step repeated beside itself
-#   settings     what it needs to be told besides what all are told
+#                whoever waits less than a function may run has its step repeated beside itself
+#   providers    whether it is given the providers' keys, or told no more than which there are
+#   settings     what it must be told besides what all are told
 locals {
-  api = {
+  defaults = {
+    paths         = []
+    called_by     = []
     memory        = "512Mi"
     concurrency   = 80
-    min_instances = var.api_min_instances
+    min_instances = 0
     max_instances = 20
     timeout       = 60
-    called_by     = []
     documents     = "roles/datastore.user"
     objects       = {}
     publishes     = false
     enqueues      = []
-    secrets       = ["pepper"]
+    pepper        = false
+    providers     = "none"
     settings      = {}
   }
-  event = merge(local.api, { min_instances = 0, secrets = [] })
 
-  functions = {
-    init = merge(local.api, {
-      paths    = ["/v1/jobs/init", "/healthz", "/openapi.json"]
-      enqueues = ["sweeper"]
-      # It refuses a provider that has no key here, and needs no key to know that.
-      settings = merge(
-        { PROMPTFORGE_UPLOAD_SIGNER = google_service_account.signer["upload"].email },
-        { for provider in var.providers_used : local.provider_keys[provider] => "held-by-the-worker" },
-      )
-    })
-    status = merge(local.api, {
-      paths     = ["/v1/jobs/*/status"]
-      documents = "roles/datastore.viewer"
-    })
-    results = merge(local.api, {
-      paths     = ["/v1/jobs/*/results"]
-      documents = "roles/datastore.viewer"
-      settings  = { PROMPTFORGE_DOWNLOAD_SIGNER = google_service_account.signer["download"].email }
-    })
-    cancel = merge(local.api, {
-      paths    = ["/v1/jobs/*/cancel"]
-      enqueues = ["sweeper"]
-    })
+  table = {
+    init = {
+      paths         = ["/v1/jobs/init", "/healthz", "/openapi.json"]
+      min_instances = var.api_min_instances
+      enqueues      = ["sweeper"]
+      pepper        = true
+      providers     = "names"
+      settings      = { PROMPTFORGE_UPLOAD_SIGNER = google_service_account.signer["upload"].email }
+    }
+    status = {
+      paths         = ["/v1/jobs/*/status"]
+      min_instances = var.api_min_instances
+      documents     = "roles/datastore.viewer"
+      pepper        = true
+    }
+    results = {
+      paths         = ["/v1/jobs/*/results"]
+      min_instances = var.api_min_instances
+      documents     = "roles/datastore.viewer"
+      pepper        = true
+      settings      = { PROMPTFORGE_DOWNLOAD_SIGNER = google_service_account.signer["download"].email }
+    }
+    cancel = {
+      paths         = ["/v1/jobs/*/cancel"]
+      min_instances = var.api_min_instances
+      enqueues      = ["sweeper"]
+      pepper        = true
+    }
 
     # One file at a time has the whole core. 1800: a file of the largest size may take longer than the 600 seconds that
     # an event can wait. Its repetition then finds the same chunks, and a task of the sweeper waits for the end.
-    splitter = merge(local.event, {
-      paths         = []
+    splitter = {
       called_by     = ["events", "tasks"]
       memory        = "1Gi"
       concurrency   = 1
@@ -61,10 +67,9 @@ locals {
       publishes     = true
       enqueues      = ["finalizer"]
       settings      = { PROMPTFORGE_EVENT_ACCOUNT = google_service_account.caller["events"].email }
-    })
+    }
     # 540: at its end a worker gives its chunk back, while Pub/Sub still waits.
-    worker = merge(local.event, {
-      paths         = []
+    worker = {
       called_by     = ["push", "tasks"]
       memory        = "1Gi"
       concurrency   = 4
@@ -75,13 +80,12 @@ locals {
         work    = "roles/storage.objectUser"
         results = "roles/storage.objectUser"
       }
-      enqueues = ["finalizer", "worker"]
-      secrets  = [for provider in var.providers_used : "${provider}-api-key"]
-      settings = { PROMPTFORGE_PUSH_ACCOUNT = google_service_account.caller["push"].email }
-    })
+      enqueues  = ["finalizer", "worker"]
+      providers = "keys"
+      settings  = { PROMPTFORGE_PUSH_ACCOUNT = google_service_account.caller["push"].email }
+    }
     # 1800: it reads every byte of the results that it publishes.
-    finalizer = merge(local.event, {
-      paths         = []
+    finalizer = {
       called_by     = ["tasks"]
       memory        = "1Gi"
       concurrency   = 2
@@ -91,9 +95,8 @@ locals {
         work    = "roles/storage.objectUser"
         results = "roles/storage.objectUser"
       }
-    })
-    sweeper = merge(local.event, {
-      paths         = []
+    }
+    sweeper = {
       called_by     = ["tasks", "timer"]
       concurrency   = 8
       max_instances = 3
@@ -102,30 +105,33 @@ locals {
       publishes     = true
       enqueues      = ["finalizer", "splitter"]
       settings      = { PROMPTFORGE_TIMER_ACCOUNT = google_service_account.caller["timer"].email }
-    })
+    }
   }
+
+  functions = { for name, row in local.table : name => merge(local.defaults, row) }
 
   # Of the two addresses that Cloud Run gives a service this one is known beforehand, so that functions can be told each
   # other's. Only calls to a run.app address count as internal, which calls to cloudfunctions.net or a domain do not.
   function_url = "https://${local.name}-{function}-${data.google_project.this.number}.${var.region}.run.app"
   urls         = { for name in keys(local.functions) : name => replace(local.function_url, "{function}", name) }
 
-  settings = merge(
-    { for name, value in var.settings : "PROMPTFORGE_${name}" => value },
-    {
-      PROMPTFORGE_BACKEND        = "gcp"
-      PROMPTFORGE_PROJECT        = var.project
-      PROMPTFORGE_REGION         = var.region
-      PROMPTFORGE_DATABASE       = google_firestore_database.this.name
-      PROMPTFORGE_UPLOADS_BUCKET = google_storage_bucket.this["uploads"].name
-      PROMPTFORGE_WORK_BUCKET    = google_storage_bucket.this["work"].name
-      PROMPTFORGE_RESULTS_BUCKET = google_storage_bucket.this["results"].name
-      PROMPTFORGE_NAME_PREFIX    = "${local.name}-"
-      PROMPTFORGE_FUNCTION_URL   = local.function_url
-      PROMPTFORGE_TASK_ACCOUNT   = google_service_account.caller["tasks"].email
-      PROMPTFORGE_RETENTION_DAYS = var.retention_days
-    },
-  )
+  settings = {
+    PROMPTFORGE_BACKEND        = "gcp"
+    PROMPTFORGE_PROJECT        = var.project
+    PROMPTFORGE_REGION         = var.region
+    PROMPTFORGE_DATABASE       = google_firestore_database.this.name
+    PROMPTFORGE_UPLOADS_BUCKET = google_storage_bucket.this["uploads"].name
+    PROMPTFORGE_WORK_BUCKET    = google_storage_bucket.this["work"].name
+    PROMPTFORGE_RESULTS_BUCKET = google_storage_bucket.this["results"].name
+    PROMPTFORGE_NAME_PREFIX    = "${local.name}-"
+    PROMPTFORGE_FUNCTION_URL   = local.function_url
+    PROMPTFORGE_TASK_ACCOUNT   = google_service_account.caller["tasks"].email
+    PROMPTFORGE_RETENTION_DAYS = var.retention_days
+  }
+  more_settings = { for name, value in var.settings : "PROMPTFORGE_${name}" => value }
+
+  # A function that only asks whether a provider has a key here gets a word in its place.
+  provider_names = { for provider in var.providers_used : local.provider_keys[provider] => "held-by-the-worker" }
 }
 
 resource "google_service_account" "function" {
@@ -154,8 +160,13 @@ module "function" {
   min_instances   = each.value.min_instances
   max_instances   = each.value.max_instances
   timeout         = each.value.timeout
-  environment     = merge(local.settings, each.value.settings)
-  secrets         = { for name in each.value.secrets : local.secrets[name] => google_secret_manager_secret.this[name].secret_id }
+  environment = merge(
+    local.more_settings,
+    local.settings,
+    each.value.settings,
+    { for variable, word in local.provider_names : variable => word if each.value.providers == "names" },
+  )
+  secrets = { for name in local.secrets_of[each.key] : local.secrets[name] => google_secret_manager_secret.this[name].secret_id }
   invokers = merge(
     { for name in each.value.called_by : name => google_service_account.caller[name].member },
     length(each.value.paths) == 0 ? {} : { everyone = "allUsers" }, # the function itself asks for an API key

@@ -17,7 +17,10 @@ output "buckets" {
 output "settings" {
   description = "Lines for a shell: the settings with which `promptforge keys create` works on this deployment."
   value = join("\n", concat(
-    [for name, value in merge(local.settings, [for function in local.functions : function.settings]...) : "export ${name}='${value}'" if startswith(name, "PROMPTFORGE_")],
+    [
+      for name, value in merge(local.more_settings, local.settings, values(local.functions)[*].settings...) :
+      "export ${name}='${value}'"
+    ],
     ["export PROMPTFORGE_PEPPER=\"$(gcloud secrets versions access latest --project=${var.project} --secret=${google_secret_manager_secret.this["pepper"].secret_id})\"", ""],
   ))
 }

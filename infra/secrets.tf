@@ -8,14 +8,22 @@ locals {
   }
 
   # What functions call them in their environment.
+  own_secrets = { pepper = "PROMPTFORGE_PEPPER" }
   secrets = merge(
-    { pepper = "PROMPTFORGE_PEPPER" },
+    local.own_secrets,
     { for provider in var.providers_used : "${provider}-api-key" => local.provider_keys[provider] },
   )
 
+  secrets_of = {
+    for name, function in local.functions : name => concat(
+      function.pepper ? ["pepper"] : [],
+      function.providers == "keys" ? [for provider in var.providers_used : "${provider}-api-key"] : [],
+    )
+  }
+
   secret_grants = merge([
-    for name, function in local.functions : {
-      for secret in function.secrets : "${name}/${secret}" => { function = name, secret = secret }
+    for name, secrets in local.secrets_of : {
+      for secret in secrets : "${name}/${secret}" => { function = name, secret = secret }
     }
   ]...)
 }
