@@ -8,7 +8,7 @@ CHECKOV := .checkov/.complete
 .PHONY: help setup demo serve lint format check-infra test test-cloud simulate chaos fuzz mutate lock
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with everything in it, the promptforge command included
 

@@ -160,6 +160,7 @@ module "function" {
   min_instances   = each.value.min_instances
   max_instances   = each.value.max_instances
   timeout         = each.value.timeout
+  subnetwork      = each.key == "worker" ? one(values(google_compute_subnetwork.workers)[*].id) : null
   environment = merge(
     local.more_settings,
     local.settings,

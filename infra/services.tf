@@ -6,7 +6,8 @@ locals {
       "artifactregistry", "cloudbuild", "cloudfunctions", "cloudscheduler", "cloudtasks", "eventarc", "firestore",
       "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "secretmanager", "storage",
     ],
-    var.domain == null ? [] : ["compute"],
+    var.domain == null && var.redis_memory_gb == 0 ? [] : ["compute"],
+    var.redis_memory_gb == 0 ? [] : ["redis"],
     var.budget == null ? [] : ["billingbudgets"],
   )
 }

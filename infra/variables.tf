@@ -77,6 +77,17 @@ variable "providers_used" {
   }
 }
 
+variable "redis_memory_gb" {
+  description = "Size of a Memorystore for the workers, or 0 for none. No code asks for one yet."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.redis_memory_gb >= 0 && var.redis_memory_gb <= 5 && floor(var.redis_memory_gb) == var.redis_memory_gb
+    error_message = "redis_memory_gb must be a whole number between 0 and 5."
+  }
+}
+
 variable "region" {
   description = "Where everything is, data included."
   type        = string

@@ -1,7 +1,7 @@
 """What must hold of single resources in infra/, or prompts are lost, late, or seen by others."""
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import promptforge
@@ -27,12 +27,12 @@ def test_no_bucket_can_be_made_public() -> None:
 
 
 def test_there_is_a_topic_for_each_that_is_published_to() -> None:
-    assert set(first_arguments("publish")) == {"chunks"}
+    assert first_arguments("publish") == {"chunks"}
     assert {*resources("google_pubsub_topic")} == {"chunks", "dead_letters"}
 
 
 def test_every_queue_that_is_used_is_there() -> None:
-    assert set(first_arguments("enqueue")) == {
+    assert first_arguments("enqueue") == {
         name for name, row in local("table").items() if "tasks" in row.get("called_by", [])
     }
 
@@ -78,17 +78,26 @@ def test_the_sweeper_is_called_every_minute() -> None:
 
 def test_alerts_are_on_events_that_are_logged() -> None:
     logged = {name for level in ("info", "warning", "error") for name in first_arguments(level)}
-    logged |= set(first_arguments("_failed"))
+    logged |= first_arguments("_failed")
 
     for alert in local("event_alerts").values():
         assert {*alert["events"]} <= logged
 
 
-def first_arguments(called: str) -> Iterator[str]:
+def first_arguments(called: str) -> set[str]:
     """The first argument, where it is a text, of every call of something so named in the product."""
+    return {text for name, text in calls() if name == called}
+
+
+@cache
+def calls() -> frozenset[tuple[str, str]]:
+    """The name and the first argument of every call in the product that begins with a text."""
+    found = set()
     for file in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                if name == called and isinstance(node.args[0].value, str):
-                    yield node.args[0].value
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(attr=name) | ast.Name(id=name), args=[ast.Constant(value=str(text)), *_]
+                ):
+                    found.add((name, text))
+    return frozenset(found)

@@ -83,6 +83,11 @@ variable "source_bucket" {
   type        = string
 }
 
+variable "subnetwork" {
+  description = "Id of a subnetwork through which it reaches private addresses, or null."
+  type        = string
+}
+
 variable "timeout" {
   description = "Seconds that a request may take."
   type        = number
