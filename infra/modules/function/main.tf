@@ -36,7 +36,7 @@ resource "google_cloudfunctions2_function" "this" {
     timeout_seconds                  = var.timeout
     all_traffic_on_latest_revision   = true
     environment_variables            = var.environment
-    direct_vpc_egress = var.subnetwork == null ? null : "VPC_EGRESS_PRIVATE_RANGES_ONLY"
+    direct_vpc_egress                = var.subnetwork == null ? null : "VPC_EGRESS_PRIVATE_RANGES_ONLY"
 
     dynamic "direct_vpc_network_interface" {
       for_each = var.subnetwork == null ? [] : [var.subnetwork]
