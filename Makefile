@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+CHECKOV := .checkov/.complete
 
-.PHONY: help setup demo serve lint format test test-cloud cost serve-cloud cloud-smoke simulate chaos fuzz mutate lock
+.PHONY: help setup demo serve lint format check-infra test test-cloud cost serve-cloud cloud-smoke simulate chaos fuzz mutate lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,15 @@ lint: $(STAMP)  ## formatting, lint, types and import rules
 format: $(STAMP)  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+check-infra: $(CHECKOV)  ## look over the Terraform: its format, if terraform is there, and what checkov knows to be unsafe
+	@! command -v terraform >/dev/null || terraform fmt -check -diff -recursive infra
+	$(dir $(CHECKOV))bin/checkov --directory infra --framework terraform --quiet --compact --skip-download
+
+$(CHECKOV): requirements/checkov.txt
+	$(PYTHON) -m venv $(dir $@)
+	$(dir $@)bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/checkov.txt
+	@touch $@
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/pytest -n 2 --dist loadfile
@@ -75,3 +85,4 @@ mutate: $(STAMP)  ## break the code on purpose, see which tests notice: all, or 
 lock: $(STAMP)  ## pin every dependency again, with hashes, for Python 3.11 and later
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml --extra gcp -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml --extra gcp --group dev -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" requirements/checkov.in -o requirements/checkov.txt

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.clock import HandClock
-
 from promptforge.adapters.gcp.documents import COMMIT
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.job import Job
 from promptforge.ports.documents import EXPIRE_FIELD, Document, Scalar, Version, Write
 from promptforge.service.ledger import Ledger
+from tests.support.clock import HandClock
 
 JOB = "job_" + 32 * "0"
 INFRA = Path(__file__).parents[2] / "infra"

@@ -1,0 +1,75 @@
+locals {
+  firestore = jsondecode(file("${path.module}/firestore.indexes.json"))
+}
+
+resource "google_firestore_database" "this" {
+  name                              = local.name
+  location_id                       = var.region
+  type                              = "FIRESTORE_NATIVE"
+  point_in_time_recovery_enablement = "POINT_IN_TIME_RECOVERY_ENABLED"
+  delete_protection_state           = "DELETE_PROTECTION_ENABLED"
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_firestore_index" "this" {
+  for_each = {
+    for index in local.firestore.indexes :
+    "${index.collectionGroup}/${join(",", index.fields[*].fieldPath)}" => index
+  }
+
+  database    = google_firestore_database.this.name
+  collection  = each.value.collectionGroup
+  query_scope = each.value.queryScope
+
+  dynamic "fields" {
+    for_each = each.value.fields
+
+    content {
+      field_path = fields.value.fieldPath
+      order      = fields.value.order
+    }
+  }
+}
+
+# Only what is asked for is indexed, for each index is written with every document. The field with `ttl` is when
+# Firestore may delete a document, usually within a day.
+resource "google_firestore_field" "this" {
+  for_each = {
+    for field in local.firestore.fieldOverrides : "${field.collectionGroup}/${field.fieldPath}" => field
+  }
+
+  database   = google_firestore_database.this.name
+  collection = each.value.collectionGroup
+  field      = each.value.fieldPath
+
+  index_config {
+    dynamic "indexes" {
+      for_each = each.value.indexes
+
+      content {
+        order       = indexes.value.order
+        query_scope = indexes.value.queryScope
+      }
+    }
+  }
+
+  dynamic "ttl_config" {
+    for_each = lookup(each.value, "ttl", false) ? [true] : []
+    content {}
+  }
+}
+
+# Firestore knows no rights on a database but by such a condition, and none on a collection at all.
+resource "google_project_iam_member" "documents" {
+  for_each = local.functions
+
+  project = var.project
+  role    = each.value.documents
+  member  = google_service_account.function[each.key].member
+
+  condition {
+    title      = "PromptForge's database only"
+    expression = "resource.name == \"projects/${var.project}/databases/${google_firestore_database.this.name}\""
+  }
+}

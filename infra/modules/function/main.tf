@@ -1,0 +1,69 @@
+# One HTTP function, and who may call it.
+
+# Its content is in its name, so that what changed is deployed.
+resource "google_storage_bucket_object" "archive" {
+  name   = "${var.entry_point}-${filesha256(var.archive)}.zip"
+  bucket = var.source_bucket
+  source = var.archive
+}
+
+resource "google_cloudfunctions2_function" "this" {
+  name     = var.name
+  location = var.region
+
+  build_config {
+    runtime           = "python312"
+    entry_point       = var.entry_point
+    docker_repository = var.repository
+    service_account   = var.build_account
+
+    source {
+      storage_source {
+        bucket = google_storage_bucket_object.archive.bucket
+        object = google_storage_bucket_object.archive.name
+      }
+    }
+  }
+
+  service_config {
+    service_account_email            = var.service_account
+    ingress_settings                 = var.ingress
+    available_memory                 = var.memory
+    available_cpu                    = "1" # a whole one, or there could be but one request at once
+    max_instance_request_concurrency = var.concurrency
+    min_instance_count               = var.min_instances
+    max_instance_count               = var.max_instances
+    timeout_seconds                  = var.timeout
+    all_traffic_on_latest_revision   = true
+    environment_variables            = var.environment
+    direct_vpc_egress                = var.subnetwork == null ? null : "VPC_EGRESS_PRIVATE_RANGES_ONLY"
+
+    dynamic "direct_vpc_network_interface" {
+      for_each = var.subnetwork == null ? [] : [var.subnetwork]
+
+      content {
+        subnetwork = direct_vpc_network_interface.value
+      }
+    }
+
+    dynamic "secret_environment_variables" {
+      for_each = var.secrets
+
+      content {
+        key        = secret_environment_variables.key
+        project_id = var.project
+        secret     = secret_environment_variables.value
+        version    = "latest"
+      }
+    }
+  }
+}
+
+resource "google_cloud_run_v2_service_iam_member" "invoker" {
+  for_each = var.invokers
+
+  name     = google_cloudfunctions2_function.this.name # a function's service has its name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = each.value
+}

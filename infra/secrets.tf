@@ -1,0 +1,53 @@
+# Secrets without values: those are added by hand (README.md), so that none is ever in a state file or a plan.
+locals {
+  provider_keys = {
+    anthropic = "ANTHROPIC_API_KEY"
+    gemini    = "GEMINI_API_KEY"
+    mistral   = "MISTRAL_API_KEY"
+    openai    = "OPENAI_API_KEY"
+  }
+
+  # What functions call them in their environment.
+  own_secrets = { pepper = "PROMPTFORGE_PEPPER" }
+  secrets = merge(
+    local.own_secrets,
+    { for provider in var.providers_used : "${provider}-api-key" => local.provider_keys[provider] },
+  )
+
+  secrets_of = {
+    for name, function in local.functions : name => concat(
+      function.pepper ? ["pepper"] : [],
+      function.providers == "keys" ? [for provider in var.providers_used : "${provider}-api-key"] : [],
+    )
+  }
+
+  secret_grants = merge([
+    for name, secrets in local.secrets_of : {
+      for secret in secrets : "${name}/${secret}" => { function = name, secret = secret }
+    }
+  ]...)
+}
+
+resource "google_secret_manager_secret" "this" {
+  for_each = local.secrets
+
+  secret_id = "${local.name}-${each.key}"
+
+  replication {
+    user_managed {
+      replicas {
+        location = var.region
+      }
+    }
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_secret_manager_secret_iam_member" "reader" {
+  for_each = local.secret_grants
+
+  secret_id = google_secret_manager_secret.this[each.value.secret].id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.function[each.value.function].member
+}

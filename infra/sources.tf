@@ -1,0 +1,77 @@
+# The functions' archives, which `make package` puts into build/, and what builds containers of them: an account of its
+# own, for the one that Google would take may do far more.
+resource "google_storage_bucket" "sources" {
+  #checkov:skip=CKV_GCP_62:usage logs are superseded by Cloud Audit Logs, which are switched on for a project, not here
+  #checkov:skip=CKV_GCP_78:an archive's name holds its checksum, so none is ever overwritten
+  name                        = "${var.project}-${local.name}-sources"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+
+  soft_delete_policy {
+    retention_duration_seconds = 604800
+  }
+}
+
+resource "google_artifact_registry_repository" "this" {
+  #checkov:skip=CKV_GCP_84:the images hold this repository's code and no secret; Google's own keys are enough for them
+  repository_id = local.name
+  location      = var.region
+  format        = "DOCKER"
+
+  cleanup_policies {
+    id     = "keep-recent"
+    action = "KEEP"
+    most_recent_versions {
+      keep_count = 5
+    }
+  }
+
+  cleanup_policies {
+    id     = "delete-old"
+    action = "DELETE"
+    condition {
+      older_than = "2592000s"
+    }
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_service_account" "build" {
+  account_id   = "${local.name}-build"
+  display_name = "PromptForge: builds the functions"
+}
+
+resource "google_storage_bucket_iam_member" "build" {
+  bucket = google_storage_bucket.sources.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.build.member
+}
+
+resource "google_artifact_registry_repository_iam_member" "build" {
+  repository = google_artifact_registry_repository.this.id
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.build.member
+}
+
+# Cloud Functions copies an archive into a bucket of its own before it builds it.
+resource "google_project_iam_member" "build" {
+  for_each = {
+    "roles/logging.logWriter"    = null
+    "roles/storage.objectViewer" = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-\")"
+  }
+
+  project = var.project
+  role    = each.key
+  member  = google_service_account.build.member
+
+  dynamic "condition" {
+    for_each = each.value == null ? [] : [each.value]
+
+    content {
+      title      = "Cloud Functions' own buckets only"
+      expression = condition.value
+    }
+  }
+}

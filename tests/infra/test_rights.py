@@ -1,0 +1,120 @@
+"""Who may do what. A right that is added in infra/ is added here too, or the test asks why."""
+
+from typing import Any
+
+from tests.infra.terraform import INFRA, every_resource, function, local, module, resources
+
+READ, WRITE = "roles/storage.objectViewer", "roles/storage.objectUser"
+LOOK, CHANGE = "roles/datastore.viewer", "roles/datastore.user"
+
+# function: documents, objects, whether it may publish chunks, its queues, its secrets
+FUNCTIONS: dict[str, tuple[str, dict[str, str], bool, set[str], set[str]]] = {
+    "init": (CHANGE, {}, False, {"sweeper"}, {"pepper"}),
+    "status": (LOOK, {}, False, set(), {"pepper"}),
+    "results": (LOOK, {}, False, set(), {"pepper"}),
+    "cancel": (CHANGE, {}, False, {"sweeper"}, {"pepper"}),
+    "splitter": (CHANGE, {"uploads": READ}, True, {"finalizer"}, set()),
+    "worker": (
+        CHANGE,
+        {"uploads": READ, "work": WRITE, "results": WRITE},
+        False,
+        {"finalizer", "worker"},
+        {"providers' keys"},
+    ),
+    "finalizer": (CHANGE, {"work": WRITE, "results": WRITE}, False, set(), set()),
+    "sweeper": (CHANGE, {"uploads": READ}, True, {"finalizer", "splitter"}, set()),
+}
+
+EACH = "function[each.key]"
+ITS = "function[each.value.function]"
+AGENT = "local.pubsub_agent"
+
+# resource: role, who has it
+GRANTS = {
+    "google_project_iam_member.documents": ("each.value.documents", EACH),
+    "google_storage_bucket_iam_member.function": ("each.value.role", ITS),
+    "google_pubsub_topic_iam_member.publisher": ("roles/pubsub.publisher", EACH),
+    "google_cloud_tasks_queue_iam_member.enqueuer": ("roles/cloudtasks.enqueuer", ITS),
+    "google_service_account_iam_member.tasks": ("roles/iam.serviceAccountUser", EACH),
+    "google_secret_manager_secret_iam_member.reader": ("roles/secretmanager.secretAccessor", ITS),
+    "google_service_account_iam_member.signer": ("google_project_iam_custom_role.signer.name", ITS),
+    "google_storage_bucket_iam_member.signer": ("each.value.role", "signer[each.key]"),
+    "google_project_iam_member.event_receiver": ("roles/eventarc.eventReceiver", 'caller["events"]'),
+    "google_project_iam_member.storage_agent": (
+        "roles/pubsub.publisher",
+        "data.google_storage_project_service_account.this",
+    ),
+    "google_pubsub_subscription_iam_member.forwarder": ("roles/pubsub.subscriber", AGENT),
+    "google_pubsub_topic_iam_member.dead_letters": ("roles/pubsub.publisher", AGENT),
+    "google_service_account_iam_member.push_token": ("roles/iam.serviceAccountTokenCreator", AGENT),
+    "google_storage_bucket_iam_member.build": (READ, "build"),
+    "google_artifact_registry_repository_iam_member.build": ("roles/artifactregistry.writer", "build"),
+    "google_project_iam_member.build": ("each.key", "build"),
+}
+
+
+def test_each_function_has_the_rights_it_needs_and_no_other() -> None:
+    for name in local("table"):
+        row = function(name)
+        secrets = ({"pepper"} if row["pepper"] else set()) | (
+            {"providers' keys"} if row["providers"] == "keys" else set()
+        )
+
+        had = (row["documents"], row["objects"], row["publishes"], {*row["enqueues"]}, secrets)
+
+        assert had == FUNCTIONS[name], name
+
+
+def test_every_grant_is_known() -> None:
+    grants = {
+        f"{kind}.{name}": (_bare(body["role"]), _bare(body["member"]))
+        for kind, name, body in every_resource()
+        if "_iam_" in kind and "custom_role" not in kind
+    }
+
+    assert grants == GRANTS
+
+
+def test_signers_may_only_do_what_their_urls_do() -> None:
+    assert local("signers") == {
+        "upload": {"function": "init", "bucket": "uploads", "role": "roles/storage.objectCreator"},
+        "download": {"function": "results", "bucket": "results", "role": READ},
+    }
+    role = resources("google_project_iam_custom_role")["signer"]
+    assert role["permissions"] == ["iam.serviceAccounts.signBlob"]
+
+
+def test_rights_on_a_whole_project_are_narrowed_or_cannot_be() -> None:
+    members = resources("google_project_iam_member")
+    build = members["build"]["for_each"]
+
+    assert "databases/" in members["documents"]["condition"][0]["expression"]
+    assert {role for role, condition in build.items() if condition == "${null}" or condition is None} == {
+        "roles/logging.logWriter"
+    }
+    assert {name for name, body in members.items() if "condition" not in body and "dynamic" not in body} == {
+        "event_receiver",
+        "storage_agent",
+    }
+
+
+def test_functions_are_called_by_nobody_but_their_callers() -> None:
+    invokers = module("function")["invokers"]
+
+    assert "for name in each.value.called_by : name => google_service_account.caller[name].member" in invokers
+    assert 'length(each.value.paths) == 0 ? {} : {everyone = "allUsers"}' in invokers
+    for file in INFRA.rglob("*.tf"):
+        for found in ("allUsers", "allAuthenticatedUsers"):
+            assert found not in file.read_text() or file.name == "functions.tf", file
+
+
+def test_nobody_runs_as_the_default_account_and_no_account_has_a_key() -> None:
+    kinds = {kind for kind, _, _ in every_resource()}
+
+    assert "google_service_account_key" not in kinds
+    assert resources("google_service_account")["function"]["for_each"] == "${local.functions}"
+
+
+def _bare(text: Any) -> str:
+    bare = str(text).removeprefix("${").removesuffix("}")
+    return bare.removeprefix("google_service_account.").removesuffix(".member")
