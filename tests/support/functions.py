@@ -1,6 +1,8 @@
 """Functions as the platform runs them: each a process of functions-framework."""
 
 import asyncio
+import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -49,7 +51,7 @@ async def function_processes(
         finally:
             for function in functions.values():
                 with suppress(ProcessLookupError):
-                    function.process.kill()
+                    os.killpg(function.process.pid, signal.SIGKILL)  # its server's own worker too
                 await function.process.wait()
     assert log is None or not leaks(log.read_bytes())
 
