@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 CHECKOV := .checkov/.complete
 
-.PHONY: help setup demo serve lint format check-infra test test-cloud cost serve-cloud cloud-smoke simulate chaos fuzz mutate lock
+.PHONY: help setup demo serve lint format check-infra test test-cloud cost serve-cloud cloud-smoke simulate chaos fuzz mutate package lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ lint: $(STAMP)  ## formatting, lint, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=shared $(BIN)/lint-imports
-	$(BIN)/python tests/house.py
+	$(BIN)/python -m tests.house
 
 format: $(STAMP)  ## format the code
 	$(BIN)/ruff format .
@@ -82,7 +82,13 @@ mutate: $(STAMP)  ## break the code on purpose, see which tests notice: all, or 
 	cd .mutate && nice -n 10 ../$(BIN)/mutmut run --max-children 2 $(MUTANTS)
 	@cd .mutate && ../$(BIN)/mutmut results
 
+package: $(STAMP)  ## make build/NAME.zip of every function, the same bytes from the same tree
+	@$(BIN)/python -m infra.package
+
+PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
+FOR_FUNCTIONS = api events worker
 lock: $(STAMP)  ## pin every dependency again, with hashes, for Python 3.11 and later
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml --extra gcp -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml --extra gcp --group dev -o requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" requirements/checkov.in -o requirements/checkov.txt
+	$(PIN) pyproject.toml --extra gcp -o requirements/runtime.txt
+	$(PIN) pyproject.toml --extra gcp --group dev -o requirements/dev.txt
+	$(PIN) requirements/checkov.in -o requirements/checkov.txt
+	$(foreach kind,$(FOR_FUNCTIONS),$(PIN) --group $(kind) -c requirements/runtime.txt -o requirements/functions/$(kind).txt &&) true

@@ -21,7 +21,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from promptforge.adapters.local.clock import SystemClock
+from promptforge.adapters.clock import SystemClock
 from promptforge.ports.provider import Answer, Question
 from promptforge.settings import Settings
 

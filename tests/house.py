@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from infra.package import imported
+
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
 MAX_MAIN_LINES = 30
@@ -34,15 +36,6 @@ def faults(path: Path) -> Iterator[str]:
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > MAX_FUNCTION_LINES:
                 yield f"{path}:{node.lineno}: {node.name} has {length} lines, at most {MAX_FUNCTION_LINES}"
-
-
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Every module that a file imports."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def main() -> int:

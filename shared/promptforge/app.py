@@ -20,7 +20,7 @@ def build(settings: Settings, clock: Clock | None = None, rng: random.Random | N
     """An App on the parts of the settings' backend: this machine's, in `data_dir`, or Google Cloud's. A provider's code
     is imported when it is first used. `clock` and `rng` stand in for the machine's own where time or chance must be
     ruled."""
-    from promptforge.adapters.local.clock import SystemClock
+    from promptforge.adapters.clock import SystemClock
 
     time, chance = clock or SystemClock(), rng or random.SystemRandom()
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from promptforge.adapters.local.clock import SystemClock
+from promptforge.adapters.clock import SystemClock
 from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.deliveries import SqliteTasks
 from promptforge.adapters.local.documents import SqliteDocuments

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from promptforge.adapters.clock import SystemClock
 from promptforge.adapters.gcp.identity import GoogleCallers, Rules
-from promptforge.adapters.local.clock import SystemClock
 from promptforge.app import install
 from promptforge.errors import Unavailable
 from promptforge.local.functions import load_function

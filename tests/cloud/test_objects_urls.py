@@ -9,9 +9,9 @@ import httpx
 import pytest
 from google.cloud.storage import Client
 
+from promptforge.adapters.clock import SystemClock
 from promptforge.adapters.gcp.operations import Operations
 from promptforge.adapters.gcp.signing import IN_FLIGHT, MAX_URL_SECONDS, IamAccount, SignedUrls
-from promptforge.adapters.local.clock import SystemClock
 from promptforge.errors import Unavailable
 from tests.support.clock import HandClock
 from tests.support.iam import FakeIam, fake_iam

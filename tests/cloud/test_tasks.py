@@ -12,10 +12,10 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2 import CloudTasksAsyncClient
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
+from promptforge.adapters.clock import SystemClock
 from promptforge.adapters.gcp.identity import GoogleCallers, Rules
 from promptforge.adapters.gcp.operations import Operation, Operations
 from promptforge.adapters.gcp.tasks import DISPATCH_SECONDS, CloudTasks, Target
-from promptforge.adapters.local.clock import SystemClock
 from promptforge.app import install
 from promptforge.domain.messages import JobMessage
 from promptforge.errors import Unavailable

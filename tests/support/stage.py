@@ -26,7 +26,7 @@ from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 from google.pubsub_v1.types import PushConfig, RetryPolicy, Subscription, Topic
 
-from promptforge.adapters.local.clock import SystemClock
+from promptforge.adapters.clock import SystemClock
 from promptforge.app import build
 from promptforge.domain.messages import SweepMessage
 from promptforge.local.engine import stop_on_signals
