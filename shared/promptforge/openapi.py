@@ -71,6 +71,7 @@ OPERATIONS = (
         parameters=(IDEMPOTENCY_HEADER,),
         codes={
             400: ("invalid_idempotency_key",),
+            409: ("job_deleted",),
             422: (
                 "unsupported_provider",
                 "unsupported_parameter",
@@ -98,6 +99,7 @@ OPERATIONS = (
         StatusReply,
         codes={409: ("already_ended",)},
     ),
+    Operation("delete", "/v1/jobs/{job_id}", "delete", "Erase a job and everything of it", 204, None),
     Operation("get", "/healthz", "health", "Whether the API is there", 200, HealthReply),
     Operation("get", "/openapi.json", "openapi", "This document", 200, None),
 )
@@ -126,6 +128,9 @@ Give it a file of prompts; get every answer back, in order, exactly once.
 3. `GET /v1/jobs/{job_id}/status` until `status` is COMPLETED, FAILED or CANCELLED.
 4. `GET /v1/jobs/{job_id}/results` answers with a URL for each file. `GET` it without a key, until `expires_at`; a Range
    header gets a part of it.
+
+`DELETE /v1/jobs/{job_id}` erases a job at any time: its input, its results and every trace of it. No further call is
+made for it, and from then on it is answered 404 like a job that never was.
 
 Every error of this API is `application/problem+json`: `code` is a stable word for programs, `detail` a sentence for
 people. A method that a path does not know is answered 405 with `Allow`; HEAD is known wherever GET is.
@@ -189,7 +194,9 @@ def _codes(operation: Operation) -> Codes:
 
 def _good(operation: Operation) -> Json:
     links = dict(_links()) if operation.reply is Ticket else {}
-    response = {"description": operation.summary, "content": _content(operation.reply)}
+    response: Json = {"description": operation.summary}
+    if operation.status != 204:
+        response["content"] = _content(operation.reply)
     return {**response, **({"links": links} if links else {})}
 
 

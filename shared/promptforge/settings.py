@@ -46,10 +46,12 @@ GCP_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "status": ("pepper",),
     "results": ("download_signer", "pepper"),
     "cancel": ("pepper",),
+    "delete": ("pepper",),
     "splitter": ("event_account",),
     "worker": ("push_account",),
     "finalizer": (),
     "sweeper": ("timer_account",),
+    "eraser": (),
 }
 """What each must have besides: none is given a secret that it does not use."""
 

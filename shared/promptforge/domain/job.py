@@ -55,10 +55,11 @@ class Input(Frozen):
 class Job(Frozen):
     """A job's document. Times are seconds since 1970 UTC.
 
-    `open` says that the status is not final, `due_at` when the sweeper should look at the job: together they are
-    what the sweeper asks for. `stop` makes the workers call no more: what has no answer yet is answered with that
-    problem, and the job ends with it. That happens at the latest at `deadline_at`. `waiting` is what some of its
-    chunks waited for, to be told to the client until `waiting_until`. From `expire_at` on the job is forgotten.
+    `open` says that the status is not final, `due_at` when the sweeper should look at the job, which at its end is when
+    it is to be erased: together they are what the sweeper asks for. `stop` makes the workers call no more: what has no
+    answer yet is answered with that problem, and the job ends with it. That happens at the latest at `deadline_at`.
+    `waiting` is what some of its chunks waited for, to be told to the client until `waiting_until`. From `expire_at` on
+    the job is forgotten.
     """
 
     job_id: str
@@ -100,7 +101,8 @@ class Job(Frozen):
         """The job in its next status. Raises ValueError for a step that is not in NEXT."""
         if status not in NEXT[self.status]:
             raise ValueError(f"a job cannot go from {self.status} to {status}")
-        return self.model_copy(update={"status": status, "open": not status.final, **changes})
+        over = {"due_at": self.expire_at} if status.final and self.expire_at is not None else {}
+        return self.model_copy(update={"status": status, "open": not status.final, **over, **changes})
 
     def ended(self, problem: Problem | None, **changes: Any) -> Self:
         """The job in the final status that fits the problem it ends with. Raises as `to`."""

@@ -14,6 +14,7 @@ from promptforge.ports.objects import Objects
 from promptforge.ports.provider import Provider
 from promptforge.ports.tasks import Tasks
 from promptforge.ports.topics import Topics
+from promptforge.service.erasures import Erasures
 from promptforge.service.gate import Gate
 from promptforge.service.ledger import Ledger
 from promptforge.service.room import Room
@@ -64,6 +65,7 @@ class App(Parts):
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.documents, self.clock, self.rng)
+        self.erasures = Erasures(self.documents)
         self.careful = asyncio.Lock()
         self.room = Room(self.settings.max_in_flight)
         self._providers: dict[str, Provider] = {}

@@ -13,6 +13,7 @@ from promptforge.domain.messages import JobMessage, upload_object
 from promptforge.errors import ObjectMissing
 from promptforge.ports.objects import MAX_COMPOSE
 from promptforge.service.app import App
+from promptforge.service.erase import clear
 
 ERRORS_FILE = "errors.jsonl"
 COMPOSES_AT_ONCE = 8
@@ -203,9 +204,8 @@ def _problem(job: Job, tally: _Tally, adds_up: bool) -> Problem | None:
 
 async def _clean_up(app: App, job_id: str) -> None:
     """Remove what only the work needed: segments, the chunks' parts and the steps of the joining."""
-    for bucket, prefix in ((app.work, f"{job_id}/"), (app.results, f"{job_id}/parts/")):
-        async for name in bucket.list(prefix):
-            await bucket.delete(name)
+    await clear(app.work, f"{job_id}/")
+    await clear(app.results, f"{job_id}/parts/")
 
 
 def _step(target: str, level: int, first: int) -> str:

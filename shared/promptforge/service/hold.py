@@ -36,9 +36,9 @@ class Hold:
     """Use as an async context: inside, a background beat renews the lease and flushes what waits too long.
 
     `ending` is set when the chunk is to be let go: the process stops, the time is used up, the provider asks for a
-    long wait (`resume_at`, a time of day) or the lease is lost. `lost` tells that another has the chunk; whichever
-    write finds that raises LeaseLost. `stop` is what the job was stopped with, if it was. No call begins any more
-    once the hold is ending or the job stopped.
+    long wait (`resume_at`, a time of day) or the lease is lost. `lost` tells that another has the chunk, or that its
+    job is gone; whichever write finds that raises LeaseLost. `stop` is what the job was stopped with, if it was. No
+    call begins any more once the hold is ending or the job stopped.
     """
 
     def __init__(self, app: App, job: Job, claim: Claim) -> None:
@@ -203,10 +203,14 @@ class Hold:
         try:
             self._claim = await self._app.ledger.amend(self._claim, failures=failures, **changes)
         except LeaseLost:
-            self.lost = True
-            self.end()
+            self._lose()
             raise
         self._renewed_at = _loop_time()
+
+    def _lose(self) -> None:
+        """Another has the chunk, or nobody is to have it any more."""
+        self.lost = True
+        self.end()
 
     def _lease_end(self) -> float:
         return self._app.clock.now() + self._app.settings.lease_seconds
@@ -239,16 +243,18 @@ class Hold:
         self.end()
 
     async def _heed(self) -> None:
-        """Hear it soon when the job is stopped elsewhere."""
-        while self.stop is None:
+        """Hear it soon when the job is stopped elsewhere, or is gone."""
+        while self.stop is None and not self.lost:
             await asyncio.sleep(HEED_SECONDS)
             try:
-                problem = await self._app.ledger.stop_of(self._job.job_id)
+                job = await self._app.ledger.recent_job(self._job.job_id)
             except PromptForgeError as exc:
                 logs.warning("heed_failed", job_id=self._job.job_id, error=type(exc).__name__)
             else:
-                if problem:
-                    self.halt(problem)
+                if job is None:
+                    self._lose()
+                elif job.stop:
+                    self.halt(job.stop)
 
     async def _let_go_quietly(self, exc: BaseException) -> None:
         """After a fault: end the lease if that can be done, so that the retry need not wait for it. What the platform

@@ -44,13 +44,15 @@ async def open_job(app: App, client: str, order: Order, idempotency_key: str | N
     """Create the job, or find the one that the same client made with the same Idempotency-Key.
 
     A repeated order is answered alike also when the job is past its upload; the upload URL is of no use then.
-    Raises ApiError 400 for what is no Idempotency-Key, 422 for a provider that is unknown or has no key here, a
-    parameter that it cannot take, or an Idempotency-Key used with another order.
+    Raises ApiError 400 for what is no Idempotency-Key, 409 for one whose job is deleted, 422 for a provider that is
+    unknown or has no key here, a parameter that it cannot take, or an Idempotency-Key used with another order.
     """
     _check_idempotency_key(idempotency_key)
     _check_provider(app, order.provider)
     _check_params(order)
     job = await app.ledger.create_job(_new_job(app, client, order, idempotency_key))
+    if job is None or job.forgotten(app.clock.now()):
+        raise ApiError(409, "job_deleted", "The job of this Idempotency-Key is deleted: send another key.")
     if job.request_digest != _digest(order):
         raise ApiError(422, "idempotency_key_reused", "This Idempotency-Key was used with another request body.")
     message, too_late = JobMessage(job_id=job.job_id), job.upload_expires_at + UPLOAD_GRACE_SECONDS

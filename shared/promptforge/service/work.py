@@ -59,6 +59,8 @@ async def _work_on(app: App, job: Job, pinned: Input, claim: Claim) -> None:
             else:
                 await hold.answers.recover(claim.chunk.flushed)
                 await _answer(app, job, hold, await _prompts(app, job, pinned, hold))
+            if hold.lost:
+                raise LeaseLost(job.job_id)
             if hold.ending.is_set() and len(hold.answers) < claim.chunk.line_count:
                 await hold.give_back()
             else:
