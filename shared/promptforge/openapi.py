@@ -78,6 +78,7 @@ OPERATIONS = (
                 "provider_not_configured",
                 "idempotency_key_reused",
             ),
+            429: ("too_many_jobs",),
         },
     ),
     Operation("get", "/v1/jobs/{job_id}/status", "status", "How a job stands", 200, StatusReply),
@@ -104,7 +105,12 @@ OPERATIONS = (
     Operation("get", "/openapi.json", "openapi", "This document", 200, None),
 )
 
-KEYED: Codes = {401: ("invalid_api_key",), 500: ("internal_error",), 503: ("unavailable",)}
+KEYED: Codes = {
+    401: ("invalid_api_key",),
+    429: ("rate_limited",),
+    500: ("internal_error",),
+    503: ("unavailable",),
+}
 WITH_BODY: Codes = {400: ("malformed_json",), 413: ("body_too_large",), 422: ("invalid_field",)}
 OF_JOB: Codes = {404: ("job_not_found", "not_found")}
 
@@ -115,6 +121,7 @@ MEANING = {
     409: "The job is in a state that does not allow this.",
     413: "The body is too large.",
     422: "A field is wrong, or asks for what is not offered here.",
+    429: "Too much at once: try again later.",
     500: "A fault of our own.",
     503: "Try again in a moment.",
 }
@@ -211,7 +218,7 @@ def _problem(status: int, codes: tuple[str, ...]) -> Json:
     schema = {"$ref": f"#/components/schemas/{ProblemReply.__name__}", "properties": said}
     retry = {"Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}}
     response: Json = {"description": MEANING[status], "content": {"application/problem+json": {"schema": schema}}}
-    return {**response, **({"headers": retry} if status == 503 else {})}
+    return {**response, **({"headers": retry} if status in (429, 503) else {})}
 
 
 def _content(model: type[BaseModel] | None) -> Json:

@@ -77,6 +77,7 @@ class Settings(BaseModel):
     queues, `function_url` is the address of every function, with {function} for its name. `task_account`,
     `push_account`, `event_account` and `timer_account` are the service accounts in whose name Cloud Tasks, Pub/Sub,
     Eventarc and Cloud Scheduler call; `upload_signer` and `download_signer` those in whose name URLs are signed.
+    `max_open_jobs` is of each client, `requests_per_second` of each key, at each process that serves the API.
     `pepper` keys the hashes of API keys. `service` is the Cloud Run service that this process is an instance of.
 
     `soft_deadline_seconds` is how long a chunk is worked on in one call of the worker. Where the platform limits
@@ -120,6 +121,9 @@ class Settings(BaseModel):
     download_url_seconds: float = Field(60 * 60, gt=0)
     job_seconds: float = Field(24 * 60 * 60, gt=0)
     retention_days: int = Field(30, ge=1)
+
+    max_open_jobs: int = Field(100, ge=1)
+    requests_per_second: float = Field(50, gt=0)
 
     chunk_lines: int = Field(200, ge=1, le=2000)
     part_lines: int = Field(10_000, ge=1, le=10_000)

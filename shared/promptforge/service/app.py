@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from promptforge.domain.pace import Pace
 from promptforge.ports.callers import Callers
 from promptforge.ports.clock import Clock
 from promptforge.ports.documents import Documents
@@ -66,6 +67,7 @@ class App(Parts):
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.documents, self.clock, self.rng)
         self.erasures = Erasures(self.documents)
+        self.pace = Pace(self.settings.requests_per_second)
         self.careful = asyncio.Lock()
         self.room = Room(self.settings.max_in_flight)
         self._providers: dict[str, Provider] = {}

@@ -18,6 +18,7 @@ from promptforge.settings import PROVIDER_KEYS
 
 UPLOAD_GRACE_SECONDS = 3600.0  # a large upload that began in time may take so long before the job is given up
 DAY_SECONDS = 24 * 60 * 60
+TOO_MANY_SECONDS = 30
 AWAIT_SECONDS = 300.0  # how often the sweeper looks for an upload whose event was lost
 
 IDEMPOTENCY_KEY = TypeAdapter(Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]+$")])
@@ -45,12 +46,16 @@ async def open_job(app: App, client: str, order: Order, idempotency_key: str | N
 
     A repeated order is answered alike also when the job is past its upload; the upload URL is of no use then.
     Raises ApiError 400 for what is no Idempotency-Key, 409 for one whose job is deleted, 422 for a provider that is
-    unknown or has no key here, a parameter that it cannot take, or an Idempotency-Key used with another order.
+    unknown or has no key here, a parameter that it cannot take, or an Idempotency-Key used with another order, 429 for
+    one job too many.
     """
     _check_idempotency_key(idempotency_key)
     _check_provider(app, order.provider)
     _check_params(order)
-    job = await app.ledger.create_job(_new_job(app, client, order, idempotency_key))
+    new = _new_job(app, client, order, idempotency_key)
+    if idempotency_key is None or await app.ledger.job(new.job_id) is None:
+        await _check_open_jobs(app, client)
+    job = await app.ledger.create_job(new)
     if job is None or job.forgotten(app.clock.now()):
         raise ApiError(409, "job_deleted", "The job of this Idempotency-Key is deleted: send another key.")
     if job.request_digest != _digest(order):
@@ -85,6 +90,14 @@ def _check_params(order: Order) -> None:
         raise ApiError(422, "unsupported_parameter", f"{order.provider} has no parameter {name}: leave it out.")
     if fault := schema_fault(order.response_format):
         raise ApiError(422, "invalid_field", f"response_format.schema: {fault}.")
+
+
+async def _check_open_jobs(app: App, client: str) -> None:
+    """Orders that come at the same moment do not see each other: a few too many may get through."""
+    most = app.settings.max_open_jobs
+    if await app.ledger.count_open_jobs(client) >= most:
+        detail = f"You have {most} jobs that have not ended; wait for one, or cancel or delete one."
+        raise ApiError(429, "too_many_jobs", detail, retry_after=TOO_MANY_SECONDS)
 
 
 def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -> Job:

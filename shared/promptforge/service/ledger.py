@@ -108,6 +108,10 @@ class Ledger:
             _keep(self._recent, job_id, (now, job))
         return job
 
+    async def count_open_jobs(self, client: str) -> int:
+        """How many jobs of the client are in no final status."""
+        return await self._documents.count("jobs", {"client": client, "open": True})
+
     async def open_jobs(self, due_before: float) -> AsyncIterator[Job]:
         """Jobs not in a final status that are due, soonest first."""
         async for document in self._pages("jobs", {"open": True}, "due_at"):
