@@ -77,6 +77,7 @@ OPERATIONS = (
                 "unsupported_parameter",
                 "provider_not_configured",
                 "idempotency_key_reused",
+                "price_unknown",
             ),
             429: ("too_many_jobs",),
         },

@@ -259,7 +259,13 @@ async def test_progress_is_summed_anew_after_a_second_also_when_the_clock_was_se
             seen.append((await ledger.progress(job_id))["tokens"])
 
         assert seen == [0, 0, 2, 2, 4]
-        assert await ledger.progress(job_id) == {"completed": 4, "failed": 4, "tokens": 4, "output_tokens": 0}
+        assert await ledger.progress(job_id) == {
+            "completed": 4,
+            "failed": 4,
+            "tokens": 4,
+            "output_tokens": 0,
+            "cost_nanos": 0,
+        }
 
 
 async def test_a_job_that_has_ended_is_stopped_no_more(tmp_path: Path) -> None:

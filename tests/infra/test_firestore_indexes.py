@@ -66,6 +66,7 @@ async def wanted_by_the_ledger() -> set[Wanted]:
     assert not await ledger.has_open_chunk(JOB)
     await ledger.progress(JOB)
     await ledger.count_open_jobs("client")
+    await ledger.cost(JOB)
     erasures = Erasures(asked)
     assert [due async for due in erasures.due(0)] == []
     await erasures.drop_chunks(JOB)

@@ -55,6 +55,7 @@ class _Tally:
     failed: int = 0
     tokens: int = 0
     output_tokens: int = 0
+    cost_nanos: int = 0
     lines: int = 0
     results: list[list[Part]] = field(default_factory=list)  # one list a file
     errors: list[Part] = field(default_factory=list)
@@ -69,6 +70,7 @@ class _Tally:
         self.failed += chunk.failed
         self.tokens += chunk.tokens
         self.output_tokens += chunk.output_tokens
+        self.cost_nanos += chunk.cost_nanos
         self.lines += chunk.line_count
         if chunk.errors:
             self.errors.append(chunk.errors)
@@ -182,6 +184,7 @@ async def _end(app: App, job: Job, tally: _Tally, adds_up: bool) -> None:
             failed_count=job.prompt_count - completed,
             tokens_used=tally.tokens,
             output_tokens=tally.output_tokens,
+            cost_nanos=tally.cost_nanos,
             result_parts=len(tally.results),
             completed_at=app.clock.now(),
         )

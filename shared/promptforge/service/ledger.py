@@ -21,6 +21,7 @@ T = TypeVar("T")
 MAX_TRIES = 40
 PAGE = 200
 PROGRESS_SECONDS = 1.0
+SUMS = ("completed", "failed", "tokens", "output_tokens", "cost_nanos")
 RECENT_SECONDS = 1.5
 NEWS_SECONDS = 10.0
 
@@ -212,14 +213,18 @@ class Ledger:
             yield Chunk.model_validate(document.data)
 
     async def progress(self, job_id: str) -> dict[str, int]:
-        """`completed`, `failed`, `tokens` and `output_tokens`, summed over the chunks; up to PROGRESS_SECONDS old,
-        however often it is asked for, so that polling does not slow the work."""
+        """What is in SUMS, summed over the chunks; up to PROGRESS_SECONDS old, however often it is asked for, so that
+        polling does not slow the work."""
         now = self._clock.now()
         asked_at, sums = self._progress.get(job_id, (float("-inf"), {}))
         if not 0 <= now - asked_at < PROGRESS_SECONDS:
-            sums = await self._documents.sum(chunks_path(job_id), ["completed", "failed", "tokens", "output_tokens"])
+            sums = await self._documents.sum(chunks_path(job_id), SUMS)
             _keep(self._progress, job_id, (now, sums))
         return sums
+
+    async def cost(self, job_id: str) -> int:
+        """`cost_nanos` summed over the chunks, as of now."""
+        return (await self._documents.sum(chunks_path(job_id), ["cost_nanos"]))["cost_nanos"]
 
     # Inside
 
