@@ -48,11 +48,13 @@ def clock() -> HandClock:
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal, clock: HandClock) -> Iterator[Machine]:
-    """One machine for all, with a key for every provider. Its jobs stay between the requests, as a real one's do."""
+    """One machine for all, with a key and a price for every provider. Its jobs stay between the requests, as those of
+    a real one do."""
     keys = {name: "key" for name, variable in PROVIDER_KEYS.items() if variable}
     folder = tmp_path_factory.mktemp("machine")
-    limits = {"max_open_jobs": 100_000, "requests_per_second": 100_000}
-    with portal.wrap_async_context_manager(machine(folder, clock, provider_keys=keys, **limits)) as one:
+    settings: dict[str, Any] = {"provider_keys": keys, "prices": {f"{name}/*": (1, 2) for name in PROVIDER_KEYS}}
+    settings |= {"max_open_jobs": 100_000, "requests_per_second": 100_000}
+    with portal.wrap_async_context_manager(machine(folder, clock, **settings)) as one:
         schema.app.app = api_app(one.app, lambda: None)
         yield one
 
