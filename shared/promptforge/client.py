@@ -58,6 +58,12 @@ class Client:
         """Have no further call made for the job; how it stands then."""
         return await self._call("POST", f"/v1/jobs/{job_id}/cancel")
 
+    async def delete(self, job_id: str) -> None:
+        """Have the job and everything of it erased."""
+        url = f"{self._url}/v1/jobs/{job_id}"
+        async with self._session.delete(url, headers=self._headers) as response:
+            await _checked(response)
+
     async def results(self, job_id: str) -> dict[str, Any]:
         """The job's files with their URLs."""
         return await self._call("GET", f"/v1/jobs/{job_id}/results")

@@ -89,6 +89,11 @@ def reply(status: int, body: BaseModel | dict[str, Any], media_type: str = "appl
     return Response(orjson.dumps(content), status, headers, media_type)
 
 
+def empty() -> Response:
+    """The answer that there is nothing to say."""
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+
 def problem(error: ApiError) -> Response:
     """An error as RFC 9457 problem details."""
     body = ProblemReply(status=error.status, code=error.code, detail=error.detail)
@@ -145,9 +150,9 @@ def header(request: Request, name: str) -> str | None:
 
 
 def job_in_path(request: Request) -> str:
-    """The job id of a path that ends in /jobs/JOB_ID/VERB; what stands in its place if there is none."""
+    """The job id of a path that ends in /jobs/JOB_ID or /jobs/JOB_ID/VERB; empty if there is none."""
     path: str = request.scope["path"]  # request.url is built of what the Host header says
-    return (["", *path.split("/")])[-2]
+    return path.rpartition("/jobs/")[2].partition("/")[0]
 
 
 async def _client(request: Request) -> str:

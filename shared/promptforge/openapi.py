@@ -71,12 +71,15 @@ OPERATIONS = (
         parameters=(IDEMPOTENCY_HEADER,),
         codes={
             400: ("invalid_idempotency_key",),
+            409: ("job_deleted",),
             422: (
                 "unsupported_provider",
                 "unsupported_parameter",
                 "provider_not_configured",
                 "idempotency_key_reused",
+                "price_unknown",
             ),
+            429: ("too_many_jobs",),
         },
     ),
     Operation("get", "/v1/jobs/{job_id}/status", "status", "How a job stands", 200, StatusReply),
@@ -98,11 +101,17 @@ OPERATIONS = (
         StatusReply,
         codes={409: ("already_ended",)},
     ),
+    Operation("delete", "/v1/jobs/{job_id}", "delete", "Erase a job and everything of it", 204, None),
     Operation("get", "/healthz", "health", "Whether the API is there", 200, HealthReply),
     Operation("get", "/openapi.json", "openapi", "This document", 200, None),
 )
 
-KEYED: Codes = {401: ("invalid_api_key",), 500: ("internal_error",), 503: ("unavailable",)}
+KEYED: Codes = {
+    401: ("invalid_api_key",),
+    429: ("rate_limited",),
+    500: ("internal_error",),
+    503: ("unavailable",),
+}
 WITH_BODY: Codes = {400: ("malformed_json",), 413: ("body_too_large",), 422: ("invalid_field",)}
 OF_JOB: Codes = {404: ("job_not_found", "not_found")}
 
@@ -113,6 +122,7 @@ MEANING = {
     409: "The job is in a state that does not allow this.",
     413: "The body is too large.",
     422: "A field is wrong, or asks for what is not offered here.",
+    429: "Too much at once: try again later.",
     500: "A fault of our own.",
     503: "Try again in a moment.",
 }
@@ -126,6 +136,9 @@ Give it a file of prompts; get every answer back, in order, exactly once.
 3. `GET /v1/jobs/{job_id}/status` until `status` is COMPLETED, FAILED or CANCELLED.
 4. `GET /v1/jobs/{job_id}/results` answers with a URL for each file. `GET` it without a key, until `expires_at`; a Range
    header gets a part of it.
+
+`DELETE /v1/jobs/{job_id}` erases a job at any time: its input, its results and every trace of it. No further call is
+made for it, and from then on it is answered 404 like a job that never was.
 
 Every error of this API is `application/problem+json`: `code` is a stable word for programs, `detail` a sentence for
 people. A method that a path does not know is answered 405 with `Allow`; HEAD is known wherever GET is.
@@ -189,7 +202,9 @@ def _codes(operation: Operation) -> Codes:
 
 def _good(operation: Operation) -> Json:
     links = dict(_links()) if operation.reply is Ticket else {}
-    response = {"description": operation.summary, "content": _content(operation.reply)}
+    response: Json = {"description": operation.summary}
+    if operation.status != 204:
+        response["content"] = _content(operation.reply)
     return {**response, **({"links": links} if links else {})}
 
 
@@ -204,7 +219,7 @@ def _problem(status: int, codes: tuple[str, ...]) -> Json:
     schema = {"$ref": f"#/components/schemas/{ProblemReply.__name__}", "properties": said}
     retry = {"Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}}
     response: Json = {"description": MEANING[status], "content": {"application/problem+json": {"schema": schema}}}
-    return {**response, **({"headers": retry} if status == 503 else {})}
+    return {**response, **({"headers": retry} if status in (429, 503) else {})}
 
 
 def _content(model: type[BaseModel] | None) -> Json:

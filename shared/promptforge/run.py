@@ -115,9 +115,14 @@ async def _open(client: Client, batch: Batch) -> tuple[dict[str, Any], bool]:
     what was paid for then need not be paid for again. One that ended with failures is not taken up."""
     key = await asyncio.to_thread(_identity, batch)
     for count in itertools.count():
-        job = await client.init(
-            batch.provider, batch.model, idempotency_key=f"run-{key}-{count}", max_retries=batch.max_retries
-        )
+        try:
+            job = await client.init(
+                batch.provider, batch.model, idempotency_key=f"run-{key}-{count}", max_retries=batch.max_retries
+            )
+        except RequestRefused as exc:
+            if exc.code == "job_deleted":
+                continue
+            raise
         status = await client.status(job["job_id"])
         if status["status"] not in FINAL or (status["status"] == "COMPLETED" and not status["failed_count"]):
             return job, status["status"] != "AWAITING_UPLOAD"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import from_json
 
 from promptforge.errors import SettingsError
 
@@ -46,10 +47,12 @@ GCP_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "status": ("pepper",),
     "results": ("download_signer", "pepper"),
     "cancel": ("pepper",),
+    "delete": ("pepper",),
     "splitter": ("event_account",),
     "worker": ("push_account",),
     "finalizer": (),
     "sweeper": ("timer_account",),
+    "eraser": (),
 }
 """What each must have besides: none is given a secret that it does not use."""
 
@@ -68,6 +71,15 @@ PLATFORM_LIMIT = "CLOUD_RUN_TIMEOUT_SECONDS"
 LETTING_GO_SECONDS = 20  # to flush, give a chunk back and answer, once the last call is back
 
 
+Dollars = Annotated[float, Field(ge=0)]
+ModelName = Annotated[str, StringConstraints(pattern=f"^({'|'.join(PROVIDER_KEYS)})/.")]
+
+
+def _json(value: object) -> object:
+    """A variable's text is JSON; what code gives is taken as it is."""
+    return from_json(value) if isinstance(value, str) else value
+
+
 class Settings(BaseModel):
     """Spans in seconds, sizes in bytes.
 
@@ -75,6 +87,9 @@ class Settings(BaseModel):
     queues, `function_url` is the address of every function, with {function} for its name. `task_account`,
     `push_account`, `event_account` and `timer_account` are the service accounts in whose name Cloud Tasks, Pub/Sub,
     Eventarc and Cloud Scheduler call; `upload_signer` and `download_signer` those in whose name URLs are signed.
+    `max_open_jobs` is of each client, `requests_per_second` of each key, at each process that serves the API.
+    `prices` names models as "provider/model", or all others of a provider as "provider/*", with the US dollars for a
+    million input and a million output tokens.
     `pepper` keys the hashes of API keys. `service` is the Cloud Run service that this process is an instance of.
 
     `soft_deadline_seconds` is how long a chunk is worked on in one call of the worker. Where the platform limits
@@ -119,6 +134,9 @@ class Settings(BaseModel):
     job_seconds: float = Field(24 * 60 * 60, gt=0)
     retention_days: int = Field(30, ge=1)
 
+    max_open_jobs: int = Field(100, ge=1)
+    requests_per_second: float = Field(50, gt=0)
+
     chunk_lines: int = Field(200, ge=1, le=2000)
     part_lines: int = Field(10_000, ge=1, le=10_000)
 
@@ -136,6 +154,8 @@ class Settings(BaseModel):
     echo_latency_seconds: float = Field(0, ge=0)
     echo_failure_rate: float = Field(0, ge=0, le=1)
     echo_throttle_rate: float = Field(0, ge=0, lt=1)
+
+    prices: Annotated[dict[ModelName, tuple[Dollars, Dollars]], BeforeValidator(_json)] = {}
 
     provider_keys: dict[str, str] = Field(default={}, repr=False)
     provider_urls: dict[str, str] = {}
@@ -181,6 +201,10 @@ class Settings(BaseModel):
     def url_of(self, function: str) -> str:
         """The address of a function on Google Cloud."""
         return self.function_url.replace("{function}", function)
+
+    def price_of(self, provider: str, model: str) -> tuple[float, float] | None:
+        """US dollars for a million input and a million output tokens of a model, or None where nobody has said."""
+        return self.prices.get(f"{provider}/{model}", self.prices.get(f"{provider}/*"))
 
     def missing_key(self, provider: str) -> str | None:
         """The variable that must be set before a provider can be used, or None."""

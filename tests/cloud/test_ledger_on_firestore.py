@@ -122,7 +122,7 @@ async def test_two_hundred_chunks_settled_at_once_are_summed_right(firestore: Fi
             *(ledger.amend(each, open=False, completed=each.chunk.number, failed=1, tokens=2**40) for each in claims)
         )
 
-        sums = {"completed": sum(range(200)), "failed": 200, "tokens": 200 * 2**40, "output_tokens": 0}
+        sums = {"completed": sum(range(200)), "failed": 200, "tokens": 200 * 2**40, "output_tokens": 0, "cost_nanos": 0}
         assert await ledger.progress(JOB) == sums
         assert not await ledger.has_open_chunk(JOB)
     assert operations.counts[Operation.DOCUMENT_WRITE] == 3 * 200

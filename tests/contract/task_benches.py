@@ -19,7 +19,7 @@ from tests.support.cloud_tasks import TaskServer, task_server
 from tests.support.serving import listening
 
 LOCATION = "projects/demo/locations/here"
-QUEUES = ("splitter", "worker", "finalizer", "sweeper")
+QUEUES = ("splitter", "worker", "finalizer", "sweeper", "eraser")
 
 
 class TaskBench(Protocol):

@@ -10,10 +10,10 @@ from tests.support.clock import HandClock
 from tests.support.machine import Machine, machine, prompts
 
 from promptforge.domain.chunk import Chunk, Cut
-from promptforge.domain.job import CANCELLED, DEADLINE_EXCEEDED, Job
+from promptforge.domain.job import CANCELLED, DEADLINE_EXCEEDED, Job, Problem
 from promptforge.errors import LeaseLost
 from promptforge.ports.documents import Delete, Documents, Update, Version, Write
-from promptforge.service.ledger import PAGE, PROGRESS_SECONDS, STOP_SECONDS, Claim, Ledger
+from promptforge.service.ledger import PAGE, PROGRESS_SECONDS, RECENT_SECONDS, Claim, Ledger
 from promptforge.service.split import split
 
 
@@ -216,28 +216,34 @@ async def test_a_job_is_opened_once_and_who_opens_it_again_gets_the_first(tmp_pa
         assert await one.app.ledger.create_job(other) == job == await one.job(job.job_id)
 
 
+async def stop_of(ledger: Ledger, job_id: str) -> Problem | None:
+    job = await ledger.recent_job(job_id)
+    assert job
+    return job.stop
+
+
 async def test_a_stop_is_heard_of_after_a_second_and_a_half_also_when_the_clock_was_set_back(tmp_path: Path) -> None:
     clock = HandClock()
     async with machine(tmp_path, clock) as one:
         ledger, job_id = one.app.ledger, await opened(one)
-        assert await ledger.stop_of(job_id) is None
+        assert await stop_of(ledger, job_id) is None
         await ledger.stop_job(job_id, CANCELLED)
         await ledger.stop_job(job_id, DEADLINE_EXCEEDED)
         early = []
-        for seconds in (0.0, 0.5, STOP_SECONDS - 0.75):  # however many ask, one read a while is enough
+        for seconds in (0.0, 0.5, RECENT_SECONDS - 0.75):  # however many ask, one read a while is enough
             clock.move(seconds)
-            early.append(await ledger.stop_of(job_id))
+            early.append(await stop_of(ledger, job_id))
         clock.move(0.25)
 
-        assert (early, await ledger.stop_of(job_id)) == ([None] * 3, CANCELLED)
-        assert await ledger.stop_of("job_unknown") is None
+        assert (early, await stop_of(ledger, job_id)) == ([None] * 3, CANCELLED)
+        assert await ledger.recent_job("job_unknown") is None
 
         set_back = Ledger(one.app.documents, clock, one.app.rng)
         other = await opened(one)
-        await set_back.stop_of(other)
+        await stop_of(set_back, other)
         await set_back.stop_job(other, CANCELLED)
         clock.move(-3600)
-        assert await set_back.stop_of(other) == CANCELLED
+        assert await stop_of(set_back, other) == CANCELLED
 
 
 async def test_progress_is_summed_anew_after_a_second_also_when_the_clock_was_set_back(tmp_path: Path) -> None:
@@ -253,7 +259,13 @@ async def test_progress_is_summed_anew_after_a_second_also_when_the_clock_was_se
             seen.append((await ledger.progress(job_id))["tokens"])
 
         assert seen == [0, 0, 2, 2, 4]
-        assert await ledger.progress(job_id) == {"completed": 4, "failed": 4, "tokens": 4, "output_tokens": 0}
+        assert await ledger.progress(job_id) == {
+            "completed": 4,
+            "failed": 4,
+            "tokens": 4,
+            "output_tokens": 0,
+            "cost_nanos": 0,
+        }
 
 
 async def test_a_job_that_has_ended_is_stopped_no_more(tmp_path: Path) -> None:

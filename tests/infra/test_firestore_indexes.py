@@ -8,8 +8,10 @@ from typing import Any
 
 from promptforge.adapters.gcp.documents import COMMIT
 from promptforge.domain.chunk import Chunk
+from promptforge.domain.erasure import Erasure
 from promptforge.domain.job import Job
 from promptforge.ports.documents import EXPIRE_FIELD, Document, Scalar, Version, Write
+from promptforge.service.erasures import Erasures
 from promptforge.service.ledger import Ledger
 from tests.support.clock import HandClock
 
@@ -50,7 +52,8 @@ class Asked:
         return dict.fromkeys(fields, 0)
 
     def _want(self, collection: str, *fields: str | None) -> None:
-        self.wanted.add((collection.rpartition("/")[2], *(field for field in fields if field)))
+        if named := [field for field in fields if field]:  # in the order of their paths documents stand anyway
+            self.wanted.add((collection.rpartition("/")[2], *named))
 
 
 async def wanted_by_the_ledger() -> set[Wanted]:
@@ -61,6 +64,11 @@ async def wanted_by_the_ledger() -> set[Wanted]:
     assert [chunk async for chunk in ledger.open_chunks(JOB, 0)] == []
     assert not await ledger.has_open_chunk(JOB)
     await ledger.progress(JOB)
+    await ledger.count_open_jobs("client")
+    await ledger.cost(JOB)
+    erasures = Erasures(asked)
+    assert [due async for due in erasures.due(0)] == []
+    await erasures.drop_chunks(JOB)
     return asked.wanted
 
 
@@ -90,7 +98,7 @@ def test_what_expires_is_removed_by_the_field_that_the_adapter_writes_as_a_times
 
 
 def test_no_field_is_left_to_be_indexed_by_itself() -> None:
-    fields = {("jobs", name) for name in [*Job.model_fields, COMMIT]}
+    fields = {("jobs", name) for name in [*Job.model_fields, *Erasure.model_fields, COMMIT]}
     fields |= {("chunks", name) for name in [*Chunk.model_fields, COMMIT]}
 
     told = [(each["collectionGroup"], each["fieldPath"]) for each in INDEXES["fieldOverrides"]]

@@ -151,8 +151,8 @@ def _check_cancelled(world: "World", order: Order, by_prompt: dict[str, list[Cal
         return  # a machine that cannot read the documents, or stands still, cannot hear of it
     for line in order.lines:
         for call in by_prompt.get(line.prompt, []):
-            late = call.began - order.cancelled_at
-            world.expect(late <= HEED_SECONDS, f"{order.job_id}: a call {late:.1f} s after the cancelling")
+            late = call.began - min(order.cancelled_at, order.deleted_at)
+            world.expect(late <= HEED_SECONDS, f"{order.job_id}: a call {late:.1f} s after it was to be stopped")
 
 
 def check_log(world: "World") -> None:

@@ -42,6 +42,7 @@ class Order:
     max_retries: int
     job_id: str = ""
     cancelled_at: float = float("inf")
+    deleted_at: float = float("inf")
     final: dict[str, Any] = field(default_factory=dict)
     files: dict[str, bytes] | None = None
 
@@ -110,8 +111,11 @@ class Clients:
             world.spawn(self._cancel(order, world.rng.choice((0.0, 1.0, 10.0, 60.0)) * world.rng.random()))
         if world.chance("input_deleted", 1.0):
             world.spawn(self._delete_input(order))
-        await self._poll(order)
-        await self._download(order)
+        if world.chance("deleted", 1.0):
+            await self._delete(order, world.rng.choice((0.0, 1.0, 10.0, 60.0, 600.0)) * world.rng.random())
+        else:
+            await self._poll(order)
+            await self._download(order)
 
     async def _open(self, order: Order) -> Any:
         body = {"provider": "echo", "model": "m", "max_retries": order.max_retries}
@@ -142,9 +146,11 @@ class Clients:
         await asyncio.sleep(after)
         world.fire("cancelled", order.job_id)
         for _ in range(world.rng.choice((1, 2))):
-            reply = await self.ask(order.client, "POST", f"/v1/jobs/{order.job_id}/cancel", good=(200, 409))
+            reply = await self.ask(order.client, "POST", f"/v1/jobs/{order.job_id}/cancel", good=(200, 404, 409))
             if reply.status == 200:
                 order.cancelled_at = min(order.cancelled_at, world.now)
+            elif reply.status == 404:
+                world.expect("deleted" in world.fired, f"cancel does not find {order.job_id}")
             else:
                 world.expect(reply.json["code"] == "already_ended", f"cancel says {reply.body!r}")
 
@@ -153,6 +159,19 @@ class Clients:
         await asyncio.sleep(world.rng.uniform(0, 60))
         world.fire("input_deleted", order.job_id)
         await world.referee.app.uploads.delete(f"{order.job_id}/input.jsonl")
+
+    async def _delete(self, order: Order, after: float) -> None:
+        """A try whose answer was lost may have been heard: the next one then finds no job."""
+        world, path = self.world, f"/v1/jobs/{order.job_id}"
+        await asyncio.sleep(after)
+        world.fire("deleted", order.job_id)
+        for _ in range(world.rng.choice((1, 2))):
+            await self.ask(order.client, "DELETE", path, good=(204, 404))
+            order.deleted_at = min(order.deleted_at, world.now)
+        for method, verb in (("GET", "status"), ("GET", "results"), ("POST", "cancel")):
+            await self.ask(order.client, method, f"{path}/{verb}", good=(404,))
+        while await world.referee.left_of(order.job_id):
+            await asyncio.sleep(60)
 
     async def _poll(self, order: Order) -> None:
         pause, path, seen = 1.0, f"/v1/jobs/{order.job_id}/status", ["AWAITING_UPLOAD"]

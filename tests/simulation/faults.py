@@ -38,6 +38,7 @@ FAULTS = {
     "hopeless": "a prompt fails at every call",
     # from the client
     "cancelled": "the job is cancelled at some moment, often twice",
+    "deleted": "the job is deleted at some moment, often twice",
     "init_repeated": "the order for the job is sent several times at once",
     "uploaded_twice": "the file is sent a second time",
     "never_uploaded": "the file is never sent",
@@ -92,7 +93,16 @@ def draw(rng: random.Random) -> Plan:
 
 def _weight(name: str, share: float) -> float:
     """Faults that end a job early hide the others: they are drawn less often."""
-    rare = {"never_uploaded", "input_deleted", "bad_key", "short_deadline", "cancelled", "very_late", "dropped"}
+    rare = {
+        "never_uploaded",
+        "input_deleted",
+        "bad_key",
+        "short_deadline",
+        "cancelled",
+        "deleted",
+        "very_late",
+        "dropped",
+    }
     return share / 2 if name in rare else share
 
 

@@ -54,11 +54,21 @@ class Referee:
             old = self.documents.get(write.path)
             self.world.note(f"{machine.name} commits {write.path} {_summary(new)}")
             self.expect(isinstance(write, Create) == (old is None), f"{write.path} is created once")
+            if isinstance(write, Delete) or "erasing" in new:
+                self._erasing(write.path, new)
+                continue
+            self.expect("erasing" not in (old or {}), f"{write.path} is erased for good")
             if match := CHUNK.fullmatch(write.path):
                 self._chunk(machine, match[1], write.path, old, new)
             elif JOB.fullmatch(write.path) and old:
                 self._job(write.path, old, new)
             self.documents[write.path] = new
+
+    def _erasing(self, path: str, new: dict[str, Any]) -> None:
+        self.expect("deleted" in self.world.fired, f"{path} goes, and nobody wished it")
+        self.documents[path] = new
+        if not new:
+            del self.documents[path]
 
     def _job(self, path: str, old: dict[str, Any], new: dict[str, Any]) -> None:
         before, after = Status(old["status"]), Status(new["status"])
@@ -131,6 +141,20 @@ class Referee:
                 check_accounts(self.world, order)
         self.paid_twice = check_calls(self.world, orders)
         check_log(self.world)
+
+    async def afterwards(self, orders: "list[Order]") -> None:
+        """Judge what is there when everything has come to rest."""
+        for order in orders:
+            if order.deleted_at < float("inf"):
+                left = await self.left_of(order.job_id)
+                self.expect(not left, f"{order.job_id} was deleted, and there is still {left}")
+
+    async def left_of(self, job_id: str) -> list[str]:
+        """Every document and object of a job."""
+        left = [path for path in self.documents if job_id in path]
+        for bucket in (self.app.uploads, self.app.work, self.app.results):
+            left += [name async for name in bucket.list(f"{job_id}/")]
+        return left
 
     def _published(self, order: "Order") -> None:
         """The files are the chunks' parts in input order, and nothing else."""

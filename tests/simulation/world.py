@@ -149,6 +149,7 @@ class World:
             self.expect(False, "every job ends")
         self.referee.at_the_end(self.clients.orders)
         await asyncio.sleep(AFTERMATH_SECONDS)
+        await self.referee.afterwards(self.clients.orders)
         self.over = True
         for task in self.tasks:
             task.cancel()

@@ -18,6 +18,7 @@ from promptforge.app import build, install
 from promptforge.domain.job import Job
 from promptforge.local.api import api_app
 from promptforge.local.dispatcher import Dispatcher
+from promptforge.local.envelopes import SUBSCRIPTIONS, envelope
 from promptforge.local.functions import load_function
 from promptforge.service.access import create_key
 from promptforge.service.app import App
@@ -85,6 +86,14 @@ class Machine:
             await running
         return job
 
+    async def bring_all(self) -> None:
+        """Bring deliveries until none is due."""
+        deliveries = SqliteDeliveries(self.database, self.app.clock)
+        while due := await deliveries.due(list(SUBSCRIPTIONS)):
+            for delivery in await deliveries.claim(due[0], 4, SUBSCRIPTIONS[due[0]].ack_seconds):
+                assert await self.send(SUBSCRIPTIONS[due[0]].function, *envelope(delivery), 60)
+                await deliveries.ack(delivery)
+
     async def send(self, function: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float) -> bool:
         """POST an event to a function, `copies` times at once, under different ids where it has one; whether all were
         taken."""
@@ -114,6 +123,22 @@ class Machine:
     async def cancel(self, job_id: str) -> httpx.Response:
         """Ask for the job to be cancelled."""
         return await self.http.post(f"/v1/jobs/{job_id}/cancel", headers=self.headers)
+
+    async def delete(self, job_id: str) -> httpx.Response:
+        """Ask for the job to be erased."""
+        return await self.http.delete(f"/v1/jobs/{job_id}", headers=self.headers)
+
+    async def remains(self, job_id: str) -> list[str]:
+        """Every document and object of the job; each object has one file, and there is no other."""
+        sql = (
+            "select path from documents where instr(path || data, :id)"
+            " union all select bucket || '/' || name from objects where instr(name, :id)"
+        )
+        files = [path for path in self.app.settings.data_dir.glob("objects/*/*") if path.is_file()]
+        count = await self.database.read(lambda c: c.execute("select count(*) from objects").fetchone()[0])
+        assert len(files) == count
+        rows = await self.database.read(lambda c: c.execute(sql, {"id": job_id}).fetchall())
+        return [name for (name,) in rows]
 
     async def lose(self, source: str) -> None:
         """Lose every delivery of a source that is under way; there must be one."""

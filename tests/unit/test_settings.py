@@ -197,10 +197,12 @@ def test_on_google_cloud_nothing_of_what_is_needed_may_be_missing() -> None:
         ("status", {"PROMPTFORGE_PEPPER"}),
         ("results", {"PROMPTFORGE_DOWNLOAD_SIGNER", "PROMPTFORGE_PEPPER"}),
         ("cancel", {"PROMPTFORGE_PEPPER"}),
+        ("delete", {"PROMPTFORGE_PEPPER"}),
         ("splitter", {"PROMPTFORGE_EVENT_ACCOUNT"}),
         ("worker", {"PROMPTFORGE_PUSH_ACCOUNT"}),
         ("finalizer", set()),
         ("sweeper", {"PROMPTFORGE_TIMER_ACCOUNT"}),
+        ("eraser", set()),
     ],
 )
 def test_a_function_needs_only_what_it_uses(function: str, variables: set[str]) -> None:

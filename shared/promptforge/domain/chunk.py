@@ -49,6 +49,7 @@ class Chunk(Cut):
     often work on the chunk ended in an unforeseen fault, `deaths` how many holders in a row were never heard of again
     and got nothing done. `alone` is the line of the prompt that is asked while nothing else is under way in the
     process, `asking_alone` whether its holder is at that now, `alone_deaths` how many holders in a row died of it.
+    `cost_nanos` is what its calls cost, also those whose answer was of no use, where there is a price.
     It is forgotten with its job, at `expire_at`.
     """
 
@@ -69,6 +70,7 @@ class Chunk(Cut):
     failed: int = 0
     tokens: int = 0
     output_tokens: int = 0
+    cost_nanos: int = 0
     results: Part | None = None
     errors: Part | None = None
 

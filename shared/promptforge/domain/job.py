@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from promptforge.domain.frozen import Frozen
+from promptforge.domain.money import Price
 from promptforge.domain.params import Params
 
 
@@ -55,10 +56,12 @@ class Input(Frozen):
 class Job(Frozen):
     """A job's document. Times are seconds since 1970 UTC.
 
-    `open` says that the status is not final, `due_at` when the sweeper should look at the job: together they are
-    what the sweeper asks for. `stop` makes the workers call no more: what has no answer yet is answered with that
-    problem, and the job ends with it. That happens at the latest at `deadline_at`. `waiting` is what some of its
-    chunks waited for, to be told to the client until `waiting_until`. From `expire_at` on the job is forgotten.
+    `open` says that the status is not final, `due_at` when the sweeper should look at the job, which at its end is when
+    it is to be erased: together they are what the sweeper asks for. `stop` makes the workers call no more: what has no
+    answer yet is answered with that problem, and the job ends with it. That happens at the latest at `deadline_at`.
+    `waiting` is what some of its chunks waited for, to be told to the client until `waiting_until`. `price` is its
+    model's when it was opened; with `max_cost_nanos` it is stopped when its calls have cost so much. From `expire_at`
+    on the job is forgotten.
     """
 
     job_id: str
@@ -84,6 +87,9 @@ class Job(Frozen):
     failed_count: int = 0
     tokens_used: int = 0
     output_tokens: int = 0
+    price: Price | None = None
+    max_cost_nanos: int | None = None
+    cost_nanos: int = 0
     result_parts: int | None = None
     started_processing_at: float | None = None
     completed_at: float | None = None
@@ -100,7 +106,8 @@ class Job(Frozen):
         """The job in its next status. Raises ValueError for a step that is not in NEXT."""
         if status not in NEXT[self.status]:
             raise ValueError(f"a job cannot go from {self.status} to {status}")
-        return self.model_copy(update={"status": status, "open": not status.final, **changes})
+        over = {"due_at": self.expire_at} if status.final and self.expire_at is not None else {}
+        return self.model_copy(update={"status": status, "open": not status.final, **over, **changes})
 
     def ended(self, problem: Problem | None, **changes: Any) -> Self:
         """The job in the final status that fits the problem it ends with. Raises as `to`."""
@@ -109,6 +116,7 @@ class Job(Frozen):
 
 
 CANCELLED = Problem(code="cancelled", message="The job was cancelled.")
+COST_LIMIT = Problem(code="cost_limit", message="The job has cost as much as it may: its max_cost_usd is spent.")
 DEADLINE_EXCEEDED = Problem(code="deadline_exceeded", message="The job did not end within its time limit.")
 INPUT_CHANGED = Problem(code="input_changed", message="The uploaded file is not there any more.")
 EMPTY_INPUT = Problem(code="empty_input", message="The file holds no line with a prompt.")

@@ -31,6 +31,7 @@ SUBSCRIPTIONS = {
     "queue:worker": Subscription("worker", at_once=4),
     "queue:finalizer": Subscription("finalizer", at_once=2),
     "queue:sweeper": Subscription("sweeper", at_once=1),
+    "queue:eraser": Subscription("eraser", at_once=1),
 }
 
 

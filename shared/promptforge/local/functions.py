@@ -13,12 +13,13 @@ HTTP_FUNCTIONS = {
     "/v1/jobs/{job_id}/status": "status",
     "/v1/jobs/{job_id}/results": "results",
     "/v1/jobs/{job_id}/cancel": "cancel",
+    "/v1/jobs/{job_id}": "delete",
     "/healthz": "init",
     "/openapi.json": "init",
 }
 """The documented paths, and the function that serves each."""
 
-EVENT_FUNCTIONS = ("splitter", "worker", "finalizer", "sweeper")
+EVENT_FUNCTIONS = ("splitter", "worker", "finalizer", "sweeper", "eraser")
 
 
 @cache

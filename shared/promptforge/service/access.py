@@ -1,6 +1,8 @@
 """Who is calling, and what is theirs: API keys made, listed, revoked and checked; a job for its own client only."""
 
+import asyncio
 import hmac
+import math
 import secrets
 from dataclasses import dataclass
 
@@ -26,11 +28,14 @@ class KeyInfo:
 
 
 async def client_of(app: App, key: str | None) -> str:
-    """The client a key belongs to. Raises ApiError 401, in the same words for every kind of wrong key."""
+    """The client a key belongs to. Raises ApiError 401, in the same words for every kind of wrong key, and 429 for one
+    that comes too often, before anything is looked up."""
     refused = ApiError(401, "invalid_api_key", "Send a valid API key in the X-API-Key header.")
     if not key or len(key) > 512 or is_mistyped(key):
         raise refused
     hashed = hash_key(app.pepper, key)
+    if wait := app.pace.wait(hashed, asyncio.get_running_loop().time()):
+        raise ApiError(429, "rate_limited", "This key sends requests too fast.", retry_after=math.ceil(wait))
     document = await app.documents.get(_path(hashed))
     stored = document.data["hash"] if document else "0" * len(hashed)
     if not hmac.compare_digest(stored, hashed) or document is None or document.data["revoked_at"] is not None:

@@ -5,8 +5,11 @@ import random
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
+from promptforge.domain.job import Job
+from promptforge.domain.pace import Pace
 from promptforge.ports.callers import Callers
 from promptforge.ports.clock import Clock
 from promptforge.ports.documents import Documents
@@ -14,12 +17,15 @@ from promptforge.ports.objects import Objects
 from promptforge.ports.provider import Provider
 from promptforge.ports.tasks import Tasks
 from promptforge.ports.topics import Topics
+from promptforge.service.erasures import Erasures
 from promptforge.service.gate import Gate
 from promptforge.service.ledger import Ledger
+from promptforge.service.purse import Purse
 from promptforge.service.room import Room
 from promptforge.settings import Settings
 
 MAX_GATES = 1000
+MAX_PURSES = 1000
 
 
 class Connection(Protocol):
@@ -64,9 +70,12 @@ class App(Parts):
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.documents, self.clock, self.rng)
+        self.erasures = Erasures(self.documents)
+        self.pace = Pace(self.settings.requests_per_second)
         self.careful = asyncio.Lock()
         self.room = Room(self.settings.max_in_flight)
         self._providers: dict[str, Provider] = {}
+        self._purses: dict[str, Purse] = {}
         self._gates: dict[tuple[str, str], Gate] = {}
 
     def new_id(self) -> str:
@@ -78,6 +87,16 @@ class App(Parts):
         if name not in self._providers:
             self._providers[name] = self.make_provider(name)
         return self._providers[name]
+
+    def purse(self, job: Job) -> Purse | None:
+        """What this process knows of the money of a job that may cost only so much; None for any other."""
+        if job.max_cost_nanos is None:
+            return None
+        if len(self._purses) >= MAX_PURSES:
+            self._purses.clear()
+        if job.job_id not in self._purses:
+            self._purses[job.job_id] = Purse(job.max_cost_nanos, partial(self.ledger.cost, job.job_id))
+        return self._purses[job.job_id]
 
     def gate(self, provider: str, model: str) -> Gate:
         """What this process has learned of a model's throttling. Clients name models: not all can be kept for good."""

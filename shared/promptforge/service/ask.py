@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from promptforge import logs
-from promptforge.domain.job import Job, Problem
+from promptforge.domain.job import COST_LIMIT, Job, Problem
+from promptforge.domain.money import cost
 from promptforge.domain.prompt import Prompt, result_line
 from promptforge.domain.retry import FailureKind, backoff_seconds, may_retry
 from promptforge.ports.provider import Answer, Failure, FinishReason, Question
@@ -123,6 +124,9 @@ class Asker:
         async with self._turn():
             if gate.shut(loop.time()):
                 return None
+            if await self._hold.broke():
+                await self._stop_job(COST_LIMIT)
+                return None
             with gate.call():
                 if not await self._hold.may_call():
                     return None
@@ -133,6 +137,7 @@ class Asker:
                 if isinstance(reply, Failure) and reply.doubtful and self._differs(question):
                     reply = NOT_ALLOWED  # one line's wish must not stop the job
                 gate.heard(began_at, now, reply)
+        self._pay(question, reply)
         if isinstance(reply, Failure) and reply.kind in (FailureKind.THROTTLED, FailureKind.NOT_SENT):
             logs.info(reply.code, job_id=self._job.job_id, provider=self._job.provider)
         form = question.params.response_format
@@ -140,6 +145,12 @@ class Asker:
             again = reply.finish_reason in (FinishReason.STOP, FinishReason.OTHER)
             reply = INVALID_OUTPUT if again else BROKEN_OFF
         return reply, now - began_at
+
+    def _pay(self, question: Question, reply: Answer | Failure) -> None:
+        job = self._job
+        price = job.price if question.model == job.model else self._app.settings.price_of(job.provider, question.model)
+        if price and isinstance(reply, Answer):
+            self._hold.pay(cost(price, reply.input_tokens, reply.output_tokens))
 
     def _differs(self, question: Question) -> bool:
         """Whether a line asks for a model or extra fields of its own."""

@@ -13,6 +13,7 @@ from promptforge.domain.messages import JobMessage, upload_object
 from promptforge.errors import ObjectMissing
 from promptforge.ports.objects import MAX_COMPOSE
 from promptforge.service.app import App
+from promptforge.service.erase import clear
 
 ERRORS_FILE = "errors.jsonl"
 COMPOSES_AT_ONCE = 8
@@ -54,6 +55,7 @@ class _Tally:
     failed: int = 0
     tokens: int = 0
     output_tokens: int = 0
+    cost_nanos: int = 0
     lines: int = 0
     results: list[list[Part]] = field(default_factory=list)  # one list a file
     errors: list[Part] = field(default_factory=list)
@@ -68,6 +70,7 @@ class _Tally:
         self.failed += chunk.failed
         self.tokens += chunk.tokens
         self.output_tokens += chunk.output_tokens
+        self.cost_nanos += chunk.cost_nanos
         self.lines += chunk.line_count
         if chunk.errors:
             self.errors.append(chunk.errors)
@@ -181,6 +184,7 @@ async def _end(app: App, job: Job, tally: _Tally, adds_up: bool) -> None:
             failed_count=job.prompt_count - completed,
             tokens_used=tally.tokens,
             output_tokens=tally.output_tokens,
+            cost_nanos=tally.cost_nanos,
             result_parts=len(tally.results),
             completed_at=app.clock.now(),
         )
@@ -203,9 +207,8 @@ def _problem(job: Job, tally: _Tally, adds_up: bool) -> Problem | None:
 
 async def _clean_up(app: App, job_id: str) -> None:
     """Remove what only the work needed: segments, the chunks' parts and the steps of the joining."""
-    for bucket, prefix in ((app.work, f"{job_id}/"), (app.results, f"{job_id}/parts/")):
-        async for name in bucket.list(prefix):
-            await bucket.delete(name)
+    await clear(app.work, f"{job_id}/")
+    await clear(app.results, f"{job_id}/parts/")
 
 
 def _step(target: str, level: int, first: int) -> str:

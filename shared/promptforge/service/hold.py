@@ -36,9 +36,9 @@ class Hold:
     """Use as an async context: inside, a background beat renews the lease and flushes what waits too long.
 
     `ending` is set when the chunk is to be let go: the process stops, the time is used up, the provider asks for a
-    long wait (`resume_at`, a time of day) or the lease is lost. `lost` tells that another has the chunk; whichever
-    write finds that raises LeaseLost. `stop` is what the job was stopped with, if it was. No call begins any more
-    once the hold is ending or the job stopped.
+    long wait (`resume_at`, a time of day) or the lease is lost. `lost` tells that another has the chunk, or that its
+    job is gone; whichever write finds that raises LeaseLost. `stop` is what the job was stopped with, if it was. No
+    call begins any more once the hold is ending or the job stopped.
     """
 
     def __init__(self, app: App, job: Job, claim: Claim) -> None:
@@ -52,6 +52,8 @@ class Hold:
         self._background: list[asyncio.Task[None]] = []
         self._renewed_at = float("-inf")  # by the event loop's time: a span is not measured with a wall clock
         self.failures = dict(claim.chunk.failures)
+        self._cost = claim.chunk.cost_nanos
+        self._purse = app.purse(job)
         self.answers = Answers(app.work)
         self.ending = asyncio.Event()
         self.stop = job.stop
@@ -127,6 +129,20 @@ class Hold:
         self._called |= not self.halted
         return not self.halted
 
+    def pay(self, amount: int) -> None:
+        """A call has cost so many nano-dollars, whatever becomes of its answer."""
+        self._cost += amount
+        if self._purse:
+            self._purse.spend(amount)
+
+    async def broke(self) -> bool:
+        """Whether the job has cost as much as it may. While that cannot be told the chunk is let go."""
+        try:
+            return self._purse is not None and await self._purse.empty()
+        except Unavailable:
+            self.end()
+            return False
+
     async def go_alone(self, line: int) -> None:
         """Write down which prompt is asked while nothing else is under way, for whoever comes after our death."""
         deaths = self.chunk.alone_deaths if self.chunk.alone == line else 0
@@ -200,13 +216,20 @@ class Hold:
 
     async def _amend(self, **changes: object) -> None:
         failures = {line: count for line, count in self.failures.items() if line not in self.answers}
+        before, cost = self.chunk.cost_nanos, self._cost
         try:
-            self._claim = await self._app.ledger.amend(self._claim, failures=failures, **changes)
+            self._claim = await self._app.ledger.amend(self._claim, failures=failures, cost_nanos=cost, **changes)
         except LeaseLost:
-            self.lost = True
-            self.end()
+            self._lose()
             raise
         self._renewed_at = _loop_time()
+        if self._purse:
+            self._purse.wrote(cost - before)
+
+    def _lose(self) -> None:
+        """Another has the chunk, or nobody is to have it any more."""
+        self.lost = True
+        self.end()
 
     def _lease_end(self) -> float:
         return self._app.clock.now() + self._app.settings.lease_seconds
@@ -223,7 +246,8 @@ class Hold:
             await asyncio.sleep(min(settings.flush_seconds, settings.beat_seconds))
             try:
                 await self.flush()
-                if _loop_time() - self._renewed_at >= settings.beat_seconds:
+                unknown = self._cost > self.chunk.cost_nanos  # of answers that were of no use
+                if unknown or _loop_time() - self._renewed_at >= settings.beat_seconds:
                     await self._renew()
             except LeaseLost:
                 return
@@ -239,16 +263,18 @@ class Hold:
         self.end()
 
     async def _heed(self) -> None:
-        """Hear it soon when the job is stopped elsewhere."""
-        while self.stop is None:
+        """Hear it soon when the job is stopped elsewhere, or is gone."""
+        while self.stop is None and not self.lost:
             await asyncio.sleep(HEED_SECONDS)
             try:
-                problem = await self._app.ledger.stop_of(self._job.job_id)
+                job = await self._app.ledger.recent_job(self._job.job_id)
             except PromptForgeError as exc:
                 logs.warning("heed_failed", job_id=self._job.job_id, error=type(exc).__name__)
             else:
-                if problem:
-                    self.halt(problem)
+                if job is None:
+                    self._lose()
+                elif job.stop:
+                    self.halt(job.stop)
 
     async def _let_go_quietly(self, exc: BaseException) -> None:
         """After a fault: end the lease if that can be done, so that the retry need not wait for it. What the platform

@@ -10,6 +10,7 @@ from promptforge import logs
 from promptforge.domain.job import Job
 from promptforge.domain.messages import JobMessage, upload_object
 from promptforge.domain.moment import Rfc3339, rfc3339
+from promptforge.domain.money import nanos
 from promptforge.domain.params import Params, unsupported, whole
 from promptforge.errors import ApiError
 from promptforge.service.app import App
@@ -18,6 +19,7 @@ from promptforge.settings import PROVIDER_KEYS
 
 UPLOAD_GRACE_SECONDS = 3600.0  # a large upload that began in time may take so long before the job is given up
 DAY_SECONDS = 24 * 60 * 60
+TOO_MANY_SECONDS = 30
 AWAIT_SECONDS = 300.0  # how often the sweeper looks for an upload whose event was lost
 
 IDEMPOTENCY_KEY = TypeAdapter(Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]+$")])
@@ -30,6 +32,7 @@ class Order(Params):
     provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDER_KEYS)]})
     model: str = Field(min_length=1, max_length=200)
     max_retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(whole)] = 3
+    max_cost_usd: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
 
 
 class Ticket(BaseModel):
@@ -44,13 +47,20 @@ async def open_job(app: App, client: str, order: Order, idempotency_key: str | N
     """Create the job, or find the one that the same client made with the same Idempotency-Key.
 
     A repeated order is answered alike also when the job is past its upload; the upload URL is of no use then.
-    Raises ApiError 400 for what is no Idempotency-Key, 422 for a provider that is unknown or has no key here, a
-    parameter that it cannot take, or an Idempotency-Key used with another order.
+    Raises ApiError 400 for what is no Idempotency-Key, 409 for one whose job is deleted, 422 for a provider that is
+    unknown or has no key here, a parameter that it cannot take, a limit for a model without a price, or an
+    Idempotency-Key used with another order, 429 for one job too many.
     """
     _check_idempotency_key(idempotency_key)
     _check_provider(app, order.provider)
     _check_params(order)
-    job = await app.ledger.create_job(_new_job(app, client, order, idempotency_key))
+    _check_price(app, order)
+    new = _new_job(app, client, order, idempotency_key)
+    if idempotency_key is None or await app.ledger.job(new.job_id) is None:
+        await _check_open_jobs(app, client)
+    job = await app.ledger.create_job(new)
+    if job is None or job.forgotten(app.clock.now()):
+        raise ApiError(409, "job_deleted", "The job of this Idempotency-Key is deleted: send another key.")
     if job.request_digest != _digest(order):
         raise ApiError(422, "idempotency_key_reused", "This Idempotency-Key was used with another request body.")
     message, too_late = JobMessage(job_id=job.job_id), job.upload_expires_at + UPLOAD_GRACE_SECONDS
@@ -85,6 +95,20 @@ def _check_params(order: Order) -> None:
         raise ApiError(422, "invalid_field", f"response_format.schema: {fault}.")
 
 
+def _check_price(app: App, order: Order) -> None:
+    if order.max_cost_usd is not None and app.settings.price_of(order.provider, order.model) is None:
+        detail = "The operator has set no price for this model, so max_cost_usd cannot be kept: leave it out."
+        raise ApiError(422, "price_unknown", detail)
+
+
+async def _check_open_jobs(app: App, client: str) -> None:
+    """Orders that come at the same moment do not see each other: a few too many may get through."""
+    most = app.settings.max_open_jobs
+    if await app.ledger.count_open_jobs(client) >= most:
+        detail = f"You have {most} jobs that have not ended; wait for one, or cancel or delete one."
+        raise ApiError(429, "too_many_jobs", detail, retry_after=TOO_MANY_SECONDS)
+
+
 def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -> Job:
     now = app.clock.now()
     expires_at = float(int(now + app.settings.upload_url_seconds))
@@ -101,6 +125,8 @@ def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -
         model=order.model,
         max_retries=order.max_retries,
         params=Params(**order.given),
+        price=app.settings.price_of(order.provider, order.model),
+        max_cost_nanos=None if order.max_cost_usd is None else nanos(order.max_cost_usd),
     )
 
 

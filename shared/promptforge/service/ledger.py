@@ -1,4 +1,4 @@
-"""The only one that knows where documents lie, and the only place where a job or a chunk changes.
+"""The only one that knows where jobs and chunks lie, and the only place where they change; erasures.py ends them.
 
 Every change is: read, decide, commit if nothing moved; on a conflict read and decide again. A decision recognises
 its own earlier commit, so a commit whose answer was lost does no harm.
@@ -21,7 +21,8 @@ T = TypeVar("T")
 MAX_TRIES = 40
 PAGE = 200
 PROGRESS_SECONDS = 1.0
-STOP_SECONDS = 1.5
+SUMS = ("completed", "failed", "tokens", "output_tokens", "cost_nanos")
+RECENT_SECONDS = 1.5
 NEWS_SECONDS = 10.0
 
 
@@ -42,36 +43,34 @@ class Ledger:
         self._clock = clock
         self._rng = rng
         self._progress: dict[str, tuple[float, dict[str, int]]] = {}
-        self._stops: dict[str, tuple[float, Problem | None]] = {}
+        self._recent: dict[str, tuple[float, Job | None]] = {}
 
     # Jobs
 
-    async def create_job(self, job: Job) -> Job:
-        """Store a new job, or answer the one that is already there under its id."""
+    async def create_job(self, job: Job) -> Job | None:
+        """Store a new job. Answers the one that is already there under its id, or None if that is being erased."""
         try:
-            await self._documents.commit([Create(_job_path(job.job_id), job.model_dump(mode="json"))])
+            await self._documents.commit([Create(job_path(job.job_id), job.model_dump(mode="json"))])
         except Conflict:
-            there = await self.job(job.job_id)
-            if there is None:
-                raise
-            return there
+            return await self.job(job.job_id)
         return job
 
     async def job(self, job_id: str) -> Job | None:
-        """The job, or None."""
-        document = await self._documents.get(_job_path(job_id))
-        return _job(document) if document else None
+        """The job, or None if there is none or it is being erased."""
+        document = await self._documents.get(job_path(job_id))
+        return job_of(document) if document else None
 
     async def change_job(self, job_id: str, decide: Callable[[Job], Job | None]) -> Job | None:
         """Put the job that `decide` makes of it in its place; None from it leaves the job alone. Answers the job
         as it then stands, or None if there is none. `decide` may run several times."""
         for attempt in range(MAX_TRIES):
-            document = await self._documents.get(_job_path(job_id))
-            if document is None:
+            document = await self._documents.get(job_path(job_id))
+            job = job_of(document) if document else None
+            if document is None or job is None:
                 return None
-            decided = decide(_job(document))
+            decided = decide(job)
             if decided is None:
-                return _job(document)
+                return job
             try:
                 data = decided.model_dump(mode="json")
                 await self._documents.commit([Update(document.path, data, document.version)])
@@ -101,20 +100,23 @@ class Ledger:
 
         await self.change_job(job_id, decide)
 
-    async def stop_of(self, job_id: str) -> Problem | None:
-        """What the job was stopped with, if it was; up to STOP_SECONDS old, however many chunks of it ask."""
+    async def recent_job(self, job_id: str) -> Job | None:
+        """The job as it was at most RECENT_SECONDS ago, however many chunks of it ask."""
         now = self._clock.now()
-        asked_at, stop = self._stops.get(job_id, (float("-inf"), None))
-        if not 0 <= now - asked_at < STOP_SECONDS:
+        asked_at, job = self._recent.get(job_id, (float("-inf"), None))
+        if not 0 <= now - asked_at < RECENT_SECONDS:
             job = await self.job(job_id)
-            stop = job.stop if job else None
-            _keep(self._stops, job_id, (now, stop))
-        return stop
+            _keep(self._recent, job_id, (now, job))
+        return job
+
+    async def count_open_jobs(self, client: str) -> int:
+        """How many jobs of the client are in no final status."""
+        return await self._documents.count("jobs", {"client": client, "open": True})
 
     async def open_jobs(self, due_before: float) -> AsyncIterator[Job]:
         """Jobs not in a final status that are due, soonest first."""
         async for document in self._pages("jobs", {"open": True}, "due_at"):
-            job = _job(document)
+            job = Job.model_validate(document.data)
             if job.due_at > due_before:
                 return
             yield job
@@ -182,11 +184,11 @@ class Ledger:
 
     async def has_open_chunk(self, job_id: str) -> bool:
         """Whether any chunk of the job is not settled."""
-        return bool(await self._documents.query(_chunks(job_id), {"open": True}, limit=1))
+        return bool(await self._documents.query(chunks_path(job_id), {"open": True}, limit=1))
 
     async def open_chunks(self, job_id: str, due_before: float) -> AsyncIterator[Chunk]:
         """Unsettled chunks that are due, soonest first."""
-        async for document in self._pages(_chunks(job_id), {"open": True}, "due_at"):
+        async for document in self._pages(chunks_path(job_id), {"open": True}, "due_at"):
             chunk = Chunk.model_validate(document.data)
             if chunk.due_at > due_before:
                 return
@@ -207,18 +209,22 @@ class Ledger:
 
     async def chunks(self, job_id: str) -> AsyncIterator[Chunk]:
         """All chunks in input order."""
-        async for document in self._pages(_chunks(job_id), {}, "number"):
+        async for document in self._pages(chunks_path(job_id), {}, "number"):
             yield Chunk.model_validate(document.data)
 
     async def progress(self, job_id: str) -> dict[str, int]:
-        """`completed`, `failed`, `tokens` and `output_tokens`, summed over the chunks; up to PROGRESS_SECONDS old,
-        however often it is asked for, so that polling does not slow the work."""
+        """What is in SUMS, summed over the chunks; up to PROGRESS_SECONDS old, however often it is asked for, so that
+        polling does not slow the work."""
         now = self._clock.now()
         asked_at, sums = self._progress.get(job_id, (float("-inf"), {}))
         if not 0 <= now - asked_at < PROGRESS_SECONDS:
-            sums = await self._documents.sum(_chunks(job_id), ["completed", "failed", "tokens", "output_tokens"])
+            sums = await self._documents.sum(chunks_path(job_id), SUMS)
             _keep(self._progress, job_id, (now, sums))
         return sums
+
+    async def cost(self, job_id: str) -> int:
+        """`cost_nanos` summed over the chunks, as of now."""
+        return (await self._documents.sum(chunks_path(job_id), ["cost_nanos"]))["cost_nanos"]
 
     # Inside
 
@@ -252,17 +258,20 @@ def _keep(cache: dict[str, T], job_id: str, value: T) -> None:
     cache[job_id] = value
 
 
-def _job(document: Document) -> Job:
-    return Job.model_validate(document.data)
+def job_of(document: Document) -> Job | None:
+    """The job that a document of `jobs` is; None for an erasure in its place."""
+    return None if document.data.get("erasing") else Job.model_validate(document.data)
 
 
-def _job_path(job_id: str) -> str:
+def job_path(job_id: str) -> str:
+    """Where a job, or the erasure in its place, lies."""
     return f"jobs/{job_id}"
 
 
-def _chunks(job_id: str) -> str:
+def chunks_path(job_id: str) -> str:
+    """The collection of a job's chunks."""
     return f"jobs/{job_id}/chunks"
 
 
 def _chunk_path(job_id: str, number: int) -> str:
-    return f"{_chunks(job_id)}/{number:08d}"
+    return f"{chunks_path(job_id)}/{number:08d}"

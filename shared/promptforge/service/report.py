@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from promptforge.domain.job import Job, Problem, Status
 from promptforge.domain.manifest import MANIFEST_FILE
 from promptforge.domain.moment import Rfc3339, rfc3339
+from promptforge.domain.money import NANO
 from promptforge.errors import ApiError
 from promptforge.service import finish
 from promptforge.service.access import owned_job
@@ -14,7 +15,8 @@ from promptforge.service.app import App
 
 
 class StatusReply(BaseModel):
-    """The answer to GET /v1/jobs/{job_id}/status. The counts are 0 until the file has been read."""
+    """The answer to GET /v1/jobs/{job_id}/status. The counts are 0 until the file has been read. `cost_usd` is null
+    where the operator has set no price."""
 
     job_id: str
     status: Status
@@ -27,6 +29,7 @@ class StatusReply(BaseModel):
     tokens_used: int
     input_tokens: int
     output_tokens: int
+    cost_usd: float | None
     created_at: Rfc3339
     started_processing_at: Rfc3339 | None
     completed_at: Rfc3339 | None
@@ -65,11 +68,17 @@ async def describe(app: App, job: Job) -> StatusReply:
             "failed_count": sums["failed"],
             "tokens_used": sums["tokens"],
             "output_tokens": sums["output_tokens"],
+            "cost_nanos": sums["cost_nanos"],
         }
         job = job.model_copy(update=now)
     times = {name: rfc3339(getattr(job, name)) for name in ("created_at", "started_processing_at", "completed_at")}
     waiting = job.waiting if job.open and app.clock.now() < job.waiting_until else None
-    derived = {"error": job.error or job.stop, "waiting": waiting, "input_tokens": job.tokens_used - job.output_tokens}
+    derived = {
+        "error": job.error or job.stop,
+        "waiting": waiting,
+        "input_tokens": job.tokens_used - job.output_tokens,
+        "cost_usd": job.cost_nanos / NANO if job.price else None,
+    }
     return StatusReply.model_validate(job.model_dump() | times | derived)
 
 

@@ -8,18 +8,21 @@ from promptforge.domain.messages import ChunkMessage, JobMessage, upload_object
 from promptforge.errors import PromptForgeError
 from promptforge.service import finish
 from promptforge.service.app import App
+from promptforge.service.erase import have_due_erased
 from promptforge.service.intake import AWAIT_SECONDS, UPLOAD_GRACE_SECONDS
 from promptforge.service.split import CHECK_SECONDS, STALE_SECONDS, UNHEARD_SECONDS
 
 
 async def sweep(app: App, job_id: str | None = None) -> None:
-    """Look at one job, or at every open job that is due, and put it back on its way or end it."""
+    """Look at one job, or at every open job that is due, and put it back on its way or end it; and have erased what
+    is to be."""
     if job_id is None:
         async for job in app.ledger.open_jobs(due_before=app.clock.now()):
             try:
                 await _sweep_job(app, job)
             except PromptForgeError as exc:  # one job's trouble must not hide the next
                 logs.error("sweep_failed", job_id=job.job_id, error=type(exc).__name__)
+        await have_due_erased(app)
     elif named := await app.ledger.job(job_id):
         await _sweep_job(app, named)
 

@@ -59,6 +59,8 @@ async def _work_on(app: App, job: Job, pinned: Input, claim: Claim) -> None:
             else:
                 await hold.answers.recover(claim.chunk.flushed)
                 await _answer(app, job, hold, await _prompts(app, job, pinned, hold))
+            if hold.lost:
+                raise LeaseLost(job.job_id)
             if hold.ending.is_set() and len(hold.answers) < claim.chunk.line_count:
                 await hold.give_back()
             else:
@@ -124,7 +126,7 @@ async def _prompts(app: App, job: Job, pinned: Input, hold: Hold) -> dict[int, P
         nonlocal number
         for line in lines:
             if not is_blank(line) and number not in hold.answers:
-                judged = _judge(job, chunk, number, line)
+                judged = _judge(app, job, chunk, number, line)
                 if isinstance(judged, Prompt):
                     prompts[number] = judged
                 else:
@@ -143,17 +145,18 @@ async def _prompts(app: App, job: Job, pinned: Input, hold: Hold) -> dict[int, P
     return prompts
 
 
-def _judge(job: Job, chunk: Chunk, number: int, line: bytes) -> Prompt | BadLine:
+def _judge(app: App, job: Job, chunk: Chunk, number: int, line: bytes) -> Prompt | BadLine:
     judged = read_line(line)
     if isinstance(judged, BadLine):
         return judged
     if first := chunk.duplicates.get(number):
         return duplicate(judged.prompt_id, number, first)
-    return _parameter_fault(job, judged) or judged
+    return _parameter_fault(app, job, judged) or judged
 
 
-def _parameter_fault(job: Job, prompt: Prompt) -> BadLine | None:
-    """What only the job's provider, or a validator of schemas, can find wrong with a line's parameters."""
+def _parameter_fault(app: App, job: Job, prompt: Prompt) -> BadLine | None:
+    """What only the job's provider, a validator of schemas, or the operator's prices can find wrong with a line's
+    parameters."""
     if prompt.params is None:
         return None
     if name := unsupported(job.provider, prompt.params):
@@ -161,4 +164,8 @@ def _parameter_fault(job: Job, prompt: Prompt) -> BadLine | None:
         return BadLine("unsupported_parameter", message, prompt.prompt_id)
     if fault := schema_fault(prompt.params.response_format):
         return BadLine("invalid_parameter", f"response_format.schema: {fault}.", prompt.prompt_id)
+    model = prompt.params.model or job.model
+    if job.max_cost_nanos is not None and model != job.model and app.settings.price_of(job.provider, model) is None:
+        message = "The operator has set no price for the line's own model, and the job may cost only so much."
+        return BadLine("price_unknown", message, prompt.prompt_id)
     return None

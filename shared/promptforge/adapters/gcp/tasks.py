@@ -41,10 +41,16 @@ UNAVAILABLE = (GoogleAPIError, GoogleAuthError)
 """Every fault becomes Unavailable, a refusal too: what is wrong with a queue or with our rights must not be held
 against the work that wanted a task. Its cause is in the log."""
 
-DISPATCH_SECONDS = {"splitter": 1800.0, "worker": 600.0, "finalizer": 1800.0, "sweeper": 600.0}
+DISPATCH_SECONDS = {
+    "splitter": 1800.0,
+    "worker": 600.0,
+    "finalizer": 1800.0,
+    "sweeper": 600.0,
+    "eraser": 1800.0,
+}
 """How long Cloud Tasks waits for a function, at most half an hour. It must not be shorter than the function may run, or
 a step would be repeated beside itself: a worker has the 10 minutes that a push of Pub/Sub can wait; those that read or
-write a whole file may be given more."""
+write a whole file, or remove much, may be given more."""
 
 
 @contextmanager

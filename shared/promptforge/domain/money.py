@@ -1,0 +1,18 @@
+"""What calls cost. Money is counted in whole nano-dollars, so that sums are exact."""
+
+import math
+
+Price = tuple[float, float]
+"""US dollars for a million input tokens, and for a million output tokens."""
+
+NANO = 10**9
+
+
+def cost(price: Price, input_tokens: int, output_tokens: int) -> int:
+    """What so many tokens cost, in nano-dollars."""
+    return round((input_tokens * price[0] + output_tokens * price[1]) * (NANO / 1_000_000))
+
+
+def nanos(usd: float) -> int:
+    """An amount that may be spent; never nothing."""
+    return math.ceil(usd * NANO)

@@ -1,0 +1,79 @@
+"""Erases jobs: when their client says so, and when their time is over. Nothing of them stays behind.
+
+What still works on the job finds it gone and stops; what it may write until then is looked for again and again, until
+the upload URL is past and no function of today can still be running.
+"""
+
+import asyncio
+
+from promptforge import logs
+from promptforge.domain.messages import JobMessage
+from promptforge.errors import PromptForgeError, Unavailable
+from promptforge.ports.objects import Objects
+from promptforge.service.access import owned_job
+from promptforge.service.app import App
+from promptforge.service.intake import UPLOAD_GRACE_SECONDS
+
+AGAIN_SECONDS = 300.0  # between one look at what is left and the next
+LAST_LOOK_SECONDS = 3600.0  # no function runs so long
+DELETES_AT_ONCE = 16
+
+
+async def delete_job(app: App, client: str, job_id: str) -> None:
+    """Have the client's job erased. From now on it is unknown to everybody, and no further call is made for it.
+    Raises ApiError as `owned_job`."""
+    job = await owned_job(app, client, job_id)
+    now = app.clock.now()
+    until = max(now + LAST_LOOK_SECONDS, job.upload_expires_at + UPLOAD_GRACE_SECONDS)
+    await app.erasures.begin(job_id, until=until, due_at=now + AGAIN_SECONDS, agreed=lambda job: True)
+    logs.info("job_deleted", job_id=job_id)
+    try:
+        await _have_erased(app, job_id, now)
+    except Unavailable:  # the sweeper finds it; the client has what it asked for
+        logs.warning("erasing_put_off", job_id=job_id)
+
+
+async def have_due_erased(app: App) -> None:
+    """Have every job erased whose time is over, and looked at again whatever began to be erased and is due."""
+    now = app.clock.now()
+    async for job_id, due_at in app.erasures.due(now):
+        try:
+            await _have_erased(app, job_id, due_at)
+            await app.erasures.look_again(job_id, now + AGAIN_SECONDS)  # and then under another name, if that is lost
+        except PromptForgeError as exc:  # one job's trouble must not hide the next
+            logs.error("sweep_failed", job_id=job_id, error=type(exc).__name__)
+
+
+async def erase(app: App, job_id: str) -> None:
+    """Remove everything of a job that was deleted or is forgotten, as far as it is there by now. Two may do so at
+    once, and a late one does no harm: a job that is neither is left alone."""
+    now = app.clock.now()
+    erasure = await app.erasures.begin(
+        job_id, until=now + LAST_LOOK_SECONDS, due_at=now + AGAIN_SECONDS, agreed=lambda job: job.forgotten(now)
+    )
+    if erasure is None:
+        return
+    await app.erasures.drop_chunks(job_id)  # first: without its chunk a worker removes what it writes by itself
+    for bucket in (app.uploads, app.work, app.results):
+        await clear(bucket, f"{job_id}/")
+    if now < erasure.until:
+        await app.erasures.look_again(job_id, min(now + AGAIN_SECONDS, erasure.until))
+    else:
+        await app.erasures.end(job_id)
+        logs.info("job_erased", job_id=job_id)
+
+
+async def _have_erased(app: App, job_id: str, due_at: float) -> None:
+    name = f"erase-{job_id}-{due_at:.3f}"
+    await app.tasks.enqueue("eraser", JobMessage(job_id=job_id).encode(), name=name)
+
+
+async def clear(bucket: Objects, prefix: str) -> None:
+    """Remove every object whose name begins with `prefix`."""
+    names: list[str] = []
+    async for name in bucket.list(prefix):
+        names.append(name)
+        if len(names) == DELETES_AT_ONCE:
+            await asyncio.gather(*map(bucket.delete, names))
+            names.clear()
+    await asyncio.gather(*map(bucket.delete, names))

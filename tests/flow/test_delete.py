@@ -1,0 +1,261 @@
+"""Deleting: whenever it comes, no new call is made, nobody finds the job any more, and nothing of it stays behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from tests.support.clock import HandClock
+from tests.support.erasing import settle_down
+from tests.support.machine import Machine, machine, prompts
+from tests.support.openai_server import openai_server, refusal
+
+from promptforge.domain.chunk import Cut
+from promptforge.domain.messages import ChunkMessage
+from promptforge.errors import LeaseLost, Unavailable
+from promptforge.ports.objects import Objects
+from promptforge.service.access import create_key
+from promptforge.service.erase import AGAIN_SECONDS, LAST_LOOK_SECONDS, erase
+from promptforge.service.finish import finish
+from promptforge.service.hold import Hold
+from promptforge.service.ledger import Claim
+from promptforge.service.split import split
+from promptforge.service.sweep import sweep
+from promptforge.service.work import work
+
+HEARD_SECONDS = 5.0  # after so long no call may begin any more
+UNKNOWN = "job_" + "0" * 32
+STATES = ["awaiting upload", "uploaded", "cut", "worked on", "completed", "failed", "cancelled"]
+
+
+def openai(url: str) -> dict[str, Any]:
+    return {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": url}}
+
+
+async def in_state(one: Machine, state: str) -> str:
+    """A job that has come so far; "worked on" has flushed what was answered and waits for its provider."""
+    if state == "awaiting upload":
+        job_id: str = (await one.init())["job_id"]
+        return job_id
+    if state in ("completed", "failed"):
+        return await one.run(prompts(9) if state == "completed" else b"nope\n")
+    job_id = await one.submit(prompts(9) + b" " * 9000, provider="openai")
+    if state != "uploaded":
+        await split(one.app, job_id)
+    if state == "worked on":
+        await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
+    if state == "cancelled":
+        await one.cancel(job_id)
+        await one.until_ended(job_id)
+    return job_id
+
+
+async def assert_unknown(one: Machine, job_id: str) -> None:
+    """Every call about the job is answered as for one that never was."""
+    for method, path in (("GET", "/status"), ("GET", "/results"), ("POST", "/cancel"), ("DELETE", "")):
+        replies = [
+            await one.http.request(method, f"/v1/jobs/{name}{path}", headers=one.headers) for name in (job_id, UNKNOWN)
+        ]
+        assert [reply.status_code for reply in replies] == [404, 404]
+        assert replies[0].content == replies[1].content
+
+
+async def _throttled(prompt: str, call: int) -> web.Response | None:
+    return None if prompt == "prompt 0" else refusal(429, **{"Retry-After": "60"})
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_a_job_is_erased_whatever_its_state(tmp_path: Path, state: str) -> None:
+    clock = HandClock()
+    async with (
+        openai_server(_throttled) as provider,
+        machine(tmp_path, clock, patience_seconds=0.1, chunk_lines=4, **openai(provider.url)) as one,
+    ):
+        job_id, kept = await in_state(one, state), await one.run(prompts(3))
+        before, files = provider.calls.total(), await one.files(kept)
+        reply = await one.delete(job_id)
+        await assert_unknown(one, job_id)
+        await one.bring_all()
+        (tombstone,) = await one.remains(job_id)
+        await settle_down(one, clock)
+
+        assert (reply.status_code, reply.content) == (204, b"")
+        assert tombstone == f"jobs/{job_id}"  # which keeps the id from being given again for a while
+        assert await one.remains(job_id) == []
+        assert provider.calls.total() == before
+        await assert_unknown(one, job_id)
+        assert await one.files(kept) == files
+
+
+async def test_no_call_begins_once_the_delete_was_heard_and_nothing_stays(tmp_path: Path) -> None:
+    clock, called_at = HandClock(), list[float]()
+    now = asyncio.get_running_loop().time
+
+    async def slow(prompt: str, call: int) -> None:
+        called_at.append(now())
+        await asyncio.sleep(0.2)
+
+    async with (
+        openai_server(slow) as provider,
+        machine(tmp_path, clock, max_in_flight=4, flush_answers=1, **openai(provider.url)) as one,
+    ):
+        job_id = await one.submit(prompts(200) + b" " * 60_000, provider="openai")
+        await split(one.app, job_id)
+        working = asyncio.create_task(one.bring_all())
+        while provider.calls.total() < 12:
+            await asyncio.sleep(0.005)
+        deleted_at = now()
+        await one.delete(job_id)
+        await working
+        (tombstone,) = await one.remains(job_id)
+        await settle_down(one, clock)
+
+        assert max(called_at) - deleted_at < HEARD_SECONDS
+        assert tombstone == f"jobs/{job_id}"
+        assert await one.remains(job_id) == []
+
+
+async def test_a_stranger_cannot_delete_a_job_nor_anybody_without_a_key(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        job_id = await one.run(prompts(2))
+        stranger = {"X-API-Key": await create_key(one.app, "stranger")}
+        foreign = await one.http.delete(f"/v1/jobs/{job_id}", headers=stranger)
+        unknown = await one.delete(UNKNOWN)
+        nonsense = await one.delete(job_id.upper())
+        keyless = await one.http.delete(f"/v1/jobs/{job_id}")
+        await one.bring_all()
+
+        assert {reply.status_code for reply in (foreign, unknown, nonsense)} == {404}
+        assert foreign.content == unknown.content == nonsense.content
+        assert keyless.status_code == 401
+        assert len(await one.results(job_id)) == 2
+
+
+async def test_urls_that_were_signed_before_lead_nowhere(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        job_id = await one.run(prompts(2))
+        reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
+        await one.delete(job_id)
+        await one.bring_all()
+        for file in [*reply.json()["files"], reply.json()["manifest"]]:
+            gone = await one.http.get(file["url"])
+            assert (gone.status_code, gone.json()["code"]) == (404, "object_not_found")
+
+
+async def _hold(one: Machine, job_id: str) -> Hold:
+    claim = await one.app.ledger.claim(job_id, 0, "holder", 60)
+    assert isinstance(claim, Claim)
+    return Hold(one.app, await one.job(job_id), claim)
+
+
+async def test_what_is_written_after_the_first_look_is_found_by_a_later_one(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with machine(tmp_path, clock) as one:
+        ticket = await one.init()
+        job_id = ticket["job_id"]
+        await one.put(ticket["upload_url"], prompts(3))
+        await split(one.app, job_id)
+        hold = await _hold(one, job_id)
+        hold.answers.add(1, True, 1, b'{"prompt_id":"id-0","result":"r"}\n')
+        cut = Cut(**hold.chunk.model_dump(include=set(Cut.model_fields)))
+        await one.delete(job_id)
+        await one.bring_all()
+
+        with pytest.raises(LeaseLost):
+            await hold.flush()  # it was frozen, and goes on
+        with pytest.raises(LeaseLost):
+            await hold.settle()
+        assert await one.remains(job_id) == [f"jobs/{job_id}"]  # it removed what it wrote
+
+        await one.app.work.create(f"{job_id}/00000000/000001-000000", b"of a worker that died just then")
+        await one.app.results.create(f"{job_id}/results_part_000.jsonl", b"of a finalizer")
+        await one.app.ledger.create_chunks(job_id, [cut], due_at=0)  # by a splitter
+        assert (await one.put(ticket["upload_url"], prompts(1))).status_code == 200
+        await one.bring_all()
+        assert len(await one.remains(job_id)) == 5
+        clock.move(AGAIN_SECONDS + 1)
+        await sweep(one.app)
+        await one.bring_all()
+        assert await one.remains(job_id) == [f"jobs/{job_id}"]
+        clock.move(LAST_LOOK_SECONDS * 2)
+        await sweep(one.app)
+        await one.bring_all()
+        assert await one.remains(job_id) == []
+
+
+class Failing:
+    """A bucket whose next deletes go wrong."""
+
+    def __init__(self, bucket: Objects) -> None:
+        self._bucket = bucket
+        self.left = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bucket, name)
+
+    def list(self, prefix: str) -> AsyncIterator[str]:
+        return self._bucket.list(prefix)
+
+    async def delete(self, name: str) -> None:
+        if self.left <= 0:
+            raise Unavailable(name)
+        self.left -= 1
+        await self._bucket.delete(name)
+
+
+async def test_erasing_that_is_broken_off_goes_on_where_it_was_and_may_run_twice_at_once(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with machine(tmp_path, clock, part_lines=2) as one:
+        job_id = await one.run(prompts(20))
+        one.app.results = bucket = Failing(one.app.results)
+        assert (await one.delete(job_id)).status_code == 204
+        for left in (3, 0, 5):
+            bucket.left = left
+            with pytest.raises(Unavailable):
+                await erase(one.app, job_id)
+        bucket.left = 1000
+        await asyncio.gather(*[erase(one.app, job_id) for _ in range(3)])
+        assert await one.remains(job_id) == [f"jobs/{job_id}"]
+        clock.move(LAST_LOOK_SECONDS * 2)
+        await asyncio.gather(*[erase(one.app, job_id) for _ in range(3)])
+        assert await one.remains(job_id) == []
+        await erase(one.app, job_id)
+
+
+async def test_a_delete_whose_task_is_lost_costs_only_time(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with machine(tmp_path, clock) as one:
+        job_id = await one.run(prompts(3))
+        await one.delete(job_id)
+        for _ in range(2):  # its own, and the sweeper's
+            await one.lose("queue:eraser")
+            clock.move(AGAIN_SECONDS + 1)
+            await sweep(one.app)
+            await sweep(one.app)
+        await one.bring_all()
+
+        assert await one.remains(job_id) == [f"jobs/{job_id}"]
+
+
+async def test_a_task_for_a_job_that_is_neither_deleted_nor_forgotten_does_nothing(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        job_id = await one.run(prompts(3))
+        job, files = await one.job(job_id), await one.files(job_id)
+        await erase(one.app, job_id)
+        await erase(one.app, UNKNOWN)
+
+        assert (await one.job(job_id), await one.files(job_id)) == (job, files)
+
+
+async def test_a_finalizer_that_comes_late_ends_nothing(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        job_id = await one.submit(prompts(3))
+        await split(one.app, job_id)
+        await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
+        await one.delete(job_id)
+        await finish(one.app, job_id)
+        await one.bring_all()
+
+        assert await one.remains(job_id) == [f"jobs/{job_id}"]

@@ -1,0 +1,78 @@
+"""How much a client may have going at once, and how fast a key may ask."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+from tests.support.machine import Machine, machine, prompts
+
+from promptforge.domain.job import Status
+from promptforge.service.access import create_key
+
+ORDER = {"provider": "echo", "model": "m"}
+
+
+async def opened(one: Machine, key: str | None = None, **headers: str) -> httpx.Response:
+    sent = {"X-API-Key": key or one.key, **headers}
+    return await one.http.post("/v1/jobs/init", json=ORDER, headers=sent)
+
+
+async def test_a_client_has_only_so_many_open_jobs_whatever_its_keys(tmp_path: Path) -> None:
+    async with machine(tmp_path, max_open_jobs=3) as one:
+        second, stranger = await create_key(one.app, "tests"), await create_key(one.app, "stranger")
+        tickets = [(await opened(one, key)).json() for key in (one.key, second, one.key)]
+        refused = [await opened(one, key) for key in (one.key, second)]
+        theirs = await opened(one, stranger)
+        await one.put(tickets[0]["upload_url"], prompts(1))
+        await one.until_ended(tickets[0]["job_id"])
+        after_one_ended = [(await opened(one)).status_code for _ in range(2)]
+        await one.cancel(tickets[1]["job_id"])
+        await one.delete(tickets[2]["job_id"])
+        after_two_more = [(await opened(one)).status_code for _ in range(3)]
+
+    for reply in refused:
+        assert (reply.status_code, reply.json()["code"]) == (429, "too_many_jobs")
+        assert int(reply.headers["retry-after"]) >= 1
+        assert "3 jobs" in reply.json()["detail"]
+    assert theirs.status_code == 202
+    assert after_one_ended == [202, 429]
+    assert after_two_more == [202, 202, 429]
+
+
+async def test_to_repeat_an_order_is_not_to_have_one_more(tmp_path: Path) -> None:
+    async with machine(tmp_path, max_open_jobs=1) as one:
+        first = await opened(one, **{"Idempotency-Key": "k-1"})
+        again = await opened(one, **{"Idempotency-Key": "k-1"})
+        other = await opened(one, **{"Idempotency-Key": "k-2"})
+
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert (other.status_code, other.json()["code"]) == (429, "too_many_jobs")
+
+
+async def test_a_key_that_asks_too_fast_is_told_to_wait_and_no_other_is(tmp_path: Path) -> None:
+    async with machine(tmp_path, requests_per_second=0.4) as one:
+        other = {"X-API-Key": await create_key(one.app, "tests")}
+        path = f"/v1/jobs/{(await one.init())['job_id']}/status"
+        replies = [await one.http.get(path, headers=one.headers) for _ in range(6)]
+        wrong = [await one.http.get(path, headers={"X-API-Key": "not a key"}) for _ in range(6)]
+        health = [await one.http.get("/healthz", headers=one.headers) for _ in range(6)]
+        others = await one.http.get(path, headers=other)
+        await asyncio.sleep(2.6)
+        later = await one.http.get(path, headers=one.headers)
+
+    assert [reply.status_code for reply in replies] == [200] * 3 + [429] * 3
+    assert replies[-1].json()["code"] == "rate_limited"
+    assert 1 <= int(replies[-1].headers["retry-after"]) <= 3
+    assert [reply.status_code for reply in wrong] == [401] * 4 + [429] * 2
+    assert {reply.status_code for reply in health} == {200}
+    assert (others.status_code, later.status_code) == (200, 200)
+
+
+async def test_a_burst_of_orders_is_served_and_all_jobs_end(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        replies = await asyncio.gather(*[opened(one) for _ in range(50)])
+        await one.put(replies[0].json()["upload_url"], prompts(1))
+        ended = await one.until_ended(replies[0].json()["job_id"])
+
+    assert {reply.status_code for reply in replies} == {202}
+    assert ended.status is Status.COMPLETED

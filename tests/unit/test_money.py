@@ -1,0 +1,116 @@
+"""Prices, and what a process knows of the money of a job."""
+
+import asyncio
+
+import pytest
+from pydantic import ValidationError
+
+from promptforge.domain.money import cost, nanos
+from promptforge.errors import SettingsError, Unavailable
+from promptforge.service.purse import LOOK_SECONDS, Purse
+from promptforge.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("price", "tokens", "amount"),
+    [
+        ((0.15, 0.60), (1_000_000, 0), 150_000_000),
+        ((0.15, 0.60), (0, 1_000_000), 600_000_000),
+        ((0.15, 0.60), (1, 1), 750),
+        ((0.0, 0.0), (5, 5), 0),
+        ((75, 150), (2, 3), 600_000),
+    ],
+)
+def test_a_call_costs_what_its_tokens_cost(price: tuple[float, float], tokens: tuple[int, int], amount: int) -> None:
+    assert cost(price, *tokens) == amount
+
+
+def test_a_limit_is_never_nothing() -> None:
+    assert (nanos(1.5), nanos(1e-30)) == (1_500_000_000, 1)
+
+
+def test_a_models_own_price_goes_before_its_providers() -> None:
+    text = '{"openai/gpt-4o-mini": [0.15, 0.60], "openai/*": [10, 20], "gemini/*": [1, 2.5]}'
+    settings = Settings.from_env({"PROMPTFORGE_PRICES": text})
+
+    assert settings.price_of("openai", "gpt-4o-mini") == (0.15, 0.60)
+    assert settings.price_of("openai", "another") == (10, 20)
+    assert settings.price_of("gemini", "gpt-4o-mini") == (1, 2.5)
+    assert settings.price_of("mistral", "another") is None
+    assert Settings.from_env({}).price_of("echo", "echo-1") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        '{"openai/m": 1}',
+        '{"openai/m": [1]}',
+        '{"openai/m": [1, -1]}',
+        '{"openai/m": [1, NaN]}',
+        '{"openai/m": [1, Infinity]}',
+        '{"nobody/m": [1, 2]}',
+        '{"openai/": [1, 2]}',
+        '{"m": [1, 2]}',
+    ],
+)
+def test_prices_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="The setting PROMPTFORGE_PRICES is wrong"):
+        Settings.from_env({"PROMPTFORGE_PRICES": text})
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"prices": text})
+
+
+class Chunks:
+    """What the chunks say was spent."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.looks = 0
+        self.out_of_reach = False
+
+    async def ask(self) -> int:
+        self.looks += 1
+        if self.out_of_reach:
+            raise Unavailable
+        return self.total
+
+
+async def test_own_spending_is_known_at_once_and_counted_once() -> None:
+    chunks = Chunks()
+    purse = Purse(10, chunks.ask)
+    for _ in range(3):
+        assert not await purse.empty()
+        purse.spend(3)
+    chunks.total = 9
+    purse.wrote(9)  # as it stands in the chunks, it is not spent a second time
+    purse._looked_at -= LOOK_SECONDS
+    assert not await purse.empty()
+    purse.spend(1)
+    assert await purse.empty()
+
+
+async def test_what_others_spend_is_known_after_the_next_look_and_many_look_once() -> None:
+    chunks = Chunks()
+    purse = Purse(10, chunks.ask)
+    assert not any(await asyncio.gather(*[purse.empty() for _ in range(20)]))
+    chunks.total = 10
+    assert not await purse.empty()
+    purse._looked_at -= LOOK_SECONDS
+
+    assert all(await asyncio.gather(*[purse.empty() for _ in range(20)]))
+    assert chunks.looks == 2
+
+
+async def test_who_cannot_look_does_not_spend() -> None:
+    chunks = Chunks()
+    chunks.out_of_reach = True
+    purse = Purse(10, chunks.ask)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await purse.empty()
+    chunks.out_of_reach = False
+    assert not await purse.empty()
