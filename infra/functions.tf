@@ -55,6 +55,13 @@ locals {
       pepper        = true
     }
 
+    delete = {
+      paths         = ["/v1/jobs/*"]
+      min_instances = var.api_min_instances
+      enqueues      = ["eraser"]
+      pepper        = true
+    }
+
     # One file at a time has the whole core. 1800: a file of the largest size may take longer than the 600 seconds that
     # an event can wait. Its repetition then finds the same chunks, and a task of the sweeper waits for the end.
     splitter = {
@@ -103,8 +110,19 @@ locals {
       timeout       = 540
       objects       = { uploads = "roles/storage.objectViewer" }
       publishes     = true
-      enqueues      = ["finalizer", "splitter"]
+      enqueues      = ["eraser", "finalizer", "splitter"]
       settings      = { PROMPTFORGE_TIMER_ACCOUNT = google_service_account.caller["timer"].email }
+    }
+    eraser = {
+      called_by     = ["tasks"]
+      concurrency   = 4
+      max_instances = 5
+      timeout       = 1800
+      objects = {
+        uploads = "roles/storage.objectUser"
+        work    = "roles/storage.objectUser"
+        results = "roles/storage.objectUser"
+      }
     }
   }
 

@@ -13,6 +13,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str], bool, set[str], set[str]]] = {
     "status": (LOOK, {}, False, set(), {"pepper"}),
     "results": (LOOK, {}, False, set(), {"pepper"}),
     "cancel": (CHANGE, {}, False, {"sweeper"}, {"pepper"}),
+    "delete": (CHANGE, {}, False, {"eraser"}, {"pepper"}),
     "splitter": (CHANGE, {"uploads": READ}, True, {"finalizer"}, set()),
     "worker": (
         CHANGE,
@@ -22,7 +23,8 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str], bool, set[str], set[str]]] = {
         {"providers' keys"},
     ),
     "finalizer": (CHANGE, {"work": WRITE, "results": WRITE}, False, set(), set()),
-    "sweeper": (CHANGE, {"uploads": READ}, True, {"finalizer", "splitter"}, set()),
+    "sweeper": (CHANGE, {"uploads": READ}, True, {"eraser", "finalizer", "splitter"}, set()),
+    "eraser": (CHANGE, {"uploads": WRITE, "work": WRITE, "results": WRITE}, False, set(), set()),
 }
 
 EACH = "function[each.key]"
