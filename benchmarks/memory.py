@@ -9,13 +9,13 @@ that is measured is the one that meets it. Ends with 1 if a peak reaches LIMIT_M
 import argparse
 import asyncio
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.peak import peak_mib
 from benchmarks.splitting import ordinary_line, uploaded
 
 from promptforge.domain.messages import ChunkMessage
@@ -83,16 +83,6 @@ async def _work_on(app: App, job_id: str, line: int) -> None:
     (chunk,) = [c async for c in app.ledger.chunks(job_id) if c.number == number]
     if chunk.open or (chunk.completed, chunk.failed) != (chunk.line_count - 1, 1):
         raise SystemExit(f"the work went wrong: {chunk}")
-
-
-def peak_mib() -> float:
-    """The most memory that this process has held at once. Linux counts what the parent held before the start of a
-    program into `ru_maxrss`, so there its own figure is read."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # bytes on macOS
 
 
 def _report(name: str, path: Path, lines: int, long_line: int = 0) -> bool:

@@ -16,6 +16,7 @@ from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functio
 from tests.support.canary import leaks
 from tests.support.emulators import free_port
 from tests.support.engine import environment
+from tests.support.packaged import Packaged
 
 ALL = (*dict.fromkeys(HTTP_FUNCTIONS.values()), *EVENT_FUNCTIONS)
 START_SECONDS = 90.0
@@ -38,14 +39,18 @@ class Function:
 
 @asynccontextmanager
 async def function_processes(
-    names: Iterable[str], environ: Mapping[str, str], log: Path | None = None
+    names: Iterable[str],
+    environ: Mapping[str, str],
+    log: Path | None = None,
+    packaged: Mapping[str, Packaged] | None = None,
 ) -> AsyncIterator[dict[str, Function]]:
-    """Running functions by their names. What they say goes to `log`, and must hold no secret."""
+    """Running functions by their names: those of the checkout, unless they are `packaged`. What they say goes to `log`,
+    and must hold no secret."""
     functions: dict[str, Function] = {}
     with (log or Path("/dev/null")).open("ab") as said:
         try:
             for name in names:
-                functions[name] = await _start(name, environ, said)
+                functions[name] = await _start(name, (packaged or {}).get(name) or _here(name), environ, said)
             await asyncio.gather(*(function.until_ready() for function in functions.values()))
             yield functions
         finally:
@@ -56,14 +61,19 @@ async def function_processes(
     assert log is None or not leaks(log.read_bytes())
 
 
-async def _start(name: str, environ: Mapping[str, str], said: BinaryIO) -> Function:
-    port, source = free_port(), functions_folder() / name / "main.py"
-    command = ["-m", "functions_framework", "--source", str(source), "--target", name, "--host", "127.0.0.1"]
+def _here(name: str) -> Packaged:
+    return Packaged(Path(sys.executable), functions_folder() / name / "main.py")
+
+
+async def _start(name: str, function: Packaged, environ: Mapping[str, str], said: BinaryIO) -> Function:
+    port = free_port()
+    command = ["-m", "functions_framework", "--source", str(function.main), "--target", name, "--host", "127.0.0.1"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        str(function.python),
         *command,
         f"--port={port}",
-        env=environment({**environ, "FUNCTION_TARGET": name}),
+        cwd=function.main.parent,
+        env=environment({**environ, "FUNCTION_TARGET": name, "PYTHONPATH": ""}),
         stdout=DEVNULL,
         stderr=said,
         process_group=0,

@@ -1,0 +1,127 @@
+"""What it costs to start each function, beside the framework and those of Google's clients that its usual path uses.
+
+    python -m benchmarks.cold_start [--rounds 9]
+
+Functions are taken from their archives, in environments that have what they name and no more, all of it compiled.
+`started` has imported main.py and built the App; `ready` has imported what the usual call imports besides, before it
+asks anybody; `together` is the framework and the clients in one process, without us, and `sum` what they cost in a
+process each. The ratios are of `ready` to these two. Every figure is the median of new processes, in CPU seconds,
+which a busy machine stretches less than those of the wall; the kinds take turns.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.packaged import Packaged, install
+
+PEAK = Path(__file__).with_name("peak.py")
+
+FRAMEWORK = "functions_framework.aio"
+FIRESTORE = "google.cloud.firestore_v1.services.firestore.transports"
+TASKS = "google.cloud.tasks_v2.services.cloud_tasks.transports"
+PUBSUB = "google.pubsub_v1.services.publisher.transports"
+STORAGE = "google.cloud.storage"
+OURS = {STORAGE: "promptforge.adapters.gcp.bucket"}
+"""What a client is imported by, where that is a module of its own."""
+
+USUAL = {
+    "init": (FIRESTORE, TASKS),
+    "status": (FIRESTORE,),
+    "results": (FIRESTORE,),
+    "cancel": (FIRESTORE, TASKS),
+    "splitter": (FIRESTORE, STORAGE, PUBSUB),
+    "worker": (FIRESTORE, STORAGE, TASKS),
+    "finalizer": (FIRESTORE, STORAGE),
+    "sweeper": (FIRESTORE,),
+}
+"""The clients that a call needs which goes as most do."""
+
+ENVIRON = {
+    "PROMPTFORGE_BACKEND": "gcp",
+    "PROMPTFORGE_FUNCTION_URL": "https://{function}.invalid",
+    **{
+        f"PROMPTFORGE_{name.upper()}": "x"
+        for name in (
+            "project",
+            "region",
+            "uploads_bucket",
+            "work_bucket",
+            "results_bucket",
+            "task_account",
+            "push_account",
+            "event_account",
+            "timer_account",
+            "upload_signer",
+            "download_signer",
+            "pepper",
+        )
+    },
+}
+
+CHILD = """
+import json, os, sys, time
+from importlib import import_module
+sys.path.insert(0, sys.argv[1])
+began = time.process_time()
+if os.environ["FUNCTION_TARGET"]:
+    import_module("main")
+    from promptforge.app import build
+    from promptforge.settings import Settings
+    build(Settings.from_env(os.environ))
+for name in sys.argv[3:]:
+    import_module(name)
+seconds = time.process_time() - began
+sys.path.insert(0, sys.argv[2])
+from peak import peak_mib
+print(json.dumps((seconds, peak_mib())))
+"""
+"""Starts a function, if one is named, imports modules, and prints what that has cost."""
+
+Cost = tuple[float, float]
+
+
+def measure(place: Packaged, function: str, modules: Sequence[str]) -> Cost:
+    """CPU seconds and MiB of a new process that does what CHILD says."""
+    command = [place.python, "-c", CHILD, place.main.parent, PEAK.parent, *modules]
+    environ = {**os.environ, **ENVIRON, "FUNCTION_TARGET": function, "PYTHONPATH": ""}
+    done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
+    seconds, mebibytes = json.loads(done.stdout)
+    return seconds, mebibytes
+
+
+def compare(function: str, place: Packaged, rounds: int) -> str:
+    """A row of the table."""
+    clients = USUAL[function]
+    ours = [OURS.get(client, client) for client in clients]
+    kinds = [(function, []), (function, ours), ("", [FRAMEWORK, *clients])]
+    kinds += [("", [module]) for module in (FRAMEWORK, *clients)]
+    taken = [[measure(place, *kind) for kind in kinds] for _ in range(rounds)]
+    started, ready, together, *single = (_median(costs) for costs in zip(*taken, strict=True))
+    total = sum(seconds for seconds, _ in single)
+    columns = "".join(f"{seconds:>9.2f} s {mebibytes:>4.0f} MiB" for seconds, mebibytes in (started, ready, together))
+    return f"{function:<10}{columns}{total:>9.2f} s{ready[0] / together[0]:>9.2f}{ready[0] / total:>7.2f}"
+
+
+def _median(costs: Sequence[Cost]) -> Cost:
+    return statistics.median(seconds for seconds, _ in costs), statistics.median(memory for _, memory in costs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder:
+        places = install(Path(folder))
+        print(f"{'':<10}{'started':>20}{'ready':>20}{'together':>20}{'sum':>11}{'ratios':>14}")
+        for function in USUAL:
+            print(compare(function, places[function], rounds), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The archives, each with nothing but what it names: they start, answer, and do a whole job."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+from infra.package import REQUIREMENTS
+
+from promptforge.verify import verify
+from tests.cloud.test_flow import run
+from tests.support.emulators import Firestore, Pubsub
+from tests.support.functions import ALL, Function, function_processes
+from tests.support.openai_server import openai_server
+from tests.support.packaged import Packaged, install
+from tests.support.stage import stage
+
+pytestmark = pytest.mark.cloud
+
+A_NUMBER = {"type": "json_schema", "schema": {"type": "integer"}}
+
+
+@pytest.fixture(scope="module")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Packaged]:
+    return install(tmp_path_factory.mktemp("packaged"))
+
+
+def test_no_environment_knows_the_checkout(packaged: dict[str, Packaged], tmp_path: Path) -> None:
+    for python in {function.python for function in packaged.values()}:
+        found = subprocess.run([python, "-c", "import promptforge"], cwd=tmp_path, capture_output=True, check=False)
+        assert b"No module named 'promptforge'" in found.stderr
+
+
+async def test_a_job_goes_through_the_archives_of_all_functions(
+    tmp_path: Path, firestore: Firestore, pubsub: Pubsub, packaged: dict[str, Packaged]
+) -> None:
+    file, log = tmp_path / "prompts.jsonl", tmp_path / "functions.err"
+    file.write_text("".join(json.dumps({"prompt_id": f"p{n}", "prompt": str(n)}) + "\n" for n in range(200)))
+    assert set(ALL) == set(REQUIREMENTS)
+    async with openai_server() as provider:
+        environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_CHUNK_LINES": "50"}
+        async with (
+            stage(tmp_path, firestore, pubsub, environ, processes=False) as one,
+            function_processes(ALL, one.variables, log, packaged) as functions,
+        ):
+            one.front.functions = {name: function.url for name, function in functions.items()}
+            for name in ("init", "status", "results", "cancel"):
+                await _answers(functions[name])
+            status = await run(one, file, tmp_path / "home", provider="openai", model="m", response_format=A_NUMBER)
+
+    assert verify(file, tmp_path / "home").faults == []
+    assert (status["status"], status["completed_count"]) == ("COMPLETED", 200)
+
+
+async def _answers(function: Function) -> None:
+    """An API function answers what is open to all, and asks for a key for what is not."""
+    method = "POST" if function.name in ("init", "cancel") else "GET"
+    async with httpx.AsyncClient(base_url=function.url) as client:
+        assert (await client.get("healthz")).status_code == 200
+        assert (await client.get("openapi.json")).json()["openapi"] == "3.1.0"
+        refused = await client.request(method, f"v1/jobs/{function.name}")
+    assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json")
