@@ -20,9 +20,11 @@ REQUIREMENTS = {
     "status": "api",
     "results": "api",
     "cancel": "api",
+    "delete": "api",
     "splitter": "events",
     "finalizer": "events",
     "sweeper": "events",
+    "eraser": "events",
     "worker": "worker",
 }
 """The functions, and the file of requirements/functions/ that each is given."""
