@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo serve lint format test test-cloud simulate chaos fuzz mutate package lock
+.PHONY: help setup demo serve lint format test test-cloud cost serve-cloud cloud-smoke simulate chaos fuzz mutate package lock
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with everything in it, the promptforge command included
 
@@ -38,10 +38,20 @@ format: $(STAMP)  ## format the code
 	$(BIN)/ruff check --fix .
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/engine --ignore tests/chaos
+	$(BIN)/pytest tests/engine tests/chaos  # these look at the clock while real processes work
 
 test-cloud: $(STAMP)  ## run the tests on the emulators of Google's services (needs Java and the Cloud SDK's emulators)
-	$(BIN)/pytest -m cloud
+	$(BIN)/pytest -n 2 --dist loadfile -m cloud
+
+cost: $(STAMP)  ## count what a million prompts cost on Google Cloud, over the emulators (about 3 minutes)
+	$(BIN)/python -m benchmarks.cost
+
+serve-cloud: $(STAMP)  ## run every function, each its own process, over the emulators until Ctrl-C
+	@$(BIN)/python -m tests.support.stage
+
+cloud-smoke: $(STAMP)  ## check a deployment at URL=… from outside; docs/google-cloud.md says how
+	@$(BIN)/python -m tests.smoke --url "$(URL)" $(if $(FUNCTION_URL),--function-url '$(FUNCTION_URL)') $(foreach bucket,$(BUCKETS),--bucket $(bucket)) $(if $(EXPIRY),--expiry)
 
 SEEDS ?= 2000
 FIRST ?= 0

@@ -71,13 +71,15 @@ def _serve_gcp(settings: Settings, host: str, port: int) -> None:
     from promptforge.local import engine, gateway, server
 
     listening, url = server.bind(host, port)
-    click.echo(f"URL      {url}\nReady    project {settings.project}; Ctrl-C stops")
-    sys.stdout.flush()
+
+    def ready() -> None:
+        click.echo(f"URL      {url}\nReady    project {settings.project}; Ctrl-C stops")
+        sys.stdout.flush()
 
     async def main() -> None:
         stop = asyncio.Event()
         engine.stop_on_signals(stop)
-        await gateway.serve(settings, listening, stop)
+        await gateway.serve(settings, listening, stop, ready)
 
     asyncio.run(main())
 
@@ -155,7 +157,7 @@ def verify(file: Path, folder: Path) -> None:
 
 @cli.group()
 def keys() -> None:
-    """API keys of the engine in --data-dir."""
+    """API keys: of the engine in --data-dir, or of the project in the settings with PROMPTFORGE_BACKEND=gcp."""
 
 
 @keys.command("create")
@@ -208,12 +210,15 @@ def main() -> None:
 
 
 def _with_app(data_dir: Path, use: "Callable[[App], Awaitable[T]]") -> T:
-    """What `use` makes of an App on a data folder."""
+    """What `use` makes of an App on a data folder, or on the backend that the environment names."""
     from promptforge.app import build
+    from promptforge.local import gateway
 
     async def main() -> T:
         app = build(Settings.from_env(os.environ, data_dir=data_dir))
         try:
+            if app.settings.backend == "gcp":
+                await gateway.reach(app)
             return await use(app)
         finally:
             await app.close()

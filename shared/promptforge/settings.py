@@ -117,6 +117,7 @@ class Settings(BaseModel):
     upload_url_seconds: float = Field(15 * 60, gt=0)
     download_url_seconds: float = Field(60 * 60, gt=0)
     job_seconds: float = Field(24 * 60 * 60, gt=0)
+    retention_days: int = Field(30, ge=1)
 
     chunk_lines: int = Field(200, ge=1, le=2000)
     part_lines: int = Field(10_000, ge=1, le=10_000)

@@ -1,14 +1,16 @@
 """A whole job over Google's emulators, every function a process of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from promptforge.client import Client
+from promptforge.client import Client, RequestRefused
 from promptforge.verify import verify
 from tests.support.cut import Cut
 from tests.support.emulators import Firestore, Pubsub
@@ -20,26 +22,139 @@ pytestmark = pytest.mark.cloud
 
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 Status = dict[str, Any]
-Meanwhile = Callable[[Stage], Awaitable[None]]
+Trouble = Callable[["Play"], Coroutine[Any, Any, None]]
 
 
-async def run(
-    one: Stage, file: Path, home: Path, seconds: float = 120, meanwhile: Meanwhile | None = None, **order: Any
-) -> Status:
+async def run(one: Stage, file: Path, home: Path, seconds: float = 180, **order: Any) -> Status:
     """Send a file, wait for the end and bring everything home."""
     async with Client(one.url, one.key) as client:
         job = await client.init(**order)
         await client.upload(job["upload_url"], file)
-        if meanwhile:
-            await meanwhile(one)
         async with asyncio.timeout(seconds):
-            while (status := await client.status(job["job_id"]))["status"] not in ENDED:
+            while (status := await status_of(client, job["job_id"])).get("status") not in ENDED:
                 await asyncio.sleep(0.2)
         home.mkdir()
         found = await client.results(job["job_id"])
         for entry in [*found["files"], found["manifest"]]:
             await client.download(entry["url"], home / entry["filename"])
     return status
+
+
+async def status_of(client: Client, job_id: str) -> Status:
+    """How the job stands; nothing while the API says that it cannot tell."""
+    try:
+        return await client.status(job_id)
+    except RequestRefused as exc:
+        if exc.code != "unavailable":
+            raise
+        return {}
+
+
+@dataclass
+class Play:
+    """A stage whose provider takes its time, so that there is a middle of a job."""
+
+    one: Stage
+    provider: OpenAIServer
+    firestore: Firestore
+
+    async def run_through(self, trouble: Trouble, folder: Path) -> None:
+        """A job that goes through trouble must lose nothing."""
+        file, count = folder / "prompts.jsonl", 400
+        file.write_bytes(prompts(count))
+        self.provider.calls.clear()
+        troubled = asyncio.create_task(trouble(self))
+        status = await run(self.one, file, folder / "home", provider="openai", model="m")
+
+        await troubled
+        assert verify(file, folder / "home").faults == []
+        assert (status["status"], status["completed_count"]) == ("COMPLETED", count)
+        assert set(self.provider.calls) == {f"prompt {number}" for number in range(count)}
+
+    async def asked(self, calls: int) -> None:
+        """Wait until so many calls were made."""
+        while self.provider.calls.total() < calls:
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def slow_play(folder: Path, firestore: Firestore, pubsub: Pubsub) -> AsyncIterator[Play]:
+    environ = {
+        "OPENAI_API_KEY": "k",
+        "PROMPTFORGE_CHUNK_LINES": "50",
+        "PROMPTFORGE_MAX_IN_FLIGHT": "8",
+        "PROMPTFORGE_LEASE_SECONDS": "8",
+        "PROMPTFORGE_BEAT_SECONDS": "2",
+    }
+    async with (
+        openai_server(slow(0.3)) as provider,
+        stage(folder, firestore, pubsub, environ | {"OPENAI_BASE_URL": provider.url}) as one,
+    ):
+        yield Play(one, provider, firestore)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def play(tmp_path_factory: pytest.TempPathFactory, firestore: Firestore, pubsub: Pubsub) -> AsyncIterator[Play]:
+    """One for all tests of trouble: it takes long to build."""
+    async with slow_play(tmp_path_factory.mktemp("play"), firestore, pubsub) as play:
+        yield play
+
+
+async def nobody_gets_through(network: Cut, seconds: float) -> None:
+    network.refuse()
+    network.cut()
+    await asyncio.sleep(seconds)
+    await network.resume()
+
+
+async def firestore_is_away(play: Play) -> None:
+    await play.asked(40)
+    await nobody_gets_through(play.one.firestore, 10)
+
+
+async def firestore_stands_still(play: Play) -> None:
+    await play.asked(40)
+    play.firestore.freeze()
+    await asyncio.sleep(10)
+    play.firestore.thaw()
+
+
+async def pubsub_is_away(play: Play) -> None:
+    await nobody_gets_through(play.one.pubsub, 30)
+    assert play.provider.calls.total() == 0  # nothing could be announced before
+
+
+async def storage_connections_break(play: Play) -> None:
+    await play.asked(40)
+    for _ in range(20):
+        play.one.storage.cut()
+        await asyncio.sleep(0.3)
+
+
+async def firestore_restarts(play: Play) -> None:
+    await play.asked(40)
+    network = play.one.firestore
+    network.refuse()
+    network.cut()
+    await asyncio.to_thread(play.firestore.restart, play.one.app.settings.project)
+    await network.resume()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    "trouble", [firestore_is_away, firestore_stands_still, pubsub_is_away, storage_connections_break]
+)
+async def test_an_outage_in_the_middle_of_a_job_loses_nothing(tmp_path: Path, play: Play, trouble: Trouble) -> None:
+    await play.run_through(trouble, tmp_path)
+
+
+async def test_a_restart_of_firestore_in_the_middle_of_a_job_loses_nothing(tmp_path: Path, pubsub: Pubsub) -> None:
+    own = Firestore().start()  # what it brings back after the restart, it brings back to every project
+    try:
+        async with slow_play(tmp_path, own, pubsub) as play:
+            await play.run_through(firestore_restarts, tmp_path)
+    finally:
+        own.kill()
 
 
 async def test_a_thousand_prompts_come_back_in_order(tmp_path: Path, firestore: Firestore, pubsub: Pubsub) -> None:
@@ -52,87 +167,3 @@ async def test_a_thousand_prompts_come_back_in_order(tmp_path: Path, firestore: 
     assert verdict.faults == []
     assert (verdict.results, verdict.errors) == (1000, 1)
     assert (status["status"], status["completed_count"], status["failed_count"]) == ("COMPLETED", 1000, 1)
-
-
-@asynccontextmanager
-async def slow_stage(folder: Path, firestore: Firestore, pubsub: Pubsub) -> AsyncIterator[tuple[Stage, OpenAIServer]]:
-    """A provider that takes its time, so that there is a middle of the job."""
-    environ = {
-        "OPENAI_API_KEY": "k",
-        "PROMPTFORGE_CHUNK_LINES": "50",
-        "PROMPTFORGE_MAX_IN_FLIGHT": "8",
-        "PROMPTFORGE_LEASE_SECONDS": "8",
-        "PROMPTFORGE_BEAT_SECONDS": "2",
-    }
-    async with (
-        openai_server(slow(0.4)) as provider,
-        stage(folder, firestore, pubsub, environ | {"OPENAI_BASE_URL": provider.url}) as one,
-    ):
-        yield one, provider
-
-
-async def asked(provider: OpenAIServer, calls: int) -> None:
-    """Wait until so many calls were made."""
-    while provider.calls.total() < calls:
-        await asyncio.sleep(0.02)
-
-
-@pytest.mark.parametrize("outage", ["firestore", "firestore frozen", "pubsub", "storage"])
-async def test_an_outage_in_the_middle_of_a_job_loses_nothing(
-    tmp_path: Path, firestore: Firestore, pubsub: Pubsub, outage: str
-) -> None:
-    file, count = tmp_path / "prompts.jsonl", 400
-    file.write_bytes(prompts(count))
-    async with slow_stage(tmp_path, firestore, pubsub) as (one, provider):
-
-        async def meanwhile(one: Stage) -> None:
-            if outage == "pubsub":  # from before anything is announced
-                await refused(one.pubsub, 30)
-                return
-            await asked(provider, 40)
-            if outage == "firestore":
-                await refused(one.firestore, 10)
-            elif outage == "firestore frozen":
-                firestore.freeze()
-                await asyncio.sleep(10)
-                firestore.thaw()
-            else:
-                for _ in range(20):
-                    one.storage.cut()
-                    await asyncio.sleep(0.3)
-
-        status = await run(one, file, tmp_path / "home", 240, meanwhile, provider="openai", model="m")
-
-    assert verify(file, tmp_path / "home").faults == []
-    assert (status["status"], status["completed_count"]) == ("COMPLETED", count)
-    assert set(provider.calls) == {f"prompt {number}" for number in range(count)}
-
-
-async def refused(network: Cut, seconds: float) -> None:
-    """Nobody gets through for a while."""
-    network.refuse()
-    network.cut()
-    await asyncio.sleep(seconds)
-    await network.resume()
-
-
-async def test_a_restart_of_firestore_in_the_middle_of_a_job_loses_nothing(tmp_path: Path, pubsub: Pubsub) -> None:
-    file, count = tmp_path / "prompts.jsonl", 400
-    file.write_bytes(prompts(count))
-    own = Firestore().start()
-    try:
-        async with slow_stage(tmp_path, own, pubsub) as (one, provider):
-
-            async def meanwhile(one: Stage) -> None:
-                await asked(provider, 40)
-                one.firestore.refuse()
-                one.firestore.cut()
-                await asyncio.to_thread(own.restart, one.app.settings.project)
-                await one.firestore.resume()
-
-            status = await run(one, file, tmp_path / "home", 240, meanwhile, provider="openai", model="m")
-    finally:
-        own.kill()
-
-    assert verify(file, tmp_path / "home").faults == []
-    assert (status["status"], status["completed_count"]) == ("COMPLETED", count)

@@ -36,6 +36,8 @@ async def test_what_was_never_written_is_none(documents: Documents) -> None:
         {"text": "\u00fc \u4e2d \U0001f600 \u2028 \x00 \" \\ '", "empty": ""},
         {"none": None, "yes": True, "no": False, "int": -7, "big": 2**53, "float": 0.1, "time": 1_700_000_000.123456},
         {"list": [1, "a", None, [2], {"b": []}], "map": {"a": {"b": {"c": 1}}, "7": "digits"}},
+        {"expire_at": 1_800_000_000.0, "n": 1},
+        {"expire_at": None},
         {"list": [], "map": {}, "numbers": [1, 1.0, 2**63 - 1, -(2**63), 5e-324, True]},
         {"map": {"": 1, "__name__": 2, "a.b": 3, "`": 4, "x" * 2000: 5}, "deep": nested(100)},
     ],

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.support.clock import HandClock
 from tests.support.machine import machine, prompts
 
 from promptforge.service.access import admit_key, create_key, list_keys, revoke_keys
@@ -152,3 +153,19 @@ async def test_the_same_idempotency_key_gives_the_same_job(tmp_path: Path) -> No
     assert second_put.status_code == 403
     assert theirs["job_id"] != first["job_id"]
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_a_job_is_forgotten_when_its_time_is_over(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with machine(tmp_path, clock, retention_days=2, job_seconds=3600) as one:
+        job_id = await one.run(prompts(3))
+        chunks = {chunk.expire_at async for chunk in one.app.ledger.chunks(job_id)}
+        expire_at = (await one.job(job_id)).expire_at
+        clock.move(2 * 24 * 3600 + 3590)
+        before = await one.status(job_id)
+        clock.move(20)
+        after = [await one.http.get(f"/v1/jobs/{job_id}/{what}", headers=one.headers) for what in ("status", "results")]
+
+    assert chunks == {expire_at}
+    assert before["status"] == "COMPLETED"
+    assert [reply.status_code for reply in after] == [404, 404]

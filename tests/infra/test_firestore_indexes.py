@@ -11,7 +11,7 @@ from tests.support.clock import HandClock
 from promptforge.adapters.gcp.documents import COMMIT
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.job import Job
-from promptforge.ports.documents import Document, Scalar, Version, Write
+from promptforge.ports.documents import EXPIRE_FIELD, Document, Scalar, Version, Write
 from promptforge.service.ledger import Ledger
 
 JOB = "job_" + 32 * "0"
@@ -82,6 +82,12 @@ def test_every_index_is_ascending_in_one_collection() -> None:
         assert index["queryScope"] == "COLLECTION"
         assert {field["order"] for field in index["fields"]} == {"ASCENDING"}
     assert all(each["indexes"] in ([], ASCENDING) for each in INDEXES["fieldOverrides"])
+
+
+def test_what_expires_is_removed_by_the_field_that_the_adapter_writes_as_a_timestamp() -> None:
+    expiring = {(each["collectionGroup"], each["fieldPath"]) for each in INDEXES["fieldOverrides"] if "ttl" in each}
+
+    assert expiring == {("jobs", EXPIRE_FIELD), ("chunks", EXPIRE_FIELD)}
 
 
 def test_no_field_is_left_to_be_indexed_by_itself() -> None:

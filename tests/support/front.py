@@ -7,10 +7,20 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from promptforge.local.functions import HTTP_FUNCTIONS
+from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
 from tests.support.loopback import loopback
 
 PATHS = {re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): name for path, name in HTTP_FUNCTIONS.items()}
+
+
+def routed(path: str) -> tuple[str, str]:
+    """The function that a path is for, and the path that it is to see."""
+    rest = path.removeprefix("/")
+    for documented, name in PATHS.items():
+        if documented.fullmatch(path):
+            return name, rest
+    name, _, rest = rest.partition("/")
+    return name, rest
 
 
 class Front:
@@ -24,10 +34,7 @@ class Front:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Send one request on."""
-        name = next((name for path, name in PATHS.items() if path.fullmatch(request.path)), None)
-        path = request.path.removeprefix("/")
-        if name is None:
-            name, _, path = path.partition("/")
+        name, path = routed(request.path)
         if name not in self.functions:
             return web.Response(status=503)
         headers = {key: value for key, value in request.headers.items() if key.lower() != "host"}
@@ -46,6 +53,13 @@ class Front:
                 return reply.ok
         except aiohttp.ClientError:
             return False
+
+
+def behind(gateway: str) -> dict[str, str]:
+    """The addresses of all functions when one process serves them."""
+    return {name: f"{gateway}/{name}/" for name in EVENT_FUNCTIONS} | dict.fromkeys(
+        HTTP_FUNCTIONS.values(), f"{gateway}/"
+    )
 
 
 @asynccontextmanager

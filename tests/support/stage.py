@@ -1,7 +1,13 @@
 """The product on Google Cloud, as far as one machine can show it: Google's emulators, and stand-ins for what has none,
-with every function in a process of its own, as deployed. Between them is a network that can be cut."""
+with every function in a process of its own, as deployed. Between them is a network that can be cut.
+
+`python -m tests.support.stage` sets it up until Ctrl-C, for whoever wants to try it by hand.
+"""
 
 import asyncio
+import os
+import sys
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,7 +16,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import grpc
+import pytest
 from google.cloud import tasks_v2
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
@@ -21,10 +29,11 @@ from google.pubsub_v1.types import PushConfig, RetryPolicy, Subscription, Topic
 from promptforge.adapters.clock import SystemClock
 from promptforge.app import build
 from promptforge.domain.messages import SweepMessage
+from promptforge.local.engine import stop_on_signals
 from promptforge.local.functions import EVENT_FUNCTIONS
 from promptforge.service.access import create_key
 from promptforge.service.app import App
-from promptforge.settings import Settings
+from promptforge.settings import PROVIDER_KEYS, PROVIDER_URLS, Settings
 from tests.support.cloud_tasks import TaskServer, task_server
 from tests.support.cut import Cut
 from tests.support.emulators import Firestore, Pubsub, free_port
@@ -96,14 +105,16 @@ async def stage(
 
 @asynccontextmanager
 async def _under_way(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Beside what is done inside, these run; a fault of theirs ends it."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part) for part in parts]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    """Beside what is done inside, these run; a fault of theirs is raised at the end."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if not isinstance(outcome, asyncio.CancelledError):
+                raise AssertionError("it ended by itself") from outcome
 
 
 def _environ(project: str, url: str, more: Mapping[str, str]) -> dict[str, str]:
@@ -160,3 +171,29 @@ async def _scheduler(gate: Front) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         await gate.post("sweeper", {"content-type": "application/json"}, SweepMessage().encode())
+
+
+async def main(folder: Path) -> None:
+    """Run everything, with the providers' variables of the environment, until a signal comes."""
+    stop, firestore, pubsub = asyncio.Event(), Firestore(), Pubsub()
+    stop_on_signals(stop)
+    theirs = {*PROVIDER_KEYS.values(), *(variable for variable, _ in PROVIDER_URLS.values())}
+    environ = {name: value for name, value in os.environ.items() if name in theirs}
+    try:
+        firestore.start()
+        pubsub.start()
+        async with stage(folder, firestore, pubsub, environ) as one:
+            click.echo(f"URL      {one.url}\nAPI key  {one.key}")
+            click.echo(f"Ready    {len(ALL)} functions, log in {folder}/functions.err; Ctrl-C stops and forgets all")
+            await stop.wait()
+    finally:
+        pubsub.kill()
+        firestore.kill()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            asyncio.run(main(Path(scratch)))
+        except pytest.skip.Exception as lacking:
+            sys.exit(str(lacking))

@@ -49,9 +49,11 @@ class Chunk(Cut):
     often work on the chunk ended in an unforeseen fault, `deaths` how many holders in a row were never heard of again
     and got nothing done. `alone` is the line of the prompt that is asked while nothing else is under way in the
     process, `asking_alone` whether its holder is at that now, `alone_deaths` how many holders in a row died of it.
+    It is forgotten with its job, at `expire_at`.
     """
 
     due_at: float
+    expire_at: float | None = None
     open: bool = True
     resume_at: float = 0.0
     epoch: int = 0

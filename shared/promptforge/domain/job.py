@@ -58,7 +58,7 @@ class Job(Frozen):
     `open` says that the status is not final, `due_at` when the sweeper should look at the job: together they are
     what the sweeper asks for. `stop` makes the workers call no more: what has no answer yet is answered with that
     problem, and the job ends with it. That happens at the latest at `deadline_at`. `waiting` is what some of its
-    chunks waited for, to be told to the client until `waiting_until`.
+    chunks waited for, to be told to the client until `waiting_until`. From `expire_at` on the job is forgotten.
     """
 
     job_id: str
@@ -71,6 +71,7 @@ class Job(Frozen):
     request_digest: str
     due_at: float
     deadline_at: float
+    expire_at: float | None = None
     params: Params = Params()
     status: Status = Status.AWAITING_UPLOAD
     open: bool = True
@@ -90,6 +91,10 @@ class Job(Frozen):
     waiting: Problem | None = None
     waiting_until: float = 0.0
     error: Problem | None = None
+
+    def forgotten(self, now: float) -> bool:
+        """Whether its time is over, so that its documents and files may be gone at any moment."""
+        return self.expire_at is not None and now >= self.expire_at
 
     def to(self, status: Status, **changes: Any) -> Self:
         """The job in its next status. Raises ValueError for a step that is not in NEXT."""

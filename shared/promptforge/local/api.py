@@ -1,6 +1,6 @@
 """The engine's one port: the HTTP functions under their documented paths, and the signed URLs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,7 +20,7 @@ FRAMEWORK_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 def api_app(app: App, wake: Callable[[], None]) -> ASGIApp:
     """Everything a client can reach. `wake` is called after each request, which may have left something to deliver."""
-    api = serving([*api_routes(), Storage(app).route])
+    api = serving([*routes(HTTP_FUNCTIONS), Storage(app).route])
 
     async def waking(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -31,14 +31,14 @@ def api_app(app: App, wake: Callable[[], None]) -> ASGIApp:
     return waking
 
 
-def api_routes() -> list[BaseRoute]:
-    """The HTTP functions under their documented paths."""
-    return [Route(path, _Function(load_function(name))) for path, name in HTTP_FUNCTIONS.items()]
+def routes(paths: Mapping[str, str]) -> list[BaseRoute]:
+    """Functions by the paths that lead to them."""
+    return [Route(path, _Function(load_function(name))) for path, name in paths.items()]
 
 
-def serving(routes: list[BaseRoute]) -> Starlette:
-    """An app of these routes, which refuses in our own form what none of them takes."""
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+def serving(those: list[BaseRoute]) -> Starlette:
+    """An app of routes, which refuses in our own form what none of them takes."""
+    app = Starlette(routes=those, exception_handlers={HTTPException: _refused})
     app.router.redirect_slashes = False  # a redirect would repeat whatever the Host header says
     return app
 

@@ -3,31 +3,52 @@ the event functions under their names. Who calls the latter is for Google's serv
 
 import asyncio
 import socket
+from collections.abc import Callable
 
-from starlette.routing import Mount
+from google.api_core.exceptions import RetryError
 from starlette.types import ASGIApp
 
 from promptforge.app import build, install
-from promptforge.local.api import api_routes, serving
-from promptforge.local.functions import EVENT_FUNCTIONS, load_function
+from promptforge.errors import SettingsError, Unavailable
+from promptforge.local.api import routes, serving
+from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
 from promptforge.local.server import public_server
-from promptforge.settings import Settings
+from promptforge.service.app import App
+from promptforge.settings import ENV_PREFIX, Settings
 
 
 def gateway_app() -> ASGIApp:
     """What answers at the port."""
-    return serving([*api_routes(), *(Mount(f"/{name}", load_function(name)) for name in EVENT_FUNCTIONS)])
+    events = {path: name for name in EVENT_FUNCTIONS for path in (f"/{name}", f"/{name}/")}
+    return serving(routes(HTTP_FUNCTIONS | events))
 
 
-async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set; then what is in flight comes back, and chunks are given back."""
+async def reach(app: App) -> None:
+    """Raise SettingsError, saying what to look at, unless the project's Firestore answers."""
+    settings = app.settings
+    try:
+        await app.documents.get("jobs/none")
+    except Unavailable as exc:
+        cause = exc.__cause__.cause if isinstance(exc.__cause__, RetryError) else exc.__cause__
+        where = f"database {settings.database} of project {settings.project}"
+        look = f"look at {ENV_PREFIX}PROJECT, {ENV_PREFIX}DATABASE, your credentials and the network"
+        raise SettingsError(f"Firestore's {where} does not answer ({type(cause).__name__}): {look}.") from exc
+
+
+async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Serve until `stop` is set; then what is in flight comes back, and chunks are given back. `ready` is called once
+    the project has answered. Raises SettingsError if it does not."""
     app = build(settings)
     app.stopping = stop
-    install(app)
-    server = public_server(gateway_app())
-    tasks = [asyncio.create_task(server.serve(sockets=[listening])), asyncio.create_task(stop.wait())]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    stop.set()
-    server.should_exit = True
-    await asyncio.gather(*tasks)
-    await app.close()
+    try:
+        await reach(app)
+        install(app)
+        server = public_server(gateway_app())
+        ready()
+        tasks = [asyncio.create_task(server.serve(sockets=[listening])), asyncio.create_task(stop.wait())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        server.should_exit = True
+        await asyncio.gather(*tasks)
+    finally:
+        await app.close()

@@ -49,6 +49,10 @@ class Delete:
 
 Write = Create | Update | Delete
 
+EXPIRE_FIELD = "expire_at"
+"""A time in whole seconds since 1970 UTC, after which a store may remove the document, or None: whoever reads a
+document must expect to find it a while longer."""
+
 MAX_COMMIT_BYTES = 4 * 1024 * 1024  # Firestore's gRPC message limit; every adapter refuses more
 
 

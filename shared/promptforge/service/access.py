@@ -39,9 +39,9 @@ async def client_of(app: App, key: str | None) -> str:
 
 
 async def owned_job(app: App, client: str, job_id: str) -> Job:
-    """The client's job. Raises ApiError 404, the same for a job that is unknown and for another client's."""
+    """The client's job. Raises ApiError 404, the same for a job that is unknown, forgotten, or another client's."""
     job = await app.ledger.job(job_id) if is_job_id(job_id) else None
-    if job is None or job.client != client:
+    if job is None or job.client != client or job.forgotten(app.clock.now()):
         raise ApiError(404, "job_not_found", "There is no such job.")
     return job
 

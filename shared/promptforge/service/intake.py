@@ -17,6 +17,7 @@ from promptforge.service.schema import schema_fault
 from promptforge.settings import PROVIDER_KEYS
 
 UPLOAD_GRACE_SECONDS = 3600.0  # a large upload that began in time may take so long before the job is given up
+DAY_SECONDS = 24 * 60 * 60
 AWAIT_SECONDS = 300.0  # how often the sweeper looks for an upload whose event was lost
 
 IDEMPOTENCY_KEY = TypeAdapter(Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]+$")])
@@ -94,6 +95,7 @@ def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -
         upload_expires_at=expires_at,
         due_at=now + AWAIT_SECONDS,
         deadline_at=now + app.settings.job_seconds,
+        expire_at=float(int(now + app.settings.job_seconds) + app.settings.retention_days * DAY_SECONDS),
         request_digest=_digest(order),
         provider=order.provider,
         model=order.model,

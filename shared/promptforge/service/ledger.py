@@ -121,13 +121,15 @@ class Ledger:
 
     # Chunks
 
-    async def create_chunks(self, job_id: str, cuts: Sequence[Cut], due_at: float) -> None:
+    async def create_chunks(
+        self, job_id: str, cuts: Sequence[Cut], due_at: float, expire_at: float | None = None
+    ) -> None:
         """Store the chunks that are not there yet. Two splitters may do so at once: they cut alike."""
         for attempt in range(MAX_TRIES):
             missing = [cut for cut in cuts if attempt == 0 or not await self._has_chunk(job_id, cut.number)]
             if not missing:
                 return
-            chunks = [Chunk(**cut.model_dump(), due_at=due_at) for cut in missing]
+            chunks = [Chunk(**cut.model_dump(), due_at=due_at, expire_at=expire_at) for cut in missing]
             try:
                 await self._documents.commit(
                     [Create(_chunk_path(job_id, chunk.number), chunk.model_dump(mode="json")) for chunk in chunks]

@@ -67,7 +67,7 @@ async def _cut(app: App, job: Job, pinned: Input) -> Job:
     pending: list[Cut] = []
 
     async def store() -> None:
-        await app.ledger.create_chunks(job.job_id, pending, app.clock.now() + UNHEARD_SECONDS)
+        await app.ledger.create_chunks(job.job_id, pending, app.clock.now() + UNHEARD_SECONDS, job.expire_at)
         pending.clear()
 
     try:

@@ -5,9 +5,17 @@ from typing import Any
 import grpc
 from google.api_core import exceptions
 from google.api_core.retry import AsyncRetry, if_exception_type
+from google.auth.exceptions import DefaultCredentialsError
+
+from promptforge.errors import SettingsError
 
 ANSWER_SECONDS = 5.0  # what has not answered by then is given up
 RETRY_SECONDS = 3.0
+
+NO_CREDENTIALS = (
+    "There are no Google credentials here: run `gcloud auth application-default login`, or name a service account's "
+    "key file in GOOGLE_APPLICATION_CREDENTIALS."
+)
 
 OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -29,9 +37,10 @@ RETRY = AsyncRetry(
 
 def connected(transport: Any, emulator: str) -> Any:
     """A transport on a channel of the running event loop: to the emulator at HOST:PORT if there is one, else to Google
-    with the credentials of the environment."""
+    with the credentials of the environment. Raises SettingsError if it has none."""
     if emulator:
-        channel = grpc.aio.insecure_channel(emulator, options=OPTIONS)
-    else:
-        channel = transport.create_channel(transport.DEFAULT_HOST, options=OPTIONS)
-    return transport(channel=channel)
+        return transport(channel=grpc.aio.insecure_channel(emulator, options=OPTIONS))
+    try:
+        return transport(channel=transport.create_channel(transport.DEFAULT_HOST, options=OPTIONS))
+    except DefaultCredentialsError:
+        raise SettingsError(NO_CREDENTIALS) from None

@@ -23,9 +23,20 @@ from google.cloud.firestore_v1.types import write as writes_wire
 
 from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, connected
 from promptforge.adapters.gcp.operations import Operation, Operations
-from promptforge.adapters.gcp.values import Value, decoded, encoded, timestamp
+from promptforge.adapters.gcp.values import Value, decoded, encoded, moment, timestamp
 from promptforge.errors import Conflict, Unavailable
-from promptforge.ports.documents import MAX_COMMIT_BYTES, Create, Data, Delete, Document, Scalar, Update, Version, Write
+from promptforge.ports.documents import (
+    EXPIRE_FIELD,
+    MAX_COMMIT_BYTES,
+    Create,
+    Data,
+    Delete,
+    Document,
+    Scalar,
+    Update,
+    Version,
+    Write,
+)
 
 COMMIT = "_commit"
 """A field of every document, unlike in every commit: a write that changed nothing would leave the version as it was."""
@@ -53,19 +64,19 @@ AggregationRequest = wire.RunAggregationQueryRequest.pb()
 
 
 class FirestoreDocuments:
-    """The documents port on one Firestore database."""
+    """The documents port on one Firestore database. `operations` counts what all adapters of the App were asked for."""
 
     def __init__(self, project: str, database: str, operations: Operations, emulator: str = "") -> None:
         self._database = f"projects/{project}/databases/{database}"
         self._root = f"{self._database}/documents/"
         self._metadata = [("google-cloud-resource-prefix", self._database)]
-        self._operations = operations
+        self.operations = operations
         self._emulator = emulator
 
     async def get(self, path: str) -> Document | None:
         request = GetRequest(database=self._database, documents=[self._root + path])
         (answer,) = await self._read(self._client.batch_get_documents, wire.BatchGetDocumentsRequest, request)
-        self._operations.add(Operation.DOCUMENT_READ)
+        self.operations.add(Operation.DOCUMENT_READ)
         return self._document(answer.found) if answer.HasField("found") else None
 
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
@@ -79,7 +90,7 @@ class FirestoreDocuments:
             raise ValueError("a commit may write a path once only")
         for write in writes:
             deleted = isinstance(write, Delete)
-            self._operations.add(Operation.DOCUMENT_DELETE if deleted else Operation.DOCUMENT_WRITE)
+            self.operations.add(Operation.DOCUMENT_DELETE if deleted else Operation.DOCUMENT_WRITE)
         with _translated(COMMITTING):
             # Sent once: a second try after a lost answer would find the first one's work and call it a conflict.
             answer = await self._client.commit(
@@ -110,7 +121,7 @@ class FirestoreDocuments:
         request = QueryRequest(parent=parent, structured_query=query)
         answers = await self._read(self._client.run_query, wire.RunQueryRequest, request)
         found = [self._document(answer.document) for answer in answers if answer.HasField("document")]
-        self._operations.add(Operation.DOCUMENT_READ, max(1, len(found)))
+        self.operations.add(Operation.DOCUMENT_READ, max(1, len(found)))
         return found
 
     async def count(self, collection: str, where: Mapping[str, Scalar] | None = None) -> int:
@@ -147,7 +158,7 @@ class FirestoreDocuments:
         request = AggregationRequest(parent=parent, structured_aggregation_query=asked)
         (answer,) = await self._read(self._client.run_aggregation_query, wire.RunAggregationQueryRequest, request)
         values = answer.result.aggregate_fields
-        self._operations.add(Operation.DOCUMENT_READ, max(1, -(-decoded(values["entries"]) // ENTRIES_A_READ)))
+        self.operations.add(Operation.DOCUMENT_READ, max(1, -(-decoded(values["entries"]) // ENTRIES_A_READ)))
         return int(decoded(values["wanted"]))
 
     def _question(self, collection: str, where: Mapping[str, Scalar] | None) -> tuple[str, Data]:
@@ -163,6 +174,8 @@ class FirestoreDocuments:
         if isinstance(write, Delete):
             return WireWrite(delete=name, current_document=_at(write))
         fields = {name: encoded(value) for name, value in {**write.data, COMMIT: token}.items()}
+        if EXPIRE_FIELD in write.data:
+            fields[EXPIRE_FIELD] = moment(write.data[EXPIRE_FIELD])
         there = {"exists": False} if isinstance(write, Create) else _at(write)
         return WireWrite(update=Fields(name=name, fields=fields), current_document=there)
 

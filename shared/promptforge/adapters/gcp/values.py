@@ -30,11 +30,18 @@ def encoded(value: Any) -> Any:
     return Value(map_value={"fields": {"json": Value(string_value=orjson.dumps(value).decode())}})
 
 
+def moment(seconds: float | None) -> Any:
+    """A time in whole seconds as the timestamp that Firestore's expiry wants, or null."""
+    return Value(null_value=0) if seconds is None else Value(timestamp_value=Timestamp(seconds=int(seconds)))
+
+
 def decoded(value: Any) -> Any:
     """What was encoded."""
     match value.WhichOneof("value_type"):
         case "null_value":
             return None
+        case "timestamp_value":
+            return float(value.timestamp_value.seconds)
         case "map_value":
             return orjson.loads(value.map_value.fields["json"].string_value)
         case kind:

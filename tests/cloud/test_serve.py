@@ -1,0 +1,70 @@
+"""`promptforge serve --backend gcp`: every function in one real process, between Google's emulators."""
+
+import asyncio
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.canary import leaks
+from tests.support.emulators import Firestore, Pubsub
+from tests.support.engine import environment, promptforge
+from tests.support.front import behind
+from tests.support.machine import prompts
+from tests.support.smoke import smoke
+from tests.support.stage import stage
+
+pytestmark = pytest.mark.cloud
+
+
+@asynccontextmanager
+async def served(variables: Mapping[str, str], log: Path) -> AsyncIterator[tuple[Process, str]]:
+    """A server that said it is ready, and its URL."""
+    command = ["-m", "promptforge", "serve", "--backend", "gcp", "--port", "0"]
+    with log.open("wb") as said:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, env=environment(variables), stdout=PIPE, stderr=said
+        )
+    assert process.stdout
+    try:
+        url, ready = [(await process.stdout.readline()).decode().split() for _ in range(2)]
+        assert (url[0], ready[:2]) == ("URL", ["Ready", "project"]), log.read_text()
+        yield process, url[1]
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    assert not leaks(log.read_bytes())
+
+
+async def test_a_key_is_made_and_jobs_are_run_and_sigterm_ends_it_at_once(
+    tmp_path: Path, firestore: Firestore, pubsub: Pubsub
+) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(prompts(300))
+    async with (
+        stage(tmp_path, firestore, pubsub, {}, processes=False) as one,
+        served(one.variables, tmp_path / "serve.err") as (process, url),
+    ):
+        one.front.functions = behind(url)
+        on_gcp = {**one.variables, "PROMPTFORGE_BACKEND": "gcp"}
+        key = (await asyncio.to_thread(promptforge, "keys", "create", "--client", "x", **on_gcp)).stdout.strip()
+        listed = await asyncio.to_thread(promptforge, "keys", "list", **on_gcp)
+        order = (file, "--provider", "echo", "--model", "m", "--output", tmp_path / "home", "--url", url)
+        done = await asyncio.to_thread(promptforge, "run", *order, "--api-key", key)
+        code, said = await asyncio.to_thread(smoke, url, key, one.key)
+        began = time.monotonic()
+        process.terminate()
+        left = await process.wait()
+        seconds = time.monotonic() - began
+
+    assert done.returncode == 0, done.stderr
+    assert "300 answered, 0 failed" in done.stderr
+    assert "Verified" in done.stderr
+    assert sorted(line.split()[1] for line in listed.stdout.splitlines()) == ["tests", "x"]
+    assert (code, sorted(said.values())) == (0, ["ok"] * 4 + ["skipped"] * 7), said
+    assert (left, seconds < 5) == (0, True)
