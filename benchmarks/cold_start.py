@@ -20,8 +20,6 @@ from pathlib import Path
 
 from tests.support.packaged import Packaged, install
 
-PEAK = Path(__file__).with_name("peak.py")
-
 FRAMEWORK = "functions_framework.aio"
 FIRESTORE = "google.cloud.firestore_v1.services.firestore.transports"
 TASKS = "google.cloud.tasks_v2.services.cloud_tasks.transports"
@@ -88,7 +86,7 @@ Cost = tuple[float, float]
 
 def measure(place: Packaged, function: str, modules: Sequence[str]) -> Cost:
     """CPU seconds and MiB of a new process that does what CHILD says."""
-    command = [place.python, "-c", CHILD, place.main.parent, PEAK.parent, *modules]
+    command = [str(place.python), "-c", CHILD, str(place.main.parent), str(Path(__file__).parent), *modules]
     environ = {**os.environ, **ENVIRON, "FUNCTION_TARGET": function, "PYTHONPATH": ""}
     done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
     seconds, mebibytes = json.loads(done.stdout)
