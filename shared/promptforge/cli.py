@@ -183,6 +183,18 @@ def list_(client: str | None, data_dir: Path) -> None:
         click.echo(f"{key.key_id}  {key.client}  {rfc3339(key.created_at)}  {state}")
 
 
+@keys.command("limit")
+@click.option("--client", required=True, help="Whose limit; it is one for all keys of the client.")
+@click.option("--usd-per-day", type=click.FloatRange(0, 1_000_000, min_open=True), help="Without it: no limit.")
+@data_dir_option
+def limit(client: str, usd_per_day: float | None, data_dir: Path) -> None:
+    """Let a client spend only so much in a day (UTC), by the prices in PROMPTFORGE_PRICES."""
+    from promptforge.service import allowances
+
+    _with_app(data_dir, lambda app: allowances.set_limit(app.documents, client, usd_per_day))
+    click.echo(f"{client}: " + (f"{usd_per_day:g} USD a day" if usd_per_day else "no limit"))
+
+
 @keys.command("revoke")
 @click.option("--client", required=True, help="Whose keys.")
 @click.option("--id", "key_id", help="Only the key with this id.")

@@ -79,7 +79,7 @@ OPERATIONS = (
                 "idempotency_key_reused",
                 "price_unknown",
             ),
-            429: ("too_many_jobs",),
+            429: ("too_many_jobs", "spend_limit"),
         },
     ),
     Operation("get", "/v1/jobs/{job_id}/status", "status", "How a job stands", 200, StatusReply),

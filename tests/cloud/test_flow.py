@@ -11,6 +11,8 @@ import pytest
 import pytest_asyncio
 
 from promptforge.client import Client, RequestRefused
+from promptforge.domain.erasure import Erasure
+from promptforge.service.app import App
 from promptforge.verify import verify
 from tests.support.cut import Cut
 from tests.support.emulators import Firestore, Pubsub
@@ -167,3 +169,30 @@ async def test_a_thousand_prompts_come_back_in_order(tmp_path: Path, firestore: 
     assert verdict.faults == []
     assert (verdict.results, verdict.errors) == (1000, 1)
     assert (status["status"], status["completed_count"], status["failed_count"]) == ("COMPLETED", 1000, 1)
+
+
+async def test_a_deleted_job_leaves_nothing_but_its_place(tmp_path: Path, firestore: Firestore, pubsub: Pubsub) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(prompts(300))
+    async with stage(tmp_path, firestore, pubsub, {"PROMPTFORGE_CHUNK_LINES": "50"}) as one:
+        await run(one, file, tmp_path / "home", provider="echo", model="echo-1")
+        objects = [bucket.list("job_") for bucket in (one.app.uploads, one.app.work, one.app.results)]
+        (job_id, *_) = {name.partition("/")[0] for bucket in objects async for name in bucket}
+        async with Client(one.url, one.key) as client:
+            await client.delete(job_id)
+            with pytest.raises(RequestRefused, match="404"):
+                await client.status(job_id)
+        async with asyncio.timeout(60):
+            while await _left(one.app, job_id):
+                await asyncio.sleep(0.2)
+        place = await one.app.documents.get(f"jobs/{job_id}")
+
+    assert place
+    assert place.data.keys() == Erasure.model_fields.keys()
+
+
+async def _left(app: App, job_id: str) -> list[str]:
+    """What there still is of a job."""
+    buckets = [bucket.list(f"{job_id}/") for bucket in (app.uploads, app.work, app.results)]
+    objects = [name for bucket in buckets async for name in bucket]
+    return objects + [str(chunk.number) async for chunk in app.ledger.chunks(job_id)]

@@ -119,6 +119,14 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     assert oct(os.stat(tmp_path / "data" / "secret").st_mode)[-3:] == "600"
 
 
+def test_a_clients_spending_is_limited_and_the_limit_lifted(tmp_path: Path) -> None:
+    data = ("--client", "ann", "--data-dir", tmp_path / "data")
+    said = [promptforge("keys", "limit", *more, *data) for more in (("--usd-per-day", "2.5"), (), ("--usd-per-day", 0))]
+
+    assert [done.stdout.strip() for done in said[:2]] == ["ann: 2.5 USD a day", "ann: no limit"]
+    assert [done.returncode for done in said] == [0, 0, 2]
+
+
 def test_a_run_that_is_terminated_takes_its_engine_along_and_says_what_becomes_of_the_work(tmp_path: Path) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_bytes(prompts(500))

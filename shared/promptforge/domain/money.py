@@ -1,7 +1,5 @@
 """What calls cost. Money is counted in whole nano-dollars, so that sums are exact."""
 
-import math
-
 Price = tuple[float, float]
 """US dollars for a million input tokens, and for a million output tokens."""
 
@@ -15,4 +13,4 @@ def cost(price: Price, input_tokens: int, output_tokens: int) -> int:
 
 def nanos(usd: float) -> int:
     """An amount that may be spent; never nothing."""
-    return math.ceil(usd * NANO)
+    return max(round(usd * NANO), 1)

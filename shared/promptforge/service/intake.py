@@ -1,7 +1,9 @@
 """Opens a job: judges the order, keeps it, and hands out the upload URL."""
 
+import asyncio
 import hashlib
 import hmac
+from contextlib import suppress
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
@@ -12,7 +14,8 @@ from promptforge.domain.messages import JobMessage, upload_object
 from promptforge.domain.moment import Rfc3339, rfc3339
 from promptforge.domain.money import nanos
 from promptforge.domain.params import Params, unsupported, whole
-from promptforge.errors import ApiError
+from promptforge.errors import ApiError, Conflict, Unavailable
+from promptforge.service.allowances import promised
 from promptforge.service.app import App
 from promptforge.service.schema import schema_fault
 from promptforge.settings import PROVIDER_KEYS
@@ -20,6 +23,7 @@ from promptforge.settings import PROVIDER_KEYS
 UPLOAD_GRACE_SECONDS = 3600.0  # a large upload that began in time may take so long before the job is given up
 DAY_SECONDS = 24 * 60 * 60
 TOO_MANY_SECONDS = 30
+MAX_TRIES = 40
 AWAIT_SECONDS = 300.0  # how often the sweeper looks for an upload whose event was lost
 
 IDEMPOTENCY_KEY = TypeAdapter(Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]+$")])
@@ -49,16 +53,18 @@ async def open_job(app: App, client: str, order: Order, idempotency_key: str | N
     A repeated order is answered alike also when the job is past its upload; the upload URL is of no use then.
     Raises ApiError 400 for what is no Idempotency-Key, 409 for one whose job is deleted, 422 for a provider that is
     unknown or has no key here, a parameter that it cannot take, a limit for a model without a price, or an
-    Idempotency-Key used with another order, 429 for one job too many.
+    Idempotency-Key used with another order, 429 for one job too many, or when the day's
+    allowance is spent.
     """
     _check_idempotency_key(idempotency_key)
     _check_provider(app, order.provider)
     _check_params(order)
     _check_price(app, order)
     new = _new_job(app, client, order, idempotency_key)
-    if idempotency_key is None or await app.ledger.job(new.job_id) is None:
+    job = await app.ledger.job(new.job_id) if idempotency_key else None
+    if job is None:
         await _check_open_jobs(app, client)
-    job = await app.ledger.create_job(new)
+        job = await _create(app, new)
     if job is None or job.forgotten(app.clock.now()):
         raise ApiError(409, "job_deleted", "The job of this Idempotency-Key is deleted: send another key.")
     if job.request_digest != _digest(order):
@@ -99,6 +105,16 @@ def _check_price(app: App, order: Order) -> None:
     if order.max_cost_usd is not None and app.settings.price_of(order.provider, order.model) is None:
         detail = "The operator has set no price for this model, so max_cost_usd cannot be kept: leave it out."
         raise ApiError(422, "price_unknown", detail)
+
+
+async def _create(app: App, job: Job) -> Job | None:
+    """Store the job within what its client may spend, which another order may change meanwhile."""
+    for _ in range(MAX_TRIES):
+        within, also = await promised(app.documents, job)
+        with suppress(Conflict):
+            return await app.ledger.create_job(within, also)
+        await asyncio.sleep(app.rng.uniform(0, 0.05))
+    raise Unavailable(job.job_id)
 
 
 async def _check_open_jobs(app: App, client: str) -> None:

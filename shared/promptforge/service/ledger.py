@@ -14,7 +14,8 @@ from promptforge.domain.chunk import Chunk, Cut
 from promptforge.domain.job import Job, Problem
 from promptforge.errors import Conflict, LeaseLost, Unavailable
 from promptforge.ports.clock import Clock
-from promptforge.ports.documents import Create, Document, Documents, Update
+from promptforge.ports.documents import Create, Document, Documents, Update, Write
+from promptforge.service import allowances
 
 T = TypeVar("T")
 
@@ -47,12 +48,16 @@ class Ledger:
 
     # Jobs
 
-    async def create_job(self, job: Job) -> Job | None:
-        """Store a new job. Answers the one that is already there under its id, or None if that is being erased."""
+    async def create_job(self, job: Job, also: Sequence[Write] = ()) -> Job | None:
+        """Store a new job. Answers the one that is already there under its id, or None if that is being erased. Raises
+        Conflict if what is `also` to be written is not as it was."""
         try:
-            await self._documents.commit([Create(job_path(job.job_id), job.model_dump(mode="json"))])
+            await self._documents.commit([Create(job_path(job.job_id), job.model_dump(mode="json")), *also])
         except Conflict:
-            return await self.job(job.job_id)
+            document = await self._documents.get(job_path(job.job_id))
+            if document is None:
+                raise
+            return job_of(document)
         return job
 
     async def job(self, job_id: str) -> Job | None:
@@ -72,8 +77,10 @@ class Ledger:
             if decided is None:
                 return job
             try:
-                data = decided.model_dump(mode="json")
-                await self._documents.commit([Update(document.path, data, document.version)])
+                writes: list[Write] = [Update(document.path, decided.model_dump(mode="json"), document.version)]
+                if job.open and not decided.open:
+                    writes += await allowances.settled(self._documents, decided)
+                await self._documents.commit(writes)
             except Conflict:
                 await self._pause(attempt)
             else:

@@ -16,7 +16,7 @@ from promptforge.service.app import App
 
 class StatusReply(BaseModel):
     """The answer to GET /v1/jobs/{job_id}/status. The counts are 0 until the file has been read. `cost_usd` is null
-    where the operator has set no price."""
+    where the operator has set no price; `max_cost_usd` is what was ordered, or what was left of the client's day."""
 
     job_id: str
     status: Status
@@ -30,6 +30,7 @@ class StatusReply(BaseModel):
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
+    max_cost_usd: float | None
     created_at: Rfc3339
     started_processing_at: Rfc3339 | None
     completed_at: Rfc3339 | None
@@ -78,6 +79,7 @@ async def describe(app: App, job: Job) -> StatusReply:
         "waiting": waiting,
         "input_tokens": job.tokens_used - job.output_tokens,
         "cost_usd": job.cost_nanos / NANO if job.price else None,
+        "max_cost_usd": None if job.max_cost_nanos is None else job.max_cost_nanos / NANO,
     }
     return StatusReply.model_validate(job.model_dump() | times | derived)
 

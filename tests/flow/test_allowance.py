@@ -1,0 +1,118 @@
+"""What a client may spend in a day: promised when a job is opened, free again when it did not need it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.support.clock import HandClock
+from tests.support.formats import INPUT_TOKENS, OUTPUT_TOKENS
+from tests.support.machine import Machine, machine, prompts
+from tests.support.openai_server import OpenAIServer, openai_server
+
+from promptforge.service.access import create_key
+from promptforge.service.allowances import set_limit
+
+CALL_USD = (INPUT_TOKENS + 2 * OUTPUT_TOKENS) / 1000
+DAY = 24 * 60 * 60
+
+
+def priced(provider: OpenAIServer) -> dict[str, Any]:
+    keys = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
+    return {"prices": {"openai/m": (1000.0, 2000.0)}, "max_in_flight": 1, **keys}
+
+
+async def opened(one: Machine, key: str = "", model: str = "m", **more: Any) -> httpx.Response:
+    headers = {"X-API-Key": key or one.key, **more.pop("headers", {})}
+    order = {"provider": "openai", "model": model, **more}
+    return await one.http.post("/v1/jobs/init", json=order, headers=headers)
+
+
+async def ran(one: Machine, ticket: httpx.Response, count: int) -> dict[str, Any]:
+    assert ticket.status_code == 202, ticket.text
+    await one.put(ticket.json()["upload_url"], prompts(count))
+    await one.until_ended(ticket.json()["job_id"])
+    return await one.status(ticket.json()["job_id"])
+
+
+def refused(reply: httpx.Response) -> bool:
+    if reply.status_code == 429:
+        assert reply.json()["code"] == "spend_limit"
+        assert 0 < int(reply.headers["retry-after"]) <= DAY
+    return reply.status_code == 429
+
+
+async def test_a_client_spends_no_more_in_a_day_than_it_may_whatever_its_keys(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with openai_server() as provider, machine(tmp_path, clock, **priced(provider)) as one:
+        second, stranger = await create_key(one.app, "tests"), await create_key(one.app, "stranger")
+        await set_limit(one.app.documents, "tests", 10 * CALL_USD)
+        first = await ran(one, await opened(one), 4)
+        rest = await ran(one, await opened(one, second), 50)
+        spent = [refused(await opened(one, key)) for key in (one.key, second)]
+        theirs = await opened(one, stranger)
+        clock.move(DAY)
+        tomorrow = await ran(one, await opened(one), 3)
+
+        assert (first["status"], first["max_cost_usd"]) == ("COMPLETED", pytest.approx(10 * CALL_USD))
+        assert (rest["error"]["code"], rest["max_cost_usd"]) == ("cost_limit", pytest.approx(6 * CALL_USD))
+        assert spent == [True, True]
+        assert theirs.status_code == 202
+        assert tomorrow["status"] == "COMPLETED"
+        assert provider.calls.total() == 10 + 3
+
+
+async def test_what_is_promised_to_open_jobs_cannot_be_promised_again(tmp_path: Path) -> None:
+    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+        await set_limit(one.app.documents, "tests", 10 * CALL_USD)
+        replies = await asyncio.gather(*[opened(one, max_cost_usd=3 * CALL_USD) for _ in range(8)])
+        good = [reply for reply in replies if not refused(reply)]
+        shares = [(await one.status(reply.json()["job_id"]))["max_cost_usd"] for reply in good]
+        await one.cancel(good[0].json()["job_id"])
+        after = await opened(one)
+
+        assert sum(shares) == pytest.approx(10 * CALL_USD)
+        assert len(good) == 4
+        assert not refused(after)
+
+
+async def test_to_delete_a_job_gives_nothing_back_that_was_spent(tmp_path: Path) -> None:
+    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+        await set_limit(one.app.documents, "tests", 10 * CALL_USD)
+        for _ in range(2):
+            status = await ran(one, await opened(one, max_cost_usd=5 * CALL_USD), 5)
+            await one.delete(status["job_id"])
+            await one.bring_all()
+        assert refused(await opened(one))
+
+
+async def test_a_repeated_order_is_promised_once_and_answered_when_all_is_spent(tmp_path: Path) -> None:
+    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+        await set_limit(one.app.documents, "tests", 10 * CALL_USD)
+        tries = [opened(one, headers={"Idempotency-Key": "k"}, max_cost_usd=9 * CALL_USD) for _ in range(4)]
+        tickets = {(await each).json()["job_id"] for each in tries}
+        more = await opened(one, max_cost_usd=9 * CALL_USD)
+        again = await opened(one, headers={"Idempotency-Key": "k"}, max_cost_usd=9 * CALL_USD)
+
+        assert tickets == {again.json()["job_id"]}
+        assert (await one.status(more.json()["job_id"]))["max_cost_usd"] == pytest.approx(CALL_USD)
+        assert refused(await opened(one))
+
+
+async def test_a_limit_needs_prices_may_be_changed_and_lifted(tmp_path: Path) -> None:
+    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+        await set_limit(one.app.documents, "tests", CALL_USD)
+        unpriced = await opened(one, model="other")
+        first = await opened(one)
+        assert refused(await opened(one))
+        await set_limit(one.app.documents, "tests", 2 * CALL_USD)
+        second = await opened(one)
+        assert refused(await opened(one))
+        await set_limit(one.app.documents, "tests", None)
+        await set_limit(one.app.documents, "tests", None)
+        free = await opened(one, model="other")
+        ended = await ran(one, first, 1)
+
+    assert (unpriced.status_code, unpriced.json()["code"]) == (422, "price_unknown")
+    assert (second.status_code, free.status_code, ended["status"]) == (202, 202, "COMPLETED")
