@@ -30,8 +30,8 @@ OPERATIONS_A_TASK = 2  # to make it, and to deliver it
 PROMPT_BYTES, RESULT_BYTES, KEPT_MONTHS = 2000, 1000, 7 / 30
 
 LEFT_OUT = (
-    "starts of instances, Secret Manager, Scheduler and a tick of the sweeper each minute (about $0.25 a month), a "
-    "load balancer, taxes, and what the provider charges"
+    "starts of instances, the deletes of expired documents, Secret Manager, Scheduler and a tick of the sweeper each "
+    "minute (about $0.25 a month), a load balancer, taxes, and what the provider charges"
 )
 ASSUMED = (
     f"an instance has {VCPUS} vCPU and {GIB} GiB and is billed while a request is under way; {PROMPT_BYTES:,} bytes a "

@@ -10,6 +10,7 @@ from importlib import import_module
 from types import FrameType
 
 from promptforge import logs
+from promptforge.errors import SettingsError
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import Provider
 from promptforge.service.app import App, Parts
@@ -57,7 +58,10 @@ def _parts_of_this_machine(settings: Settings, clock: Clock) -> Parts:
 
 def _parts_of_google(settings: Settings, clock: Clock) -> Parts:
     """Each imports its Google client when it is first used, for few functions use all."""
-    from promptforge.adapters.gcp import documents, identity, objects, operations, signing, tasks, topics
+    try:
+        from promptforge.adapters.gcp import documents, identity, objects, operations, signing, tasks, topics
+    except ModuleNotFoundError as exc:
+        raise SettingsError("The backend gcp needs Google's libraries: install promptforge[gcp].") from exc
 
     bill = operations.Operations()
     uploader = signing.IamAccount(settings.upload_signer, settings.iam_emulator)

@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import aiohttp
 from yarl import URL
@@ -47,8 +47,9 @@ class Client:
     async def upload(self, upload_url: str, path: Path) -> None:
         """PUT a file to the URL of `init`."""
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
-        async with self._session.put(as_signed(upload_url), data=_blocks(path), headers=headers) as response:
-            await _checked(response)
+        with path.open("rb") as file:  # here, for nobody closes a generator that an upload broke off in
+            async with self._session.put(as_signed(upload_url), data=_blocks(file), headers=headers) as response:
+                await _checked(response)
 
     async def status(self, job_id: str) -> dict[str, Any]:
         """How the job stands."""
@@ -93,10 +94,9 @@ def as_signed(url: str) -> URL:
     return URL(url, encoded=True)
 
 
-async def _blocks(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            yield block
+async def _blocks(file: BinaryIO) -> AsyncIterator[bytes]:
+    while block := file.read(BLOCK_BYTES):
+        yield block
 
 
 async def _checked(response: aiohttp.ClientResponse) -> None:

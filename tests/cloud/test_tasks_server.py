@@ -18,7 +18,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from tests.support.clock import HandClock
 from tests.support.cloud_tasks import TaskServer, task_server
-from tests.support.serving import listening
+from tests.support.loopback import listening
 
 LOCATION = "projects/p/locations/l"
 QUEUE = f"{LOCATION}/queues/q"

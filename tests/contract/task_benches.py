@@ -16,7 +16,7 @@ from promptforge.adapters.local.deliveries import SqliteDeliveries, SqliteTasks
 from promptforge.ports.clock import Clock
 from promptforge.ports.tasks import Tasks
 from tests.support.cloud_tasks import TaskServer, task_server
-from tests.support.serving import listening
+from tests.support.loopback import listening
 
 LOCATION = "projects/demo/locations/here"
 QUEUES = ("splitter", "worker", "finalizer", "sweeper", "eraser")

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import crypt, jwt
 
-from tests.support.serving import listening
+from tests.support.loopback import listening
 
 KEY_ID = "key-1"
 

@@ -9,10 +9,8 @@ MAX_BODY_BYTES = 256 * 1024 * 1024
 
 
 @asynccontextmanager
-async def loopback(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
-    """Everything that is sent to the URL goes to `handle`, whatever its path."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.router.add_route("*", r"/{path:[\s\S]*}", handle)
+async def listening(app: web.Application) -> AsyncIterator[str]:
+    """The address of an aiohttp app."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -20,3 +18,12 @@ async def loopback(handle: Callable[[web.Request], Awaitable[web.StreamResponse]
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def loopback(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """Everything that is sent to the URL goes to `handle`, whatever its path."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.router.add_route("*", r"/{path:[\s\S]*}", handle)
+    async with listening(app) as url:
+        yield url

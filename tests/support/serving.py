@@ -1,11 +1,10 @@
-"""Apps behind real sockets, in this process."""
+"""ASGI apps behind real sockets, in this process."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from aiohttp import web
 from starlette.types import ASGIApp
 
 from promptforge.local.server import QuietServer
@@ -23,15 +22,3 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await running
-
-
-@asynccontextmanager
-async def listening(app: web.Application) -> AsyncIterator[str]:
-    """The address of an aiohttp app."""
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()

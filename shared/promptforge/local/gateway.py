@@ -5,7 +5,6 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from google.api_core.exceptions import RetryError
 from starlette.types import ASGIApp
 
 from promptforge.app import build, install
@@ -25,6 +24,8 @@ def gateway_app() -> ASGIApp:
 
 async def reach(app: App) -> None:
     """Raise SettingsError, saying what to look at, unless the project's Firestore answers."""
+    from google.api_core.exceptions import RetryError  # there since the App could be built
+
     settings = app.settings
     try:
         await app.documents.get("jobs/none")
