@@ -65,10 +65,11 @@ class Play:
         file, count = folder / "prompts.jsonl", 400
         file.write_bytes(prompts(count))
         self.provider.calls.clear()
-        troubled = asyncio.create_task(trouble(self))
-        status = await run(self.one, file, folder / "home", provider="openai", model="m")
+        async with asyncio.TaskGroup() as both:
+            both.create_task(trouble(self))
+            job = both.create_task(run(self.one, file, folder / "home", provider="openai", model="m"))
 
-        await troubled
+        status = job.result()
         assert verify(file, folder / "home").faults == []
         assert (status["status"], status["completed_count"]) == ("COMPLETED", count)
         assert set(self.provider.calls) == {f"prompt {number}" for number in range(count)}

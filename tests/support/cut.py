@@ -3,13 +3,15 @@
 import asyncio
 from typing import Self
 
+from tests.support.emulators import free_port
+
 
 class Cut:
     """A TCP proxy on loopback in front of `target`, at an address of its own that stays the same."""
 
     def __init__(self, target: str) -> None:
         self._host, _, self._port = target.rpartition(":")
-        self._own_port = 0
+        self._own_port = free_port()  # nobody takes it while it is refused
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -55,7 +57,6 @@ class Cut:
     async def _listen(self) -> None:
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._own_port)
-            self._own_port = self._server.sockets[0].getsockname()[1]
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._connect(reader, writer))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -10,20 +11,25 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, Self
 
 import pytest
 
 START_SECONDS = 60.0
+ASKED_FOR = range(20_000, 32_000)  # below the ports that Linux and macOS choose from for others
 JVM = ["-Duser.language=en", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on now, out of those that systems give to nobody who does not ask for them: a server
+    may be started on it later, and again."""
+    while True:
+        port = secrets.choice(ASKED_FOR)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def lacking(what: str) -> NoReturn:
