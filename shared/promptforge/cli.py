@@ -114,7 +114,9 @@ def _serve_local(settings: Settings, host: str, port: int, workers: int) -> None
     show_default=True,
     help="Folder for the results.",
 )
-@click.option("--url", help="A running service; without it an engine is started for this run.")
+@click.option(
+    "--url", help="A running service, {function} in it stands for each one's name; without it an engine is started."
+)
 @click.option("--api-key", envvar=ENV_PREFIX + "API_KEY", help="Key of the service at --url.")
 @data_dir_option
 @workers_option

@@ -21,7 +21,10 @@ class RequestRefused(Exception):
 
 
 class Client:
-    """Use as an async context. Every method raises RequestRefused, or aiohttp.ClientError when there is no answer."""
+    """Use as an async context. Every method raises RequestRefused, or aiohttp.ClientError when there is no answer.
+
+    `url` is the address of the API; where each function has an address of its own, with {function} for its name.
+    """
 
     def __init__(self, url: str, api_key: str) -> None:
         self._url = url.rstrip("/")
@@ -42,7 +45,7 @@ class Client:
         """Open a job, or find the one that was opened with the same key: `job_id`, `upload_url`, `expires_at`."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         body = {"provider": provider, "model": model, **options}
-        return await self._call("POST", "/v1/jobs/init", body, headers)
+        return await self._call("init", "POST", "/v1/jobs/init", body, headers)
 
     async def upload(self, upload_url: str, path: Path) -> None:
         """PUT a file to the URL of `init`."""
@@ -53,21 +56,21 @@ class Client:
 
     async def status(self, job_id: str) -> dict[str, Any]:
         """How the job stands."""
-        return await self._call("GET", f"/v1/jobs/{job_id}/status")
+        return await self._call("status", "GET", f"/v1/jobs/{job_id}/status")
 
     async def cancel(self, job_id: str) -> dict[str, Any]:
         """Have no further call made for the job; how it stands then."""
-        return await self._call("POST", f"/v1/jobs/{job_id}/cancel")
+        return await self._call("cancel", "POST", f"/v1/jobs/{job_id}/cancel")
 
     async def delete(self, job_id: str) -> None:
         """Have the job and everything of it erased."""
-        url = f"{self._url}/v1/jobs/{job_id}"
+        url = self._url_of("delete", f"/v1/jobs/{job_id}")
         async with self._session.delete(url, headers=self._headers) as response:
             await _checked(response)
 
     async def results(self, job_id: str) -> dict[str, Any]:
         """The job's files with their URLs."""
-        return await self._call("GET", f"/v1/jobs/{job_id}/results")
+        return await self._call("results", "GET", f"/v1/jobs/{job_id}/results")
 
     async def download(self, url: str, target: Path, on_bytes: Callable[[int], None] = lambda count: None) -> None:
         """GET a signed URL into a file, which appears only when it is whole."""
@@ -80,13 +83,21 @@ class Client:
         os.replace(partial, target)
 
     async def _call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+        self,
+        function: str,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
         sent = {**self._headers, **(headers or {})}
-        async with self._session.request(method, self._url + path, json=body, headers=sent) as response:
+        async with self._session.request(method, self._url_of(function, path), json=body, headers=sent) as response:
             await _checked(response)
             answer: dict[str, Any] = await response.json()
             return answer
+
+    def _url_of(self, function: str, path: str) -> str:
+        return self._url.replace("{function}", function) + path
 
 
 def as_signed(url: str) -> URL:

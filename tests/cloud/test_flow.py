@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +161,12 @@ async def test_a_restart_of_firestore_in_the_middle_of_a_job_loses_nothing(tmp_p
 
 
 async def test_a_thousand_prompts_come_back_in_order(tmp_path: Path, firestore: Firestore, pubsub: Pubsub) -> None:
+    """By a client that asks each function at an address of its own."""
     file = tmp_path / "prompts.jsonl"
     file.write_bytes(prompts(500) + b"not json\n" + prompts(500, first=500))
     async with stage(tmp_path, firestore, pubsub, {"PROMPTFORGE_CHUNK_LINES": "100"}) as one:
-        status = await run(one, file, tmp_path / "home", provider="echo", model="echo-1")
+        apart = replace(one, url=f"{one.url}/{{function}}")
+        status = await run(apart, file, tmp_path / "home", provider="echo", model="echo-1")
 
     verdict = verify(file, tmp_path / "home")
     assert verdict.faults == []

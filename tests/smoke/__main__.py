@@ -50,7 +50,7 @@ async def main(asked: argparse.Namespace, folder: Path) -> int:
             url=asked.url.rstrip("/"),
             key=os.environ["PROMPTFORGE_API_KEY"],
             other_key=os.environ.get("PROMPTFORGE_OTHER_API_KEY", ""),
-            function_url=asked.function_url,
+            function_url=asked.function_url or (asked.url if "{function}" in asked.url else ""),
             buckets=tuple(asked.bucket),
             patient=asked.expiry,
             folder=folder,
@@ -64,8 +64,8 @@ async def main(asked: argparse.Namespace, folder: Path) -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.smoke", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--url", required=True, help="where the API is")
-    parser.add_argument("--function-url", default="", help="the address of the functions, with {function} for the name")
+    parser.add_argument("--url", required=True, help="where the API is, or its functions, with {function} for the name")
+    parser.add_argument("--function-url", help="the address of all functions, with {function}, if --url has none")
     parser.add_argument("--bucket", action="append", default=[], help="another bucket that must be private: the work's")
     parser.add_argument("--expiry", action="store_true", help="wait for signed URLs to end: an hour by default")
     return parser.parse_args()

@@ -10,12 +10,18 @@ from typing import Any
 
 from promptforge.local.functions import EVENT_FUNCTIONS
 from promptforge.verify import verify
-from tests.smoke.site import GOOGLE, UPLOAD, Reply, Site, Skipped, Storage, Wrong, bucket_of, unsigned
+from tests.smoke.site import GOOGLE, UPLOAD, Site, Skipped, Storage, Wrong, bucket_of, unsigned
 from tests.support.machine import prompts
 
 PROMPTS = 100
 JOB_SECONDS = 300
 UNKNOWN_JOB = f"job_{0:032x}"
+OF_A_JOB = (
+    ("GET", "status", "/status"),
+    ("GET", "results", "/results"),
+    ("POST", "cancel", "/cancel"),
+    ("DELETE", "delete", ""),
+)
 TAMPERED = {"the signature": r"(?i)(signature=)(\w)", "the job": r"(job_)(\w)", "the time": r"(?i)(expires=)(\d)"}
 
 Check = Callable[[Site], Awaitable[None]]
@@ -23,18 +29,21 @@ Check = Callable[[Site], Awaitable[None]]
 
 async def healthy(site: Site) -> None:
     """/healthz answers without a key"""
-    reply = await site.ask("GET", f"{site.url}/healthz")
+    reply = await site.ask("GET", site.url_of("init", "/healthz"))
     if reply.status != 200:
         raise Wrong(f"it answered {reply.status}")
 
 
 async def keys_are_asked_for(site: Site) -> None:
     """without a good key every call of the API is refused with 401"""
-    for headers in ({}, {"X-API-Key": "wrong"}):
-        for method, path in (("POST", "init"), ("GET", f"{UNKNOWN_JOB}/status"), ("GET", f"{UNKNOWN_JOB}/results")):
-            status = (await site.ask(method, f"{site.url}/v1/jobs/{path}", headers)).status
+    for key in ("", "wrong"):
+        for method, function, path in (
+            ("POST", "init", "init"),
+            *((m, f, UNKNOWN_JOB + what) for m, f, what in OF_A_JOB),
+        ):
+            status = (await site.call(method, function, path, key)).status
             if status != 401:
-                raise Wrong(f"{method} {path} was answered with {status}")
+                raise Wrong(f"{function} was answered with {status}")
 
 
 async def a_job_is_done(site: Site) -> None:
@@ -110,16 +119,28 @@ async def clients_are_strangers(site: Site) -> None:
         raise Skipped("PROMPTFORGE_OTHER_API_KEY is not set")
     if not site.job_id:
         raise Skipped("there is no job")
-    for method, verb in (("GET", "status"), ("GET", "results"), ("POST", "cancel")):
-        theirs, none = [await _as_other(site, method, job, verb) for job in (site.job_id, UNKNOWN_JOB)]
+    for method, function, what in OF_A_JOB:
+        theirs, none = [
+            await site.call(method, function, job + what, site.other_key) for job in (site.job_id, UNKNOWN_JOB)
+        ]
         if (theirs.status, theirs.code) != (404, "job_not_found"):
-            raise Wrong(f"{verb} of another's job was answered with {theirs.status}")
+            raise Wrong(f"{function} of another's job was answered with {theirs.status}")
         if theirs.body != none.body:
-            raise Wrong(f"{verb} of another's job is answered unlike that of none")
+            raise Wrong(f"{function} of another's job is answered unlike that of none")
     shared = f"smoke-{uuid.uuid4().hex}"
     mine, theirs_too = [(await _new_job(site, key, shared))["job_id"] for key in (site.key, site.other_key)]
     if mine == theirs_too:
         raise Wrong("the same Idempotency-Key led to the same job")
+
+
+async def a_deleted_job_is_gone(site: Site) -> None:
+    """a job that is deleted is not found any more"""
+    async with site.client() as client:
+        job = await client.init("echo", "echo-1")
+        await client.delete(job["job_id"])
+    reply = await site.call("GET", "status", f"{job['job_id']}/status", site.key)
+    if (reply.status, reply.code) != (404, "job_not_found"):
+        raise Wrong(f"its status was answered with {reply.status}")
 
 
 async def event_functions_refuse_strangers(site: Site) -> None:
@@ -160,6 +181,7 @@ CHECKS: tuple[Check, ...] = (
     results_have_no_other_door,
     buckets_are_private,
     clients_are_strangers,
+    a_deleted_job_is_gone,
     event_functions_refuse_strangers,
     urls_expire,
 )
@@ -169,10 +191,6 @@ async def _new_job(site: Site, key: str | None = None, idempotency_key: str | No
     """A job of which nothing more becomes: it waits for its upload until it is given up."""
     async with site.client(key) as client:
         return await client.init("echo", "echo-1", idempotency_key)
-
-
-async def _as_other(site: Site, method: str, job_id: str, verb: str) -> Reply:
-    return await site.ask(method, f"{site.url}/v1/jobs/{job_id}/{verb}", {"X-API-Key": site.other_key})
 
 
 def _tampered(url: str, pattern: str) -> str:

@@ -66,6 +66,10 @@ class Site:
         """A client of the API."""
         return Client(self.url, self.key if key is None else key)
 
+    def url_of(self, function: str, path: str) -> str:
+        """The URL of a call of the API."""
+        return self.url.replace("{function}", function) + path
+
     @property
     def storage(self) -> Storage:
         """Who stands behind the signed URLs, by the looks of one."""
@@ -93,6 +97,10 @@ class Site:
         sent = self.http.request(method, as_signed(url), headers=headers, data=body or None, allow_redirects=False)
         async with sent as reply:
             return Reply(reply.status, await reply.read())
+
+    async def call(self, method: str, function: str, path: str, key: str) -> Reply:
+        """Call the API, about `path` among the jobs."""
+        return await self.ask(method, self.url_of(function, f"/v1/jobs/{path}"), {"X-API-Key": key} if key else None)
 
     async def refuses(self, what: str, method: str, url: str, headers: Mapping[str, str] | None = None) -> None:
         """Raise Wrong unless a request is refused."""
