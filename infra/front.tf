@@ -4,7 +4,10 @@ locals {
   front = var.domain == null ? {} : { front = var.domain }
 
   public = var.domain == null ? {} : { for name, function in local.functions : name => function if length(function.paths) > 0 }
-  routes = flatten([for name, function in local.public : [for path in function.paths : { path = path, function = name }]])
+
+  # The first that fits is taken, and /v1/jobs/* fits /v1/jobs/init too. Sorted backwards, words stand before *.
+  served = merge([for name, function in local.public : { for path in function.paths : path => name }]...)
+  routes = reverse(sort(keys(local.served)))
 }
 
 resource "google_compute_global_address" "front" {
@@ -64,10 +67,10 @@ resource "google_compute_url_map" "front" {
 
       content {
         priority = route_rules.key + 1
-        service  = google_compute_backend_service.front[route_rules.value.function].id
+        service  = google_compute_backend_service.front[local.served[route_rules.value]].id
 
         match_rules {
-          path_template_match = route_rules.value.path
+          path_template_match = route_rules.value
         }
       }
     }

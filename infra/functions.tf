@@ -6,7 +6,7 @@
 #   concurrency  requests in one instance at once
 #   timeout      seconds. Pub/Sub waits 600 for an answer, Cloud Tasks as DISPATCH_SECONDS in adapters/gcp/tasks.py says;
 #                whoever waits less than a function may run has its step repeated beside itself
-#   providers    whether it is given the providers' keys, or told no more than which there are
+#   providers    whether it is given the providers' keys and addresses, or told no more than which keys there are
 #   settings     what it must be told besides what all are told
 locals {
   defaults = {
@@ -145,8 +145,16 @@ locals {
     PROMPTFORGE_FUNCTION_URL   = local.function_url
     PROMPTFORGE_TASK_ACCOUNT   = google_service_account.caller["tasks"].email
     PROMPTFORGE_RETENTION_DAYS = var.retention_days
+    PROMPTFORGE_PRICES         = jsonencode(var.prices)
   }
   more_settings = { for name, value in var.settings : "PROMPTFORGE_${name}" => value }
+
+  provider_addresses = {
+    anthropic = "ANTHROPIC_BASE_URL"
+    gemini    = "GOOGLE_GEMINI_BASE_URL"
+    mistral   = "MISTRAL_BASE_URL"
+    openai    = "OPENAI_BASE_URL"
+  }
 
   # A function that only asks whether a provider has a key here gets a word in its place.
   provider_names = { for provider in var.providers_used : local.provider_keys[provider] => "held-by-the-worker" }
@@ -184,6 +192,7 @@ module "function" {
     local.settings,
     each.value.settings,
     { for variable, word in local.provider_names : variable => word if each.value.providers == "names" },
+    { for provider, url in var.provider_urls : local.provider_addresses[provider] => url if each.value.providers == "keys" },
   )
   secrets = { for name in local.secrets_of[each.key] : local.secrets[name] => google_secret_manager_secret.this[name].secret_id }
   invokers = merge(

@@ -1,11 +1,11 @@
 output "api_url" {
-  description = "Where the API is, once the certificate of the load balancer is ready; null without a domain."
-  value       = var.domain == null ? null : "https://${var.domain}"
+  description = "Where the API is, for `promptforge run --url` and the smoke test: {function} stands for a function's name. With a domain, once its certificate is ready."
+  value       = var.domain == null ? local.function_url : "https://${var.domain}"
 }
 
-output "function_urls" {
-  description = "Addresses of the public functions. Without a domain, the API's paths are asked of each one's own."
-  value       = { for name, function in local.functions : name => local.urls[name] if length(function.paths) > 0 }
+output "function_url" {
+  description = "Where each function is, the ones that the public may not call too."
+  value       = local.function_url
 }
 
 output "buckets" {

@@ -56,6 +56,19 @@ variable "domain" {
   }
 }
 
+variable "prices" {
+  description = "US dollars for a million input and a million output tokens of a model, { \"openai/gpt-4o-mini\" = [0.15, 0.6] }, or of all others of a provider, \"openai/*\". Without a price a job's cost is not known and cannot be limited."
+  type        = map(list(number))
+  default     = {}
+
+  validation {
+    condition = alltrue([
+      for model, price in var.prices : can(regex("^(anthropic|echo|gemini|mistral|openai)/.", model)) && length(price) == 2 && alltrue([for dollars in price : dollars >= 0])
+    ])
+    error_message = "Each of prices must be a PROVIDER/MODEL or PROVIDER/* with two prices."
+  }
+}
+
 variable "project" {
   description = "Id of the Google Cloud project. It must exist; everything in it that is named promptforge is ours."
   type        = string
@@ -63,6 +76,19 @@ variable "project" {
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
     error_message = "project must be a project id, not a name or a number."
+  }
+}
+
+variable "provider_urls" {
+  description = "Other addresses of providers: { openai = \"https://api.groq.com/openai/v1\" } for whoever speaks like OpenAI."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition = alltrue([
+      for provider, url in var.provider_urls : contains(["anthropic", "gemini", "mistral", "openai"], provider) && can(regex("^https?://[^\\s?#]+$", url))
+    ])
+    error_message = "provider_urls may have anthropic, gemini, mistral and openai, each with an address like https://host/v1."
   }
 }
 

@@ -7,7 +7,7 @@ import pytest
 
 from promptforge.adapters.gcp.tasks import DISPATCH_SECONDS
 from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functions_folder
-from promptforge.settings import ENV_PREFIX, GCP_EVERYWHERE, GCP_FUNCTIONS, PROVIDER_KEYS, Settings
+from promptforge.settings import ENV_PREFIX, GCP_EVERYWHERE, GCP_FUNCTIONS, PROVIDER_KEYS, PROVIDER_URLS, Settings
 from tests.infra.terraform import blocks, function, local, module, resources
 
 FUNCTIONS = sorted(local("table"))
@@ -19,6 +19,7 @@ def settings_of(name: str) -> Settings:
     environ = {**local("settings"), **function(name)["settings"], "FUNCTION_TARGET": name}
     environ[f"{ENV_PREFIX}FUNCTION_URL"] = re.sub(r"\$\{[^}]*\}", "x", local("function_url"))
     environ[f"{ENV_PREFIX}RETENTION_DAYS"] = "30"
+    environ[f"{ENV_PREFIX}PRICES"] = "{}"
     if function(name)["pepper"]:
         environ[local("own_secrets")["pepper"]] = "pepper"
     return Settings.from_env(environ)
@@ -83,6 +84,28 @@ def test_the_providers_keys_have_the_names_that_settings_know() -> None:
     (choice,) = (block["providers_used"] for block in blocks("variable") if "providers_used" in block)
     for name in local("provider_keys"):
         assert f'"{name}"' in choice["validation"][0]["condition"]
+
+
+def test_the_providers_addresses_have_the_names_that_settings_know() -> None:
+    assert local("provider_addresses") == {name: variable for name, (variable, _) in PROVIDER_URLS.items()}
+    (choice,) = (block["provider_urls"] for block in blocks("variable") if "provider_urls" in block)
+    for name in local("provider_addresses"):
+        assert f'"{name}"' in choice["validation"][0]["condition"]
+
+
+def test_prices_may_be_of_the_providers_there_are() -> None:
+    (choice,) = (block["prices"] for block in blocks("variable") if "prices" in block)
+
+    assert f"^({'|'.join(sorted(PROVIDER_KEYS))})/." in choice["validation"][0]["condition"]
+
+
+def test_the_load_balancer_hides_no_path_behind_another() -> None:
+    assert local("routes") == "${reverse(sort(keys(local.served)))}"
+    routes = sorted((path for name in FUNCTIONS for path in function(name)["paths"]), reverse=True)
+
+    for place, earlier in enumerate(routes):
+        pattern = re.escape(earlier).replace(r"\*", "[^/]+")
+        assert not [path for path in routes[place + 1 :] if re.fullmatch(pattern, path)], earlier
 
 
 def test_only_the_worker_gets_providers_keys_and_who_refuses_providers_knows_which_there_are() -> None:

@@ -17,6 +17,10 @@ resource "google_cloudfunctions2_function" "this" {
     docker_repository = var.repository
     service_account   = var.build_account
 
+    # With it the build compiles the sources against their hash (PEP 552) and not their time, which the image does not
+    # keep: Python would compile them anew at each start.
+    environment_variables = { SOURCE_DATE_EPOCH = "315532801" }
+
     source {
       storage_source {
         bucket = google_storage_bucket_object.archive.bucket
