@@ -35,7 +35,7 @@ def _run_share(folder: Path, contents: Mapping[str, bytes]) -> dict[str, Outcome
 
 
 async def _run_on_one(folder: Path, contents: Mapping[str, bytes]) -> dict[str, Outcome]:
-    async with machine(folder) as one:
+    async with machine(folder, max_open_jobs=len(contents), requests_per_second=1e6) as one:
         job_ids = {name: await one.submit(content) for name, content in contents.items()}
         return {name: await outcome(one, job_id) for name, job_id in job_ids.items()}
 
