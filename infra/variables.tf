@@ -56,6 +56,22 @@ variable "domain" {
   }
 }
 
+variable "pipeline" {
+  description = "A repository that is connected to Cloud Build, whose commits are planned, and applied when somebody approves: projects/PROJECT/locations/REGION/connections/NAME/repositories/NAME. The file of variables is a path in infra/."
+  type = object({
+    repository   = string
+    state_bucket = string
+    branch       = optional(string, "^main$")
+    vars_file    = optional(string, "env/prod.tfvars")
+  })
+  default = null
+
+  validation {
+    condition     = var.pipeline == null || can(regex("^projects/[^/]+/locations/[^/]+/connections/[^/]+/repositories/[^/]+$", var.pipeline.repository))
+    error_message = "pipeline.repository must be the full name of a repository of a connection."
+  }
+}
+
 variable "prices" {
   description = "US dollars for a million input and a million output tokens of a model, { \"openai/gpt-4o-mini\" = [0.15, 0.6] }, or of all others of a provider, \"openai/*\". Without a price a job's cost is not known and cannot be limited."
   type        = map(list(number))

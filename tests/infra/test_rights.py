@@ -52,6 +52,14 @@ GRANTS = {
     "google_storage_bucket_iam_member.build": (READ, "build"),
     "google_artifact_registry_repository_iam_member.build": ("roles/artifactregistry.writer", "build"),
     "google_project_iam_member.build": ("each.key", "build"),
+    "google_project_iam_member.pipeline_log": ("roles/logging.logWriter", "pipeline[each.key]"),
+    "google_project_iam_member.planner": (
+        "google_project_iam_custom_role.planner[each.key].name",
+        "pipeline[each.key]",
+    ),
+    "google_storage_bucket_iam_member.planner": ("each.value.role", "pipeline[each.value.account]"),
+    "google_project_iam_member.applier": ("each.key", 'pipeline["apply"]'),
+    "google_project_iam_member.applier_grants": ("roles/resourcemanager.projectIamAdmin", "pipeline[each.key]"),
 }
 
 
@@ -97,6 +105,9 @@ def test_rights_on_a_whole_project_are_narrowed_or_cannot_be() -> None:
     assert {name for name, body in members.items() if "condition" not in body and "dynamic" not in body} == {
         "event_receiver",
         "storage_agent",
+        "pipeline_log",
+        "planner",
+        "applier",
     }
 
 
