@@ -19,6 +19,8 @@ locals {
     }
   }
 
+  remover = google_project_iam_custom_role.remover.name
+
   object_grants = merge([
     for name, function in local.functions : {
       for bucket, role in function.objects : "${name}/${bucket}" => { function = name, bucket = bucket, role = role }
@@ -59,6 +61,15 @@ resource "google_storage_bucket" "this" {
       max_age_seconds = 3600
     }
   }
+}
+
+# To find objects and delete them, no right to read them is needed.
+resource "google_project_iam_custom_role" "remover" {
+  role_id     = "promptforgeObjectRemover"
+  title       = "PromptForge object remover"
+  description = "Find objects and delete them, without reading them."
+  permissions = ["storage.objects.delete", "storage.objects.list"]
+  depends_on  = [google_project_service.this]
 }
 
 # The viewer's right to list is needed too: without it an object that is not there is answered 403 instead of 404.

@@ -13,4 +13,5 @@ resource "google_service_account" "caller" {
 
   account_id   = "${local.name}-${each.key}"
   display_name = "PromptForge: ${each.value}"
+  depends_on   = [google_project_service.this]
 }

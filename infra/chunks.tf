@@ -49,7 +49,7 @@ resource "google_pubsub_subscription" "chunks" {
 
   dead_letter_policy {
     dead_letter_topic     = google_pubsub_topic.dead_letters.id
-    max_delivery_attempts = 20
+    max_delivery_attempts = 100
   }
 
   depends_on = [module.function, google_pubsub_topic_iam_member.dead_letters]

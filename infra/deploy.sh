@@ -30,8 +30,9 @@ done
 
 terraform init -input=false -backend-config="bucket=$STATE" -backend-config="prefix=promptforge"
 
-# Functions are refused while a secret of theirs has no value.
-terraform apply -input=false -auto-approve -target=google_secret_manager_secret.this "${variables[@]}"
+# Functions are refused while a secret of theirs has no value; and alerts, until their metric has been there for minutes.
+terraform apply -input=false -auto-approve "${variables[@]}" \
+  -target=google_secret_manager_secret.this -target=google_logging_metric.events
 for secret in $(gcloud secrets list --project="$PROJECT" --format='value(name.basename())' \
   --filter='labels.app=promptforge AND NOT labels.use:*'); do
   [ -z "$(gcloud secrets versions list "$secret" --project="$PROJECT" --filter=state=ENABLED --limit=1 --format='value(name)')" ] || continue

@@ -1,5 +1,6 @@
 locals {
   firestore = jsondecode(file("${path.module}/firestore.indexes.json"))
+  database  = coalesce(var.database, google_firestore_database.this.name)
 }
 
 resource "google_firestore_database" "this" {
@@ -8,6 +9,7 @@ resource "google_firestore_database" "this" {
   type                              = "FIRESTORE_NATIVE"
   point_in_time_recovery_enablement = "POINT_IN_TIME_RECOVERY_ENABLED"
   delete_protection_state           = "DELETE_PROTECTION_ENABLED"
+  deletion_policy                   = "ABANDON" # `destroy` forgets it; a person deletes it
 
   depends_on = [google_project_service.this]
 }
@@ -70,6 +72,6 @@ resource "google_project_iam_member" "documents" {
 
   condition {
     title      = "PromptForge's database only"
-    expression = "resource.name == \"projects/${var.project}/databases/${google_firestore_database.this.name}\""
+    expression = "resource.name == \"projects/${var.project}/databases/${local.database}\""
   }
 }

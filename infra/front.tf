@@ -85,6 +85,13 @@ resource "google_compute_managed_ssl_certificate" "front" {
   managed {
     domains = [each.value]
   }
+
+  # Of another domain: the proxy lets go of the old one only when it has the new one.
+  lifecycle {
+    create_before_destroy = true
+  }
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_compute_ssl_policy" "front" {
@@ -93,6 +100,7 @@ resource "google_compute_ssl_policy" "front" {
   name            = local.name
   profile         = "MODERN"
   min_tls_version = "TLS_1_2"
+  depends_on      = [google_project_service.this]
 }
 
 resource "google_compute_target_https_proxy" "front" {
@@ -134,7 +142,7 @@ resource "google_compute_security_policy" "front" {
   }
 
   rule {
-    description = "At most 1200 requests a minute of one address: a status each second for twenty jobs"
+    description = "At most 1200 requests a minute of one address" # a status each second for twenty jobs
     priority    = 200
     action      = "throttle"
 

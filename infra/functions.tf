@@ -62,8 +62,8 @@ locals {
       pepper        = true
     }
 
-    # One file at a time has the whole core. 1800: a file of the largest size may take longer than the 600 seconds that
-    # an event can wait. Its repetition then finds the same chunks, and a task of the sweeper waits for the end.
+    # One file at a time has the whole core. An event of an upload only leads to a task: Eventarc waits 10 seconds for an
+    # answer, and a task as long as the largest file takes.
     splitter = {
       called_by     = ["events", "tasks"]
       memory        = "1Gi"
@@ -72,7 +72,7 @@ locals {
       timeout       = 1800
       objects       = { uploads = "roles/storage.objectViewer" }
       publishes     = true
-      enqueues      = ["finalizer"]
+      enqueues      = ["finalizer", "splitter"]
       settings      = { PROMPTFORGE_EVENT_ACCOUNT = google_service_account.caller["events"].email }
     }
     # 540: at its end a worker gives its chunk back, while Pub/Sub still waits.
@@ -99,7 +99,7 @@ locals {
       max_instances = 10
       timeout       = 1800
       objects = {
-        work    = "roles/storage.objectUser"
+        work    = local.remover
         results = "roles/storage.objectUser"
       }
     }
@@ -118,11 +118,7 @@ locals {
       concurrency   = 4
       max_instances = 5
       timeout       = 1800
-      objects = {
-        uploads = "roles/storage.objectUser"
-        work    = "roles/storage.objectUser"
-        results = "roles/storage.objectUser"
-      }
+      objects       = { uploads = local.remover, work = local.remover, results = local.remover }
     }
   }
 
@@ -137,7 +133,7 @@ locals {
     PROMPTFORGE_BACKEND        = "gcp"
     PROMPTFORGE_PROJECT        = var.project
     PROMPTFORGE_REGION         = var.region
-    PROMPTFORGE_DATABASE       = google_firestore_database.this.name
+    PROMPTFORGE_DATABASE       = local.database
     PROMPTFORGE_UPLOADS_BUCKET = google_storage_bucket.this["uploads"].name
     PROMPTFORGE_WORK_BUCKET    = google_storage_bucket.this["work"].name
     PROMPTFORGE_RESULTS_BUCKET = google_storage_bucket.this["results"].name
@@ -165,6 +161,7 @@ resource "google_service_account" "function" {
 
   account_id   = "${local.name}-${each.key}"
   display_name = "PromptForge: the function ${each.key}"
+  depends_on   = [google_project_service.this]
 }
 
 module "function" {
@@ -194,10 +191,16 @@ module "function" {
     { for variable, word in local.provider_names : variable => word if each.value.providers == "names" },
     { for provider, url in var.provider_urls : local.provider_addresses[provider] => url if each.value.providers == "keys" },
   )
-  secrets = { for name in local.secrets_of[each.key] : local.secrets[name] => google_secret_manager_secret.this[name].secret_id }
+  secrets = {
+    for name in local.secrets_of[each.key] : local.secrets[name] => {
+      id      = google_secret_manager_secret.this[name].secret_id
+      version = data.google_secret_manager_secret_version.newest[name].version
+    }
+  }
   invokers = merge(
     { for name in each.value.called_by : name => google_service_account.caller[name].member },
-    length(each.value.paths) == 0 ? {} : { everyone = "allUsers" }, # the function itself asks for an API key
+    # The function itself asks for an API key.
+    length(each.value.paths) == 0 || !var.public_by_iam ? {} : { everyone = "allUsers" },
   )
 
   # A revision is refused if its secrets cannot be read, and a build if its account may not build.

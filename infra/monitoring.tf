@@ -10,7 +10,7 @@ locals {
       title  = "a provider refuses our key or account"
       events = ["job_stopped", "provider_key_missing"]
       above  = 0
-      advice = "The provider refused the key, the account has no funds, or a worker has no key. Jobs were stopped; what was answered is kept. See the log line's `provider` and `code`. A new key is a new version of its secret; then deploy again, for running instances keep the old one."
+      advice = "The provider refused the key, the account has no funds, or a worker has no key. Jobs were stopped; what was answered is kept. See the log line's `provider` and `code`. A new key is a new version of its secret; then deploy again, for functions keep the one that they were deployed with."
     }
     lost = {
       title  = "something that was written is gone"
@@ -99,6 +99,9 @@ resource "google_monitoring_alert_policy" "events" {
   documentation {
     content = each.value.advice
   }
+
+  # For some minutes the metric is there and cannot be found yet; making the functions takes as long.
+  depends_on = [module.function]
 }
 
 resource "google_monitoring_alert_policy" "dead_letters" {
@@ -123,7 +126,7 @@ resource "google_monitoring_alert_policy" "dead_letters" {
   }
 
   documentation {
-    content = "A chunk's message was refused twenty times. Its job goes on, because the sweeper announces the chunk again, but a fault of ours is behind it: look for `event_failed` of the worker. When it is mended: gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --auto-ack --limit=1000"
+    content = "A chunk's message was refused a hundred times. Its job goes on, because the sweeper announces the chunk again, but a fault of ours is behind it, or workers were full for hours: look for `event_failed` of the worker, and for its answers 429. When it is mended: gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --auto-ack --limit=1000"
   }
 }
 

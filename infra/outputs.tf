@@ -19,7 +19,7 @@ output "settings" {
   value = join("\n", concat(
     [
       for name, value in merge(local.more_settings, local.settings, values(local.functions)[*].settings...) :
-      "export ${name}='${value}'"
+      "export ${name}='${replace(value, "'", "'\\''")}'"
     ],
     ["export PROMPTFORGE_PEPPER=\"$(gcloud secrets versions access latest --project=${var.project} --secret=${google_secret_manager_secret.this["pepper"].secret_id})\"", ""],
   ))

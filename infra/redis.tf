@@ -38,6 +38,7 @@ resource "google_redis_instance" "this" {
   authorized_network      = google_compute_network.this[each.key].id
   auth_enabled            = false
   transit_encryption_mode = "DISABLED"
+  deletion_protection     = false # or it could not be switched off again
 
   depends_on = [google_project_service.this]
 }

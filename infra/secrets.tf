@@ -44,6 +44,14 @@ resource "google_secret_manager_secret" "this" {
   depends_on = [google_project_service.this]
 }
 
+# Which version is the newest, without what it holds: a new one leads to new instances, at the next apply.
+data "google_secret_manager_secret_version" "newest" {
+  for_each = local.secrets
+
+  secret            = google_secret_manager_secret.this[each.key].id
+  fetch_secret_data = false
+}
+
 resource "google_secret_manager_secret_iam_member" "reader" {
   for_each = local.secret_grants
 

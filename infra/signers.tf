@@ -12,6 +12,7 @@ resource "google_service_account" "signer" {
 
   account_id   = "${local.name}-sign-${each.key}"
   display_name = "PromptForge: signs ${each.key} URLs"
+  depends_on   = [google_project_service.this]
 }
 
 resource "google_storage_bucket_iam_member" "signer" {
@@ -28,6 +29,7 @@ resource "google_project_iam_custom_role" "signer" {
   title       = "PromptForge URL signer"
   description = "Have an account's key sign, and nothing else."
   permissions = ["iam.serviceAccounts.signBlob"]
+  depends_on  = [google_project_service.this]
 }
 
 resource "google_service_account_iam_member" "signer" {

@@ -41,6 +41,7 @@ resource "google_artifact_registry_repository" "this" {
 resource "google_service_account" "build" {
   account_id   = "${local.name}-build"
   display_name = "PromptForge: builds the functions"
+  depends_on   = [google_project_service.this]
 }
 
 resource "google_storage_bucket_iam_member" "build" {

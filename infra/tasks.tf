@@ -16,6 +16,16 @@ resource "google_cloud_tasks_queue" "this" {
   name     = "${local.name}-${each.key}"
   location = var.region
 
+  # Whoever may make tasks may name any address in them, and Google would send it a token of the account that calls:
+  # here they all go to the queue's own function.
+  http_target {
+    uri_override {
+      scheme                    = "HTTPS"
+      host                      = trimprefix(local.urls[each.key], "https://")
+      uri_override_enforce_mode = "ALWAYS"
+    }
+  }
+
   rate_limits {
     max_dispatches_per_second = 50
     max_concurrent_dispatches = each.value.concurrency * each.value.max_instances

@@ -2,7 +2,7 @@
 # splitter is an HTTP function, because tasks call it too and because an event function ends after 540 seconds.
 #
 # Eventarc delivers through a subscription that it makes and owns: at least once, with 10 to 600 seconds between two
-# tries, for 24 hours. `retry_policy` stays away, for all it can say is "once". What is lost all the same is found by the
+# tries, for 24 hours. It waits 10 seconds for an answer, so the event leads to a task, which does the work. `retry_policy` stays away, for all it can say is "once". What is lost all the same is found by the
 # sweeper, which looks for the uploads of waiting jobs.
 resource "google_eventarc_trigger" "uploads" {
   name            = "${local.name}-uploads"

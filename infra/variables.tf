@@ -45,6 +45,12 @@ variable "cors_origins" {
   }
 }
 
+variable "database" {
+  description = "Another Firestore database for the functions, such as a clone that goes back to an earlier time. Without it, the one made here."
+  type        = string
+  default     = null
+}
+
 variable "domain" {
   description = "The one name under which the API is reached: a load balancer with Cloud Armor answers for it, and the functions answer nobody else. Without it each public function has an address of its own, open to the internet."
   type        = string
@@ -79,7 +85,7 @@ variable "prices" {
 
   validation {
     condition = alltrue([
-      for model, price in var.prices : can(regex("^(anthropic|echo|gemini|mistral|openai)/.", model)) && length(price) == 2 && alltrue([for dollars in price : dollars >= 0])
+      for model, price in var.prices : can(regex("^(anthropic|echo|gemini|mistral|openai)/[^\\s']+$", model)) && length(price) == 2 && alltrue([for dollars in price : dollars >= 0])
     ])
     error_message = "Each of prices must be a PROVIDER/MODEL or PROVIDER/* with two prices."
   }
@@ -96,15 +102,15 @@ variable "project" {
 }
 
 variable "provider_urls" {
-  description = "Other addresses of providers: { openai = \"https://api.groq.com/openai/v1\" } for whoever speaks like OpenAI."
+  description = "Other addresses of providers in `providers_used`: { openai = \"https://api.groq.com/openai/v1\" } for whoever speaks like OpenAI."
   type        = map(string)
   default     = {}
 
   validation {
     condition = alltrue([
-      for provider, url in var.provider_urls : contains(["anthropic", "gemini", "mistral", "openai"], provider) && can(regex("^https?://[^\\s?#]+$", url))
+      for provider, url in var.provider_urls : contains(var.providers_used, provider) && can(regex("^https://[^\\s/?#]+[^\\s?#]*$", url))
     ])
-    error_message = "provider_urls may have anthropic, gemini, mistral and openai, each with an address like https://host/v1."
+    error_message = "provider_urls may have providers of providers_used, each with an address like https://host/v1."
   }
 }
 
@@ -117,6 +123,12 @@ variable "providers_used" {
     condition     = length(setsubtract(var.providers_used, ["anthropic", "gemini", "mistral", "openai"])) == 0
     error_message = "providers_used may have anthropic, gemini, mistral and openai."
   }
+}
+
+variable "public_by_iam" {
+  description = "Whether everybody is made an invoker of the public functions, which ask for an API key themselves. Where an organization forbids that, say false, and for each of them: gcloud run services update promptforge-NAME --no-invoker-iam-check"
+  type        = bool
+  default     = true
 }
 
 variable "redis_memory_gb" {
@@ -160,6 +172,15 @@ variable "settings" {
     condition     = alltrue([for name in keys(var.settings) : can(regex("^[A-Z][A-Z_]*$", name))])
     error_message = "Settings are named like JOB_SECONDS, without PROMPTFORGE_."
   }
+
+  validation {
+    condition = length(setintersection(keys(var.settings), [
+      "BACKEND", "DATABASE", "DOWNLOAD_SIGNER", "EVENT_ACCOUNT", "FUNCTION_URL", "NAME_PREFIX", "PEPPER", "PRICES", "PROJECT",
+      "PUSH_ACCOUNT", "REGION", "RESULTS_BUCKET", "RETENTION_DAYS", "TASK_ACCOUNT", "TIMER_ACCOUNT", "UPLOADS_BUCKET",
+      "UPLOAD_SIGNER", "WORK_BUCKET",
+    ])) == 0
+    error_message = "One of these settings is made here or has a variable of its own, and the pepper is a secret."
+  }
 }
 
 variable "worker_max_instances" {
@@ -168,7 +189,7 @@ variable "worker_max_instances" {
   default     = 20
 
   validation {
-    condition     = var.worker_max_instances >= 1 && var.worker_max_instances <= 1000
-    error_message = "worker_max_instances must be between 1 and 1000."
+    condition     = var.worker_max_instances >= 1 && var.worker_max_instances <= 100
+    error_message = "worker_max_instances must be between 1 and 100, which is what Cloud Run gives a service at first."
   }
 }

@@ -1,14 +1,15 @@
-"""A file was uploaded: cut it into chunks and announce them."""
+"""A file was uploaded: have it cut into chunks and announced, in a task of its own."""
 
 import functions_framework.aio as functions_framework
 
 from promptforge import edge
 from promptforge.app import current
-from promptforge.domain.messages import JobMessage
-from promptforge.service.split import split
+from promptforge.domain.messages import JobMessage, UploadMessage
+from promptforge.service.split import split, uploaded
 
 
 @functions_framework.http
 @edge.event(edge.upload)
 async def splitter(message: JobMessage) -> None:
-    await split(current(), message.job_id)
+    take = uploaded if isinstance(message, UploadMessage) else split
+    await take(current(), message.job_id)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from promptforge import logs
 from promptforge.app import current
-from promptforge.domain.messages import TASK, JobMessage, Message, job_of_upload
+from promptforge.domain.messages import TASK, JobMessage, Message, upload_of
 from promptforge.domain.prompt import field_fault
 from promptforge.errors import ApiError, Unavailable
 from promptforge.replies import HealthReply, ProblemReply
@@ -204,9 +204,9 @@ def message(model: type[AnyMessage]) -> Decoder[AnyMessage]:
 
 
 def upload(cloud_event: CloudEvent) -> JobMessage | None:
-    """Decodes "this job's input is there" from a storage event, or from a task; None for a foreign object."""
+    """Decodes "this job's input is there" from a storage event, "split it" from a task; None for a foreign object."""
     if cloud_event["type"] == STORAGE:
-        return job_of_upload(cloud_event.data["name"])
+        return upload_of(cloud_event.data["name"])
     return message(JobMessage)(cloud_event)
 
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from promptforge import edge, logs
-from promptforge.domain.messages import ChunkMessage, JobMessage, Message, SweepMessage, task_headers
+from promptforge.domain.messages import ChunkMessage, JobMessage, Message, SweepMessage, UploadMessage, task_headers
 from promptforge.errors import ObjectMissing, Unavailable
 from promptforge.local.functions import EVENT_FUNCTIONS, load_function
 from promptforge.service.app import App
@@ -118,7 +118,7 @@ SWEEPS: edge.Decoder[Message] = edge.message(SweepMessage)
         (CHUNKS, push(CHUNK.encode()), CHUNK),
         (CHUNKS, task(CHUNK), CHUNK),
         (CHUNKS, structured(CHUNK), CHUNK),
-        (edge.upload, storage_event(f"{JOB}/input.jsonl"), JobMessage(job_id=JOB)),
+        (edge.upload, storage_event(f"{JOB}/input.jsonl"), UploadMessage(job_id=JOB)),
         (edge.upload, task(JobMessage(job_id=JOB)), JobMessage(job_id=JOB)),
         (edge.message(JobMessage), task(JobMessage(job_id=JOB)), JobMessage(job_id=JOB)),
         (SWEEPS, (JSON, b"{}"), SweepMessage()),

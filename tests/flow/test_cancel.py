@@ -52,7 +52,7 @@ async def test_a_job_without_an_upload_is_cancelled_at_once_and_a_late_upload_do
         assert reply.json()["completed_at"]
         assert late.status_code == 200
         assert "bucket:uploads" not in await _owed(one)
-        assert one.sent.count("splitter") == 2  # the late upload's event came too
+        assert one.sent.count("splitter") == 4  # the late upload's event and task came too
         assert await one.job(ticket["job_id"]) == cancelled
         assert [chunk async for chunk in one.app.ledger.chunks(ticket["job_id"])] == []
         assert (results.status_code, results.json()["code"]) == (409, "no_results")

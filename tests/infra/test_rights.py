@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.infra.terraform import INFRA, every_resource, function, local, module, resources
 
-READ, WRITE = "roles/storage.objectViewer", "roles/storage.objectUser"
+READ, WRITE, REMOVE = "roles/storage.objectViewer", "roles/storage.objectUser", "${local.remover}"
 LOOK, CHANGE = "roles/datastore.viewer", "roles/datastore.user"
 
 # function: documents, objects, whether it may publish chunks, its queues, its secrets
@@ -14,7 +14,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str], bool, set[str], set[str]]] = {
     "results": (LOOK, {}, False, set(), {"pepper"}),
     "cancel": (CHANGE, {}, False, {"sweeper"}, {"pepper"}),
     "delete": (CHANGE, {}, False, {"eraser"}, {"pepper"}),
-    "splitter": (CHANGE, {"uploads": READ}, True, {"finalizer"}, set()),
+    "splitter": (CHANGE, {"uploads": READ}, True, {"finalizer", "splitter"}, set()),
     "worker": (
         CHANGE,
         {"uploads": READ, "work": WRITE, "results": WRITE},
@@ -22,9 +22,9 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str], bool, set[str], set[str]]] = {
         {"finalizer", "worker"},
         {"providers' keys"},
     ),
-    "finalizer": (CHANGE, {"work": WRITE, "results": WRITE}, False, set(), set()),
+    "finalizer": (CHANGE, {"work": REMOVE, "results": WRITE}, False, set(), set()),
     "sweeper": (CHANGE, {"uploads": READ}, True, {"eraser", "finalizer", "splitter"}, set()),
-    "eraser": (CHANGE, {"uploads": WRITE, "work": WRITE, "results": WRITE}, False, set(), set()),
+    "eraser": (CHANGE, {"uploads": REMOVE, "work": REMOVE, "results": REMOVE}, False, set(), set()),
 }
 
 EACH = "function[each.key]"
@@ -54,12 +54,13 @@ GRANTS = {
     "google_project_iam_member.build": ("each.key", "build"),
     "google_project_iam_member.pipeline_log": ("roles/logging.logWriter", "pipeline[each.key]"),
     "google_project_iam_member.planner": (
-        "google_project_iam_custom_role.planner[each.key].name",
+        'google_project_iam_custom_role.planner["plan"].name',
         "pipeline[each.key]",
     ),
-    "google_storage_bucket_iam_member.planner": ("each.value.role", "pipeline[each.value.account]"),
+    "google_storage_bucket_iam_member.pipeline": ("each.value.role", "pipeline[each.value.account]"),
     "google_project_iam_member.applier": ("each.key", 'pipeline["apply"]'),
-    "google_project_iam_member.applier_grants": ("roles/resourcemanager.projectIamAdmin", "pipeline[each.key]"),
+    "google_service_account_iam_member.applier": ("roles/iam.serviceAccountUser", 'pipeline["apply"]'),
+    "google_secret_manager_secret_iam_member.smoke": ("roles/secretmanager.secretAccessor", 'pipeline["apply"]'),
 }
 
 
@@ -94,6 +95,12 @@ def test_signers_may_only_do_what_their_urls_do() -> None:
     assert role["permissions"] == ["iam.serviceAccounts.signBlob"]
 
 
+def test_what_removes_objects_may_not_read_them() -> None:
+    role = resources("google_project_iam_custom_role")["remover"]
+    assert role["permissions"] == ["storage.objects.delete", "storage.objects.list"]
+    assert local("remover") == "${google_project_iam_custom_role.remover.name}"
+
+
 def test_rights_on_a_whole_project_are_narrowed_or_cannot_be() -> None:
     members = resources("google_project_iam_member")
     build = members["build"]["for_each"]
@@ -115,7 +122,7 @@ def test_functions_are_called_by_nobody_but_their_callers() -> None:
     invokers = module("function")["invokers"]
 
     assert "for name in each.value.called_by : name => google_service_account.caller[name].member" in invokers
-    assert 'length(each.value.paths) == 0 ? {} : {everyone = "allUsers"}' in invokers
+    assert 'length(each.value.paths) == 0 || !var.public_by_iam ? {} : {everyone = "allUsers"}' in invokers
     for file in INFRA.rglob("*.tf"):
         for found in ("allUsers", "allAuthenticatedUsers"):
             assert found not in file.read_text() or file.name == "functions.tf", file

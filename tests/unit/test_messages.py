@@ -9,9 +9,10 @@ from promptforge.domain.messages import (
     ChunkMessage,
     JobMessage,
     SweepMessage,
+    UploadMessage,
     is_job_id,
-    job_of_upload,
     upload_object,
+    upload_of,
 )
 
 JOB_ID = "job_" + "0123456789abcdef" * 2
@@ -108,14 +109,14 @@ def test_only_the_exact_form_is_a_job_id(text: str) -> None:
 
 
 def test_the_name_of_an_upload_leads_back_to_its_job() -> None:
-    assert job_of_upload(upload_object(JOB_ID)) == JobMessage(job_id=JOB_ID)
+    assert upload_of(upload_object(JOB_ID)) == UploadMessage(job_id=JOB_ID)
 
 
 @pytest.mark.parametrize("name", FOREIGN_UPLOADS)
 def test_a_foreign_object_is_no_upload(name: str) -> None:
-    assert job_of_upload(name) is None
+    assert upload_of(name) is None
 
 
 @given(st.text())
 def test_any_other_name_is_no_upload(name: str) -> None:
-    assert job_of_upload(name) is None
+    assert upload_of(name) is None

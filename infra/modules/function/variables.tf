@@ -69,8 +69,8 @@ variable "repository" {
 }
 
 variable "secrets" {
-  description = "Secrets' ids by the environment variables that hold their values."
-  type        = map(string)
+  description = "Secrets, and the version of each, by the environment variables that hold their values."
+  type        = map(object({ id = string, version = string }))
 }
 
 variable "service_account" {

@@ -27,9 +27,13 @@ class Message(BaseModel):
 
 
 class JobMessage(Message):
-    """Split this job, or finish it."""
+    """Split this job, or finish or erase it."""
 
     job_id: JobId
+
+
+class UploadMessage(JobMessage):
+    """This job's input is there."""
 
 
 class ChunkMessage(Message):
@@ -50,10 +54,10 @@ def upload_object(job_id: str) -> str:
     return f"{job_id}/{UPLOAD_NAME}"
 
 
-def job_of_upload(name: str) -> JobMessage | None:
-    """The job whose input an object of the uploads bucket is, or None for a foreign object."""
+def upload_of(name: str) -> UploadMessage | None:
+    """What an object of the uploads bucket says, or None for a foreign object."""
     job_id, _, rest = name.partition("/")
-    return JobMessage(job_id=job_id) if rest == UPLOAD_NAME and is_job_id(job_id) else None
+    return UploadMessage(job_id=job_id) if rest == UPLOAD_NAME and is_job_id(job_id) else None
 
 
 def is_job_id(text: str) -> bool:

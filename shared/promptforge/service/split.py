@@ -10,7 +10,7 @@ from promptforge.domain.chunk import Cut
 from promptforge.domain.cutter import Cutter
 from promptforge.domain.job import EMPTY_INPUT, INPUT_CHANGED, Input, Job, Status
 from promptforge.domain.lines import BOM, LineSplitter
-from promptforge.domain.messages import ChunkMessage, upload_object
+from promptforge.domain.messages import ChunkMessage, JobMessage, upload_object
 from promptforge.errors import ObjectMissing
 from promptforge.ports.objects import ObjectInfo
 from promptforge.service import finish
@@ -24,6 +24,12 @@ CHECK_SECONDS = 60.0  # how often the sweeper looks at a job that is being worke
 UNHEARD_SECONDS = 3600.0  # a chunk that was announced and not claimed for so long is announced again
 CHUNKS_A_COMMIT = 100
 MESSAGES_A_PUBLISH = 500
+
+
+async def uploaded(app: App, job_id: str) -> None:
+    """Have the job split by a task. Whoever brings the event of an upload waits 10 seconds for an answer (Eventarc's
+    subscription) and then brings it again, to another splitter; a task is waited for as long as a split may take."""
+    await app.tasks.enqueue("splitter", JobMessage(job_id=job_id).encode(), name=f"split-{job_id}")
 
 
 async def split(app: App, job_id: str) -> None:
