@@ -48,9 +48,7 @@ def test_who_plans_may_neither_change_anything_nor_read_what_is_kept() -> None:
         "list",
         "use",
     }
-    assert not [
-        name for name in PERMISSIONS if re.match("storage.objects|datastore.entities|.*access", name)
-    ]
+    assert not [name for name in PERMISSIONS if re.match("storage.objects|datastore.entities|.*access", name)]
 
 
 def test_who_applies_can_give_nobody_a_right_and_make_no_account() -> None:
