@@ -11,8 +11,9 @@ for tool in terraform gcloud openssl; do
   command -v "$tool" >/dev/null || fail "$tool is not installed."
 done
 STATE=${STATE:-$PROJECT-promptforge-tfstate}
-variables=(-var "project=$PROJECT" -var "region=$REGION")
+variables=()
 [ -z "${VARS:-}" ] || variables+=(-var-file "$VARS")
+variables+=(-var "project=$PROJECT" -var "region=$REGION") # the last counts
 
 # Where Terraform keeps what it has made.
 if ! gcloud storage buckets describe "gs://$STATE" --project="$PROJECT" >/dev/null 2>&1; then

@@ -28,7 +28,7 @@ locals {
 
   table = {
     init = {
-      paths         = ["/v1/jobs/init", "/healthz", "/openapi.json"]
+      paths         = ["/v1/jobs/init", "/health", "/healthz", "/openapi.json"]
       min_instances = var.api_min_instances
       enqueues      = ["sweeper"]
       pepper        = true

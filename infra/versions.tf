@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # Which bucket holds the state is told at init: terraform init -backend-config=env/NAME.gcs.tfbackend
+  # Which bucket holds the state is told at init (deploy.sh).
   backend "gcs" {}
 }
 

@@ -78,8 +78,8 @@ def _document() -> Response:
     return reply(200, document())
 
 
-OPEN = {"/healthz": _health, "/openapi.json": _document}
-"""The paths that need no key."""
+OPEN = {"/healthz": _health, "/health": _health, "/openapi.json": _document}
+"""The paths that need no key. On Cloud Run some that end in z are reserved: it answers /healthz itself, with 404."""
 
 
 def reply(status: int, body: BaseModel | dict[str, Any], media_type: str = "application/json") -> Response:

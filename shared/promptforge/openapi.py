@@ -103,6 +103,9 @@ OPERATIONS = (
     ),
     Operation("delete", "/v1/jobs/{job_id}", "delete", "Erase a job and everything of it", 204, None),
     Operation("get", "/healthz", "health", "Whether the API is there", 200, HealthReply),
+    Operation(
+        "get", "/health", "healthInTheCloud", "The same where /healthz is reserved, as on Cloud Run", 200, HealthReply
+    ),
     Operation("get", "/openapi.json", "openapi", "This document", 200, None),
 )
 

@@ -61,7 +61,7 @@ def test_an_empty_project_gets_its_state_its_secrets_and_the_rest_in_this_order(
         "terraform apply -input=false -auto-approve ",
         "gcloud secrets versions add promptforge-openai-api-key ",
         "gcloud secrets versions add promptforge-pepper ",
-        "terraform apply -var project=a-project -var region=europe-west1 -var-file env/prod.tfvars",
+        "terraform apply -var-file env/prod.tfvars -var project=a-project -var region=europe-west1",
     ]
     places = [next(place for place, line in enumerate(said) if line.startswith(step)) for step in steps]
     assert places == sorted(places)

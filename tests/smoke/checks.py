@@ -28,8 +28,8 @@ Check = Callable[[Site], Awaitable[None]]
 
 
 async def healthy(site: Site) -> None:
-    """/healthz answers without a key"""
-    reply = await site.ask("GET", site.url_of("init", "/healthz"))
+    """/health answers without a key"""
+    reply = await site.ask("GET", site.url_of("init", "/health"))
     if reply.status != 200:
         raise Wrong(f"it answered {reply.status}")
 

@@ -24,7 +24,7 @@ def test_all_is_well_on_one_machine_and_what_only_the_cloud_does_is_skipped(tmp_
 
 def test_what_is_wrong_is_found(tmp_path: Path) -> None:
     with engine(tmp_path / "data") as running:
-        open_to_all = f"{running.url}/healthz?{{function}}"
+        open_to_all = f"{running.url}/health?{{function}}"
         code, said = smoke(running.url, running.key, running.key, "--function-url", open_to_all)
 
     failed = [sentence for sentence, word in said.items() if word == "FAILED"]

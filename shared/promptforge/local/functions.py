@@ -15,6 +15,7 @@ HTTP_FUNCTIONS = {
     "/v1/jobs/{job_id}/cancel": "cancel",
     "/v1/jobs/{job_id}": "delete",
     "/healthz": "init",
+    "/health": "init",
     "/openapi.json": "init",
 }
 """The documented paths, and the function that serves each."""

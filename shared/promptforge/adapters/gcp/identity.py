@@ -85,7 +85,7 @@ class GoogleCallers:
         if audience == self._rules.url_of(function):
             return True
         service = self._rules.service
-        pattern = rf"https://{re.escape(service)}-[a-z0-9-]+\.[a-z0-9-]+\.run\.app"
+        pattern = rf"https://{re.escape(service)}-[a-z0-9-]+\.[a-z0-9-]+\.run\.app/?"
         return bool(service) and re.fullmatch(pattern, str(audience)) is not None
 
     async def _known(self, key: object) -> Mapping[str, str]:
