@@ -33,10 +33,12 @@ USUAL = {
     "status": (FIRESTORE,),
     "results": (FIRESTORE,),
     "cancel": (FIRESTORE, TASKS),
+    "delete": (FIRESTORE, TASKS),
     "splitter": (FIRESTORE, STORAGE, PUBSUB),
     "worker": (FIRESTORE, STORAGE, TASKS),
     "finalizer": (FIRESTORE, STORAGE),
     "sweeper": (FIRESTORE,),
+    "eraser": (FIRESTORE, STORAGE),
 }
 """The clients that a call needs which goes as most do."""
 
