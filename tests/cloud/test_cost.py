@@ -15,7 +15,7 @@ async def test_a_chunk_costs_so_many_operations_and_no_more(
     tmp_path: Path, firestore: Firestore, pubsub: Pubsub
 ) -> None:
     run = await measure(tmp_path / "run", firestore, pubsub, 2000, latency=0.0)
-    work, once = run.work.operations, Counter(document_write=6, document_read=19, class_a=8, class_b=12, task=2)
+    work, once = run.work.operations, Counter(document_write=6, document_read=19, class_a=8, class_b=12, task=3)
     chunk = Counter(document_write=3, document_read=5, class_a=1, class_b=1, published_message=1)
     allowed = {name: 20 * chunk[name] + once[name] + PER_FLUSH.get(name, 0) * run.flushes for name in chunk + once}
 
