@@ -5,6 +5,7 @@ import hashlib
 import hmac
 from contextlib import suppress
 from typing import Annotated
+from urllib.parse import quote
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
@@ -53,8 +54,7 @@ async def open_job(app: App, client: str, order: Order, idempotency_key: str | N
     A repeated order is answered alike also when the job is past its upload; the upload URL is of no use then.
     Raises ApiError 400 for what is no Idempotency-Key, 409 for one whose job is deleted, 422 for a provider that is
     unknown or has no key here, a parameter that it cannot take, a limit for a model without a price, or an
-    Idempotency-Key used with another order, 429 for one job too many, or when the day's
-    allowance is spent.
+    Idempotency-Key used with another order, 429 for one job too many, or when the day's allowance is spent.
     """
     _check_idempotency_key(idempotency_key)
     _check_provider(app, order.provider)
@@ -65,7 +65,7 @@ async def open_job(app: App, client: str, order: Order, idempotency_key: str | N
     if job is None:
         await _check_open_jobs(app, client)
         job = await _create(app, new)
-    if job is None or job.forgotten(app.clock.now()):
+    if job is None or job.client != client or job.forgotten(app.clock.now()):
         raise ApiError(409, "job_deleted", "The job of this Idempotency-Key is deleted: send another key.")
     if job.request_digest != _digest(order):
         raise ApiError(422, "idempotency_key_reused", "This Idempotency-Key was used with another request body.")
@@ -147,8 +147,8 @@ def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -
 
 
 def _idempotent_id(app: App, client: str, idempotency_key: str) -> str:
-    """The same for the same client and key, and not to be guessed without the pepper."""
-    text = f"job:{client}:{idempotency_key}"
+    """The same for the same client and key, for no other two, and not to be guessed without the pepper."""
+    text = ":".join(map(quote, ("job", client, idempotency_key)))
     return hmac.new(app.pepper, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
