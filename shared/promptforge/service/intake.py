@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 from promptforge import logs
 from promptforge.domain.job import Job
 from promptforge.domain.messages import JobMessage, upload_object
-from promptforge.domain.moment import Rfc3339, rfc3339
+from promptforge.domain.moment import DAY_SECONDS, Rfc3339, rfc3339
 from promptforge.domain.money import nanos
 from promptforge.domain.params import Params, unsupported, whole
 from promptforge.errors import ApiError, Conflict, Unavailable
@@ -22,7 +22,6 @@ from promptforge.service.schema import schema_fault
 from promptforge.settings import PROVIDER_KEYS
 
 UPLOAD_GRACE_SECONDS = 3600.0  # a large upload that began in time may take so long before the job is given up
-DAY_SECONDS = 24 * 60 * 60
 TOO_MANY_SECONDS = 30
 MAX_TRIES = 40
 AWAIT_SECONDS = 300.0  # how often the sweeper looks for an upload whose event was lost
@@ -31,13 +30,17 @@ IDEMPOTENCY_KEY = TypeAdapter(Annotated[str, Field(min_length=1, max_length=255,
 """What an Idempotency-Key may be: visible ASCII, so that one sent twice, joined by a comma and a space, is none."""
 
 
+def _not_given(value: object) -> bool:
+    return value is None
+
+
 class Order(Params):
     """The body of POST /v1/jobs/init: what to ask whom, and parameters for every prompt."""
 
     provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDER_KEYS)]})
     model: str = Field(min_length=1, max_length=200)
     max_retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(whole)] = 3
-    max_cost_usd: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    max_cost_usd: Annotated[float, Field(gt=0, le=1_000_000)] | None = Field(None, exclude_if=_not_given)
 
 
 class Ticket(BaseModel):
@@ -153,4 +156,5 @@ def _idempotent_id(app: App, client: str, idempotency_key: str) -> str:
 
 
 def _digest(order: Order) -> str:
+    """The same for the same order, also after an upgrade: a field that is new in Order is left out if not given."""
     return hashlib.sha256(order.model_dump_json().encode()).hexdigest()
