@@ -15,9 +15,11 @@ from tests.support.openai_server import openai_server, refusal
 from promptforge.domain.chunk import Cut
 from promptforge.domain.messages import ChunkMessage
 from promptforge.errors import LeaseLost, Unavailable
+from promptforge.ports.documents import Document, Documents, Update
 from promptforge.ports.objects import Objects
 from promptforge.service.access import create_key
-from promptforge.service.erase import AGAIN_SECONDS, LAST_LOOK_SECONDS, erase
+from promptforge.service.erase import AGAIN_SECONDS, STALL_SECONDS, erase
+from promptforge.service.erasures import Erasures
 from promptforge.service.finish import finish
 from promptforge.service.hold import Hold
 from promptforge.service.ledger import Claim
@@ -172,16 +174,14 @@ async def test_what_is_written_after_the_first_look_is_found_by_a_later_one(tmp_
         await one.app.work.create(f"{job_id}/00000000/000001-000000", b"of a worker that died just then")
         await one.app.results.create(f"{job_id}/results_part_000.jsonl", b"of a finalizer")
         await one.app.ledger.create_chunks(job_id, [cut], due_at=0)  # by a splitter
-        assert (await one.put(ticket["upload_url"], prompts(1))).status_code == 200
+        await one.app.uploads.create(f"{job_id}/input.jsonl", prompts(1))  # of an upload that took so long
         await one.bring_all()
         assert len(await one.remains(job_id)) == 5
         clock.move(AGAIN_SECONDS + 1)
         await sweep(one.app)
         await one.bring_all()
         assert await one.remains(job_id) == [f"jobs/{job_id}"]
-        clock.move(LAST_LOOK_SECONDS * 2)
-        await sweep(one.app)
-        await one.bring_all()
+        await settle_down(one, clock)
         assert await one.remains(job_id) == []
 
 
@@ -218,7 +218,9 @@ async def test_erasing_that_is_broken_off_goes_on_where_it_was_and_may_run_twice
         bucket.left = 1000
         await asyncio.gather(*[erase(one.app, job_id) for _ in range(3)])
         assert await one.remains(job_id) == [f"jobs/{job_id}"]
-        clock.move(LAST_LOOK_SECONDS * 2)
+        clock.move(STALL_SECONDS + 3600)
+        await asyncio.gather(*[erase(one.app, job_id) for _ in range(3)])
+        clock.move(2 * STALL_SECONDS + 1)
         await asyncio.gather(*[erase(one.app, job_id) for _ in range(3)])
         assert await one.remains(job_id) == []
         await erase(one.app, job_id)
@@ -259,3 +261,39 @@ async def test_a_finalizer_that_comes_late_ends_nothing(tmp_path: Path) -> None:
         await one.bring_all()
 
         assert await one.remains(job_id) == [f"jobs/{job_id}"]
+
+
+class Restless:
+    """Documents of which each that is read is written by somebody else before its reader can do so."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._documents, name)
+
+    async def get(self, path: str) -> Document | None:
+        return await self._moved(await self._documents.get(path))
+
+    async def query(self, *args: Any, **keywords: Any) -> list[Document]:
+        page = await self._documents.query(*args, **keywords)
+        for document in page:
+            await self._moved(document)
+        return page
+
+    async def _moved(self, document: Document | None) -> Document | None:
+        if document:
+            await self._documents.commit([Update(document.path, document.data, document.version)])
+        return document
+
+
+async def test_a_job_that_does_not_stand_still_is_to_be_deleted_again_in_a_moment(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        job_id, documents = await one.run(prompts(3)), one.app.documents
+        one.app.erasures = Erasures(Restless(documents), one.app.rng)
+        reply = await one.delete(job_id)
+        with pytest.raises(Unavailable):
+            await one.app.erasures.drop_chunks(job_id)
+
+        assert (reply.status_code, reply.json()["code"]) == (503, "unavailable")
+        assert len(await one.results(job_id)) == 3
