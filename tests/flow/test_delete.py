@@ -146,6 +146,21 @@ async def test_urls_that_were_signed_before_lead_nowhere(tmp_path: Path) -> None
             assert (gone.status_code, gone.json()["code"]) == (404, "object_not_found")
 
 
+@pytest.mark.parametrize("uploaded", [False, True])
+async def test_the_upload_url_of_a_deleted_job_takes_nothing(tmp_path: Path, uploaded: bool) -> None:
+    async with machine(tmp_path) as one:
+        ticket = await one.init()
+        job_id = ticket["job_id"]
+        if uploaded:
+            await one.put(ticket["upload_url"], prompts(2))
+        await one.delete(job_id)
+        await one.bring_all()
+        late = await one.put(ticket["upload_url"], prompts(2))
+
+        assert (late.status_code, late.json()["code"]) == (404, "job_not_found")
+        assert await one.remains(job_id) == [f"jobs/{job_id}"]
+
+
 async def _hold(one: Machine, job_id: str) -> Hold:
     claim = await one.app.ledger.claim(job_id, 0, "holder", 60)
     assert isinstance(claim, Claim)
