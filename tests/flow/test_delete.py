@@ -142,6 +142,26 @@ async def test_urls_that_were_signed_before_lead_nowhere(tmp_path: Path) -> None
             assert (gone.status_code, gone.json()["code"]) == (404, "object_not_found")
 
 
+@pytest.mark.parametrize("repeated", [1, 1500])
+async def test_no_file_holds_a_word_of_it(tmp_path: Path, repeated: int) -> None:
+    def files() -> bytes:
+        return b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+    async with machine(tmp_path) as one:
+        job_id = await one.run(prompts(3), system="SECRET " * repeated)
+        kept = await one.run(prompts(3, first=3), system="KEPT " * repeated)
+        before = files()
+        await one.delete(job_id)
+        await one.bring_all()
+        await one.database.clear_log()
+        after = files()
+
+        assert b"SECRET" in before
+        assert b"SECRET" not in after
+        assert b"KEPT" in after
+        assert len(await one.results(kept)) == 3
+
+
 @pytest.mark.parametrize("uploaded", [False, True])
 async def test_the_upload_url_of_a_deleted_job_takes_nothing(tmp_path: Path, uploaded: bool) -> None:
     async with machine(tmp_path) as one:
