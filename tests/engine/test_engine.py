@@ -166,3 +166,18 @@ async def test_a_key_made_on_the_command_line_works_at_once_and_sees_only_its_ow
             assert (await bob.init("echo", "m"))["job_id"]
             with pytest.raises(RequestRefused, match="404"):
                 await bob.status(job_id)
+
+
+async def test_what_was_deleted_does_not_stay_in_the_log_of_the_database(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    log = data_dir / "state.db-wal"
+    with engine(data_dir) as running:
+        async with Client(running.url, running.key) as client:
+            job = await client.init("echo", "model-1", system="OWN WORDS")
+            await client.delete(job["job_id"])
+        running.kill_all()
+    assert b"OWN WORDS" in log.read_bytes()
+    with engine(data_dir):
+        async with asyncio.timeout(20):
+            while b"OWN WORDS" in log.read_bytes() + (data_dir / "state.db").read_bytes():
+                await asyncio.sleep(0.05)

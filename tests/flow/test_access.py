@@ -1,5 +1,6 @@
 """Who may see and do what: keys, foreign jobs, and the errors of the API."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,27 @@ async def test_the_same_idempotency_key_gives_the_same_job(tmp_path: Path) -> No
     assert first == again == late
     assert second_put.status_code == 403
     assert theirs["job_id"] != first["job_id"]
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+FORMER_DUMP = (
+    b'{"system":"Be brief.","max_tokens":null,"temperature":null,"top_p":null,"stop":null,"seed":null,'
+    b'"response_format":null,"metadata":null,"extra":null,"provider":"echo","model":"echo-1","max_retries":3}'
+)
+"""How an order was written for its digest before orders had any further field."""
+
+
+async def test_an_order_may_be_repeated_after_an_upgrade_that_knows_more_fields(tmp_path: Path) -> None:
+    order = {"provider": "echo", "model": "echo-1", "system": "Be brief."}
+    async with machine(tmp_path, prices={"echo/*": (1, 2)}) as one:
+        headers = {**one.headers, "Idempotency-Key": "k-1"}
+        first = (await one.http.post("/v1/jobs/init", json=order, headers=headers)).json()
+        digest = (await one.job(first["job_id"])).request_digest
+        again = await one.http.post("/v1/jobs/init", json={**order, "max_cost_usd": None}, headers=headers)
+        other = await one.http.post("/v1/jobs/init", json={**order, "max_cost_usd": 5}, headers=headers)
+
+    assert digest == hashlib.sha256(FORMER_DUMP).hexdigest()
+    assert again.json() == first
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 

@@ -1,7 +1,6 @@
 """Deleting: whenever it comes, no new call is made, nobody finds the job any more, and nothing of it stays behind."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from tests.support.openai_server import openai_server, refusal
 
 from promptforge.domain.chunk import Cut
 from promptforge.domain.messages import ChunkMessage
-from promptforge.errors import LeaseLost, Unavailable
-from promptforge.ports.objects import Objects
+from promptforge.errors import LeaseLost
 from promptforge.service.access import create_key
-from promptforge.service.erase import AGAIN_SECONDS, LAST_LOOK_SECONDS, erase
+from promptforge.service.erase import AGAIN_SECONDS, erase
 from promptforge.service.finish import finish
 from promptforge.service.hold import Hold
 from promptforge.service.ledger import Claim
@@ -144,6 +142,41 @@ async def test_urls_that_were_signed_before_lead_nowhere(tmp_path: Path) -> None
             assert (gone.status_code, gone.json()["code"]) == (404, "object_not_found")
 
 
+@pytest.mark.parametrize("repeated", [1, 1500])
+async def test_no_file_holds_a_word_of_it(tmp_path: Path, repeated: int) -> None:
+    def files() -> bytes:
+        return b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+    async with machine(tmp_path) as one:
+        job_id = await one.run(prompts(3), system="SECRET " * repeated)
+        kept = await one.run(prompts(3, first=3), system="KEPT " * repeated)
+        before = files()
+        await one.delete(job_id)
+        await one.bring_all()
+        await one.database.clear_log()
+        after = files()
+
+        assert b"SECRET" in before
+        assert b"SECRET" not in after
+        assert b"KEPT" in after
+        assert len(await one.results(kept)) == 3
+
+
+@pytest.mark.parametrize("uploaded", [False, True])
+async def test_the_upload_url_of_a_deleted_job_takes_nothing(tmp_path: Path, uploaded: bool) -> None:
+    async with machine(tmp_path) as one:
+        ticket = await one.init()
+        job_id = ticket["job_id"]
+        if uploaded:
+            await one.put(ticket["upload_url"], prompts(2))
+        await one.delete(job_id)
+        await one.bring_all()
+        late = await one.put(ticket["upload_url"], prompts(2))
+
+        assert (late.status_code, late.json()["code"]) == (404, "job_not_found")
+        assert await one.remains(job_id) == [f"jobs/{job_id}"]
+
+
 async def _hold(one: Machine, job_id: str) -> Hold:
     claim = await one.app.ledger.claim(job_id, 0, "holder", 60)
     assert isinstance(claim, Claim)
@@ -172,71 +205,15 @@ async def test_what_is_written_after_the_first_look_is_found_by_a_later_one(tmp_
         await one.app.work.create(f"{job_id}/00000000/000001-000000", b"of a worker that died just then")
         await one.app.results.create(f"{job_id}/results_part_000.jsonl", b"of a finalizer")
         await one.app.ledger.create_chunks(job_id, [cut], due_at=0)  # by a splitter
-        assert (await one.put(ticket["upload_url"], prompts(1))).status_code == 200
+        await one.app.uploads.create(f"{job_id}/input.jsonl", prompts(1))  # of an upload that took so long
         await one.bring_all()
         assert len(await one.remains(job_id)) == 5
         clock.move(AGAIN_SECONDS + 1)
         await sweep(one.app)
         await one.bring_all()
         assert await one.remains(job_id) == [f"jobs/{job_id}"]
-        clock.move(LAST_LOOK_SECONDS * 2)
-        await sweep(one.app)
-        await one.bring_all()
+        await settle_down(one, clock)
         assert await one.remains(job_id) == []
-
-
-class Failing:
-    """A bucket whose next deletes go wrong."""
-
-    def __init__(self, bucket: Objects) -> None:
-        self._bucket = bucket
-        self.left = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._bucket, name)
-
-    def list(self, prefix: str) -> AsyncIterator[str]:
-        return self._bucket.list(prefix)
-
-    async def delete(self, name: str) -> None:
-        if self.left <= 0:
-            raise Unavailable(name)
-        self.left -= 1
-        await self._bucket.delete(name)
-
-
-async def test_erasing_that_is_broken_off_goes_on_where_it_was_and_may_run_twice_at_once(tmp_path: Path) -> None:
-    clock = HandClock()
-    async with machine(tmp_path, clock, part_lines=2) as one:
-        job_id = await one.run(prompts(20))
-        one.app.results = bucket = Failing(one.app.results)
-        assert (await one.delete(job_id)).status_code == 204
-        for left in (3, 0, 5):
-            bucket.left = left
-            with pytest.raises(Unavailable):
-                await erase(one.app, job_id)
-        bucket.left = 1000
-        await asyncio.gather(*[erase(one.app, job_id) for _ in range(3)])
-        assert await one.remains(job_id) == [f"jobs/{job_id}"]
-        clock.move(LAST_LOOK_SECONDS * 2)
-        await asyncio.gather(*[erase(one.app, job_id) for _ in range(3)])
-        assert await one.remains(job_id) == []
-        await erase(one.app, job_id)
-
-
-async def test_a_delete_whose_task_is_lost_costs_only_time(tmp_path: Path) -> None:
-    clock = HandClock()
-    async with machine(tmp_path, clock) as one:
-        job_id = await one.run(prompts(3))
-        await one.delete(job_id)
-        for _ in range(2):  # its own, and the sweeper's
-            await one.lose("queue:eraser")
-            clock.move(AGAIN_SECONDS + 1)
-            await sweep(one.app)
-            await sweep(one.app)
-        await one.bring_all()
-
-        assert await one.remains(job_id) == [f"jobs/{job_id}"]
 
 
 async def test_a_task_for_a_job_that_is_neither_deleted_nor_forgotten_does_nothing(tmp_path: Path) -> None:

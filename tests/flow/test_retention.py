@@ -35,10 +35,10 @@ async def test_the_idempotency_key_of_a_deleted_job_is_free_again_when_nothing_o
 
 async def test_a_job_whose_time_is_over_is_erased_without_being_asked_for(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock, retention_days=2, job_seconds=3600) as one:
+    async with machine(tmp_path, clock, retention_days=30, job_seconds=3600) as one:
         job_id = await one.run(prompts(3))
         unused = (await one.init())["job_id"]
-        clock.move(2 * 24 * 3600)
+        clock.move(30 * 24 * 3600)
         await sweep(one.app)
         await one.bring_all()
         assert len(await one.results(job_id)) == 3

@@ -3,8 +3,10 @@ gets nothing. A new route is tried without a word here."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -26,7 +28,19 @@ UNKNOWN = "job_" + "7" * 32
 SECRET = "alices-own-words"
 KEY = "alices-key"
 LINE = orjson.dumps({"prompt_id": "a", "prompt": SECRET}) + b"\n"
-STATES = ("awaiting upload", "uploaded", "cut", "worked on", "completed", "failed", "cancelled", "deleted")
+STATES = ("completed", "failed", "cancelled", "awaiting upload", "uploaded", "cut", "worked on", "deleted")
+"""In an order in which no job goes on while another is brought to its end."""
+SHOWN = {
+    "completed": "COMPLETED",
+    "failed": "FAILED",
+    "cancelled": "CANCELLED",
+    "awaiting upload": "AWAITING_UPLOAD",
+    "uploaded": "AWAITING_UPLOAD",
+    "cut": "PROCESSING",
+    "worked on": "PROCESSING",
+    "deleted": None,
+}
+"""The status that the owner is shown, None where there is no job any more."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 OWN = {"job_id", "upload_url", "expires_at"}  # what differs between the tickets of any two orders
 
@@ -196,18 +210,21 @@ def test_every_call_about_anothers_job_is_answered_as_for_one_that_never_was(
     assert street.belongings() == before
 
 
-def test_the_owner_still_has_what_the_others_asked_for(street: Street) -> None:
+@pytest.mark.parametrize("state", STATES)
+def test_the_owner_still_has_what_the_others_asked_for(street: Street, state: str) -> None:
     """Else the tests above would look at nothing."""
-    codes = {
-        state: street.portal.call(street.one.http.get, f"/v1/jobs/{job_id}/status").status_code
-        for state, job_id in street.jobs.items()
-    }
-    assert set(codes.values()) == {401}
-    assert {row[0] for row in street.belongings()} >= {f"jobs/{job_id}" for job_id in street.jobs.values()}
-    answer = street.portal.call(
-        sent, street.api, "GET", f"/v1/jobs/{street.jobs['completed']}/results", [("X-API-Key", street.one.key)]
-    )
-    assert answer.status == 200
+    job_id = street.jobs[state]
+    headers = [("X-API-Key", street.one.key)]
+    status, results = [
+        street.portal.call(sent, street.api, "GET", f"/v1/jobs/{job_id}/{verb}", headers)
+        for verb in ("status", "results")
+    ]
+
+    said = orjson.loads(status.body)
+    shown = (200, job_id, SHOWN[state]) if SHOWN[state] else (404, None, 404)
+    assert (status.status, said.get("job_id"), said["status"]) == shown
+    assert results.status == {"completed": 200, "failed": 200, "deleted": 404}.get(state, 409)
+    assert f"jobs/{job_id}" in {row[0] for row in street.belongings()}
 
 
 @pytest.mark.parametrize("bucket", ["uploads", "work", "results"])
@@ -227,3 +244,33 @@ def test_a_url_that_was_signed_for_one_opens_nothing_of_anothers(
         assert foreign.status == 403
         assert foreign == unknown
     assert street.belongings() == before
+
+
+async def _open(one: Machine, api_key: str, idempotency_key: str) -> httpx.Response:
+    headers = {"X-API-Key": api_key, "Idempotency-Key": idempotency_key}
+    return await one.http.post("/v1/jobs/init", json={"provider": "echo", "model": "m"}, headers=headers)
+
+
+async def test_clients_whose_names_and_idempotency_keys_read_alike_have_jobs_of_their_own(tmp_path: Path) -> None:
+    pairs = [("acme", "prod:nightly-1"), ("acme:prod", "nightly-1"), ("acme%3Aprod", "nightly-1"), ("acme:", "x")]
+    pairs += [("acme", ":x"), ("acme%3A", "x"), ("acme", "prod%3Anightly-1")]
+    async with machine(tmp_path) as one:
+        jobs = set()
+        for client, idempotency_key in pairs:
+            api_key = await create_key(one.app, client)
+            first, again = [(await _open(one, api_key, idempotency_key)).json()["job_id"] for _ in range(2)]
+            jobs.add(first)
+            assert first == again
+            assert (await one.job(first)).client == client
+        assert len(jobs) == len(pairs)
+
+
+async def test_a_job_of_anothers_that_stands_under_ones_own_id_is_as_good_as_deleted(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        deleted, foreign = [(await _open(one, one.key, name)).json()["job_id"] for name in ("a", "b")]
+        await one.delete(deleted)
+        await one.app.ledger.change_job(foreign, lambda job: job.model_copy(update={"client": "alice"}))
+        refused, as_deleted = await _open(one, one.key, "b"), await _open(one, one.key, "a")
+
+        assert as_deleted.json()["code"] == "job_deleted"
+        assert (refused.status_code, refused.content) == (409, as_deleted.content)

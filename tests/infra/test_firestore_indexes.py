@@ -66,7 +66,7 @@ async def wanted_by_the_ledger() -> set[Wanted]:
     await ledger.progress(JOB)
     await ledger.count_open_jobs("client")
     await ledger.cost(JOB)
-    erasures = Erasures(asked)
+    erasures = Erasures(asked, random.Random(0))
     assert [due async for due in erasures.due(0)] == []
     await erasures.drop_chunks(JOB)
     return asked.wanted

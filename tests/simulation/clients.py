@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CANARY = "CANARY"
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 PATIENCE_SECONDS = 30.0
+LATE_SECONDS = 3600.0  # nothing that was begun before a delete goes on for so long
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Order:
     max_retries: int
     job_id: str = ""
     cancelled_at: float = float("inf")
-    deleted_at: float = float("inf")
+    unwanted_at: float = float("inf")  # when its client began to ask for it to be deleted
+    deleted_at: float = float("inf")  # when that was answered
     final: dict[str, Any] = field(default_factory=dict)
     files: dict[str, bytes] | None = None
 
@@ -118,16 +120,18 @@ class Clients:
             await self._download(order)
 
     async def _open(self, order: Order) -> Any:
-        body = {"provider": "echo", "model": "m", "max_retries": order.max_retries}
-        headers = {"Idempotency-Key": f"order-{order.number}"}
         copies = 1
         if self.world.chance("init_repeated", 1.0):
             self.world.fire("init_repeated", order.client)
             copies = 3
-        tries = [self.ask(order.client, "POST", "/v1/jobs/init", headers, body) for _ in range(copies)]
-        tickets = [reply.json for reply in await asyncio.gather(*tries)]
+        tickets = [reply.json for reply in await asyncio.gather(*[self._init(order) for _ in range(copies)])]
         self.world.expect(len({ticket["job_id"] for ticket in tickets}) == 1, "one order, one job")
         return tickets[0]
+
+    async def _init(self, order: Order, good: tuple[int, ...] = (202,)) -> Reply:
+        body = {"provider": "echo", "model": "m", "max_retries": order.max_retries}
+        headers = {"Idempotency-Key": f"order-{order.number}"}
+        return await self.ask(order.client, "POST", "/v1/jobs/init", headers, body, good)
 
     async def _upload(self, order: Order, url: str) -> None:
         world = self.world
@@ -150,7 +154,7 @@ class Clients:
             if reply.status == 200:
                 order.cancelled_at = min(order.cancelled_at, world.now)
             elif reply.status == 404:
-                world.expect("deleted" in world.fired, f"cancel does not find {order.job_id}")
+                world.expect(order.unwanted_at <= world.now, f"cancel does not find {order.job_id}")
             else:
                 world.expect(reply.json["code"] == "already_ended", f"cancel says {reply.body!r}")
 
@@ -165,13 +169,22 @@ class Clients:
         world, path = self.world, f"/v1/jobs/{order.job_id}"
         await asyncio.sleep(after)
         world.fire("deleted", order.job_id)
+        order.unwanted_at = world.now
         for _ in range(world.rng.choice((1, 2))):
             await self.ask(order.client, "DELETE", path, good=(204, 404))
             order.deleted_at = min(order.deleted_at, world.now)
         for method, verb in (("GET", "status"), ("GET", "results"), ("POST", "cancel")):
             await self.ask(order.client, method, f"{path}/{verb}", good=(404,))
+        await self._open_again(order)
+        await asyncio.sleep(LATE_SECONDS)
         while await world.referee.left_of(order.job_id):
             await asyncio.sleep(60)
+        await self._open_again(order)
+
+    async def _open_again(self, order: Order) -> None:
+        """The Idempotency-Key of a job that was deleted leads neither to that job nor to another under its id."""
+        reply = await self._init(order, good=(409,))
+        self.world.expect(reply.json["code"] == "job_deleted", f"its order again: {reply.body!r}")
 
     async def _poll(self, order: Order) -> None:
         pause, path, seen = 1.0, f"/v1/jobs/{order.job_id}/status", ["AWAITING_UPLOAD"]

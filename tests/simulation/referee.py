@@ -65,7 +65,10 @@ class Referee:
             self.documents[write.path] = new
 
     def _erasing(self, path: str, new: dict[str, Any]) -> None:
-        self.expect("deleted" in self.world.fired, f"{path} goes, and nobody wished it")
+        job_id = path.split("/")[1]
+        wished = [order for order in self.world.clients.orders if order.job_id == job_id]
+        self.expect(wished and wished[0].unwanted_at <= self.world.now, f"{path} goes, and nobody wished it")
+        self.expect(new or CHUNK.fullmatch(path), f"{path} keeps its id from being given again")
         self.documents[path] = new
         if not new:
             del self.documents[path]
@@ -150,8 +153,8 @@ class Referee:
                 self.expect(not left, f"{order.job_id} was deleted, and there is still {left}")
 
     async def left_of(self, job_id: str) -> list[str]:
-        """Every document and object of a job."""
-        left = [path for path in self.documents if job_id in path]
+        """Every document and object of a job but for the erasure in its place."""
+        left = [path for path, data in self.documents.items() if job_id in path and "erasing" not in data]
         for bucket in (self.app.uploads, self.app.work, self.app.results):
             left += [name async for name in bucket.list(f"{job_id}/")]
         return left

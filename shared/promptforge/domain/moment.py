@@ -5,6 +5,8 @@ from typing import Annotated, overload
 
 from pydantic import WithJsonSchema
 
+DAY_SECONDS = 24 * 60 * 60
+
 Rfc3339 = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 """A time in an answer."""
 

@@ -105,7 +105,7 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
     tasks = [asyncio.create_task(server.serve(sockets=[plan.listening])), asyncio.create_task(stop.wait())]
     try:
         await pool.start()
-        tasks += [asyncio.create_task(dispatcher.run()), asyncio.create_task(_sweep_regularly(app))]
+        tasks += [asyncio.create_task(dispatcher.run()), asyncio.create_task(_sweep_regularly(app, database))]
         if not stop.is_set():
             on_ready(Ready(settings.public_url, key, plan.workers, open_jobs))
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -144,12 +144,13 @@ def _environ(settings: Settings) -> dict[str, str]:
     return {**os.environ, ENV_PREFIX + "DATA_DIR": str(settings.data_dir.absolute())}
 
 
-async def _sweep_regularly(app: App) -> None:
-    """What Cloud Scheduler does."""
+async def _sweep_regularly(app: App, database: Database) -> None:
+    """What Cloud Scheduler does; and let nothing that was erased stay in the database's log."""
     while not app.stopping.is_set():
         name = f"sweep-{int(app.clock.now() / SWEEP_SECONDS)}"
         try:
             await app.tasks.enqueue("sweeper", SweepMessage().encode(), name=name)
+            await database.clear_log()
         except PromptForgeError as exc:
             logs.error("sweep_failed", error=type(exc).__name__)
         with suppress(TimeoutError):

@@ -9,12 +9,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import PREFIX, BadSignature, Expired
+from promptforge.domain.messages import job_of_upload
 from promptforge.edge import answered, problem
 from promptforge.errors import ApiError, ObjectExists, ObjectMissing
 from promptforge.service.app import App
 
 NDJSON = "application/x-ndjson"
 WRITTEN_ALREADY = ApiError(403, "already_uploaded", "This URL was used; it cannot replace what was uploaded.")
+JOB_GONE = ApiError(404, "job_not_found", "There is no such job.")
 
 
 class Storage:
@@ -51,6 +53,9 @@ class Storage:
         return bucket, name
 
     async def _put(self, bucket: FileObjects, name: str, request: Request) -> Response:
+        upload = job_of_upload(name)
+        if upload and await self._app.ledger.job(upload.job_id) is None:
+            raise JOB_GONE
         if await bucket.stat(name):
             raise WRITTEN_ALREADY
         limit = self._app.settings.max_upload_bytes

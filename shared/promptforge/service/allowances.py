@@ -6,12 +6,10 @@ import hashlib
 
 from promptforge.domain.allowance import Allowance
 from promptforge.domain.job import Job
-from promptforge.domain.moment import rfc3339
+from promptforge.domain.moment import DAY_SECONDS, rfc3339
 from promptforge.domain.money import nanos
 from promptforge.errors import ApiError
 from promptforge.ports.documents import Create, Delete, Document, Documents, Update, Write
-
-DAY_SECONDS = 24 * 60 * 60
 
 
 async def set_limit(documents: Documents, client: str, usd_a_day: float | None) -> None:

@@ -70,7 +70,7 @@ class App(Parts):
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.documents, self.clock, self.rng)
-        self.erasures = Erasures(self.documents)
+        self.erasures = Erasures(self.documents, self.rng)
         self.pace = Pace(self.settings.requests_per_second)
         self.careful = asyncio.Lock()
         self.room = Room(self.settings.max_in_flight)

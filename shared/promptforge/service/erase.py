@@ -1,21 +1,26 @@
 """Erases jobs: when their client says so, and when their time is over. Nothing of them stays behind.
 
-What still works on the job finds it gone and stops; what it may write until then is looked for again and again, until
-the upload URL is past and no function of today can still be running.
+What still works on the job finds it gone and stops; what it may write until then is looked for again and again. Any
+process may stand still between two of its steps and then go on as if nothing had been: an upload, a finalizer, an
+eraser. So one thing is relied on: none stands still for longer than STALL_SECONDS. For so long after the job was
+deleted, what comes late is removed, which takes care of all who write. Then nothing is removed any more, and the id is
+given again only when the erasers, too, must be through: whoever took the last look may have stood still before it said
+so, and another that began meanwhile as long again.
 """
 
 import asyncio
+import math
 
 from promptforge import logs
 from promptforge.domain.messages import JobMessage
+from promptforge.domain.moment import DAY_SECONDS
 from promptforge.errors import PromptForgeError, Unavailable
 from promptforge.ports.objects import Objects
 from promptforge.service.access import owned_job
 from promptforge.service.app import App
-from promptforge.service.intake import UPLOAD_GRACE_SECONDS
 
-AGAIN_SECONDS = 300.0  # between one look at what is left and the next
-LAST_LOOK_SECONDS = 3600.0  # no function runs so long
+STALL_SECONDS = 7.0 * DAY_SECONDS
+AGAIN_SECONDS = 300.0  # between the first look at what is left and the next
 DELETES_AT_ONCE = 16
 
 
@@ -24,7 +29,7 @@ async def delete_job(app: App, client: str, job_id: str) -> None:
     Raises ApiError as `owned_job`."""
     job = await owned_job(app, client, job_id)
     now = app.clock.now()
-    until = max(now + LAST_LOOK_SECONDS, job.upload_expires_at + UPLOAD_GRACE_SECONDS)
+    until = max(now, job.upload_expires_at) + STALL_SECONDS
     await app.erasures.begin(job_id, until=until, due_at=now + AGAIN_SECONDS, agreed=lambda job: True)
     logs.info("job_deleted", job_id=job_id)
     try:
@@ -39,28 +44,38 @@ async def have_due_erased(app: App) -> None:
     async for job_id, due_at in app.erasures.due(now):
         try:
             await _have_erased(app, job_id, due_at)
-            await app.erasures.look_again(job_id, now + AGAIN_SECONDS)  # and then under another name, if that is lost
+            await app.erasures.put_off(job_id, due_at, now + AGAIN_SECONDS)  # and then by another name, if this is lost
         except PromptForgeError as exc:  # one job's trouble must not hide the next
             logs.error("sweep_failed", job_id=job_id, error=type(exc).__name__)
 
 
 async def erase(app: App, job_id: str) -> None:
     """Remove everything of a job that was deleted or is forgotten, as far as it is there by now. Two may do so at
-    once, and a late one does no harm: a job that is neither is left alone."""
+    once; a job that is neither is left alone."""
     now = app.clock.now()
     erasure = await app.erasures.begin(
-        job_id, until=now + LAST_LOOK_SECONDS, due_at=now + AGAIN_SECONDS, agreed=lambda job: job.forgotten(now)
+        job_id, until=now + STALL_SECONDS, due_at=now + AGAIN_SECONDS, agreed=lambda job: job.forgotten(now)
     )
     if erasure is None:
         return
+    if erasure.expire_at is None:
+        await _remove(app, job_id)
+        if now < erasure.until:
+            age = now - (erasure.until - STALL_SECONDS)
+            await app.erasures.look_again(job_id, erasure, now + min(max(age, AGAIN_SECONDS), DAY_SECONDS))
+        else:
+            await app.erasures.rest(job_id, erasure, float(math.ceil(now + 2 * STALL_SECONDS)))
+    elif now < erasure.expire_at:
+        await app.erasures.look_again(job_id, erasure, erasure.expire_at)
+    else:
+        await app.erasures.end(job_id, erasure)
+        logs.info("job_erased", job_id=job_id)
+
+
+async def _remove(app: App, job_id: str) -> None:
     await app.erasures.drop_chunks(job_id)  # first: without its chunk a worker removes what it writes by itself
     for bucket in (app.uploads, app.work, app.results):
         await clear(bucket, f"{job_id}/")
-    if now < erasure.until:
-        await app.erasures.look_again(job_id, min(now + AGAIN_SECONDS, erasure.until))
-    else:
-        await app.erasures.end(job_id)
-        logs.info("job_erased", job_id=job_id)
 
 
 async def _have_erased(app: App, job_id: str, due_at: float) -> None:

@@ -4,28 +4,31 @@ An erasure takes the place of the job's document in one commit. From then on the
 workers hold nothing any more.
 """
 
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 from promptforge.domain.erasure import Erasure
 from promptforge.domain.job import Job
-from promptforge.errors import Conflict
-from promptforge.ports.documents import Delete, Document, Documents, Update, Write
-from promptforge.service.ledger import PAGE, chunks_path, job_of, job_path
+from promptforge.errors import Conflict, Unavailable
+from promptforge.ports.documents import EXPIRE_FIELD, Delete, Document, Documents, Update, Write
+from promptforge.service.ledger import PAGE, chunks_path, job_of, job_path, pause
 
 CHUNKS_A_COMMIT = 100
-MAX_TRIES = 20
+MAX_TRIES = 12
 
 
 class Erasures:
     """Jobs that end for good."""
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, rng: random.Random) -> None:
         self._documents = documents
+        self._rng = rng
 
     async def begin(self, job_id: str, until: float, due_at: float, agreed: Callable[[Job], bool]) -> Erasure | None:
-        """Put an erasure in the job's place if that is `agreed`. Answers the one that stands there then, or None."""
-        for _ in range(MAX_TRIES):
+        """Put an erasure in the job's place if that is `agreed`. Answers the one that stands there then, or None.
+        Raises Unavailable if the job does not stand still for a moment."""
+        for attempt in range(MAX_TRIES):
             document = await self._documents.get(job_path(job_id))
             if document is None:
                 return None
@@ -38,9 +41,10 @@ class Erasures:
             try:
                 await self._documents.commit([Update(document.path, erasure.model_dump(mode="json"), document.version)])
             except Conflict:
-                continue
-            return erasure
-        raise Conflict(job_id)
+                await pause(self._rng, attempt)
+            else:
+                return erasure
+        raise Unavailable(job_id)
 
     async def due(self, before: float) -> AsyncIterator[tuple[str, float]]:
         """The ids of the jobs to be erased that are due, and since when, soonest first."""
@@ -55,28 +59,43 @@ class Erasures:
                 return
 
     async def drop_chunks(self, job_id: str) -> None:
-        """Remove the documents of the job's chunks; whoever holds one then finds that it has lost it."""
+        """Remove the documents of the job's chunks; whoever holds one then finds that it has lost it. Raises
+        Unavailable if they are written all the time."""
         chunks, conflicts = chunks_path(job_id), 0
         while page := await self._documents.query(chunks, limit=CHUNKS_A_COMMIT):
             try:
                 await self._documents.commit([Delete(document.path, document.version) for document in page])
             except Conflict:  # a holder wrote just now
+                await pause(self._rng, conflicts)
                 conflicts += 1
                 if conflicts == MAX_TRIES:
-                    raise
+                    raise Unavailable(job_id) from None
 
-    async def look_again(self, job_id: str, due_at: float) -> None:
-        """Have a job that is to be erased looked at then. Another's word on that is as good as ours."""
-        await self._change(
-            job_id, lambda document: Update(document.path, {**document.data, "due_at": due_at}, document.version)
-        )
+    async def put_off(self, job_id: str, was_due_at: float, due_at: float) -> None:
+        """Have a job that was seen to be due looked at again then."""
+        await self._change(job_id, "due_at", was_due_at, lambda seen: _with(seen, due_at=due_at))
 
-    async def end(self, job_id: str) -> None:
-        """Remove the erasure: nothing of the job is left."""
-        await self._change(job_id, lambda document: Delete(document.path, document.version))
+    async def look_again(self, job_id: str, erasure: Erasure, due_at: float) -> None:
+        """Have the job looked at again then, whenever it was due: who has just looked knows best."""
+        await self._change(job_id, "until", erasure.until, lambda seen: _with(seen, due_at=due_at))
 
-    async def _change(self, job_id: str, write: Callable[[Document], Write]) -> None:
+    async def rest(self, job_id: str, erasure: Erasure, expire_at: float) -> None:
+        """Have nothing more removed, and the id kept from being given again until then."""
+        changes = {"due_at": expire_at, EXPIRE_FIELD: expire_at}
+        await self._change(job_id, "until", erasure.until, lambda seen: _with(seen, **changes))
+
+    async def end(self, job_id: str, erasure: Erasure) -> None:
+        """Remove the erasure: its id may be given again."""
+        await self._change(job_id, "until", erasure.until, lambda seen: Delete(seen.path, seen.version))
+
+    async def _change(self, job_id: str, field: str, value: float, write: Callable[[Document], Write]) -> None:
+        """Write what was seen if it is still there: another may have removed it, and the id may be another job's.
+        Where another writes at the same moment, its word on it is as good as ours."""
         document = await self._documents.get(job_path(job_id))
-        if document and not document.data["open"]:
+        if document and not document.data["open"] and document.data.get(field) == value:
             with suppress(Conflict):
                 await self._documents.commit([write(document)])
+
+
+def _with(document: Document, **changes: float) -> Update:
+    return Update(document.path, {**document.data, **changes}, document.version)

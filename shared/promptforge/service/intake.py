@@ -5,13 +5,14 @@ import hashlib
 import hmac
 from contextlib import suppress
 from typing import Annotated
+from urllib.parse import quote
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from promptforge import logs
 from promptforge.domain.job import Job
 from promptforge.domain.messages import JobMessage, upload_object
-from promptforge.domain.moment import Rfc3339, rfc3339
+from promptforge.domain.moment import DAY_SECONDS, Rfc3339, rfc3339
 from promptforge.domain.money import nanos
 from promptforge.domain.params import Params, unsupported, whole
 from promptforge.errors import ApiError, Conflict, Unavailable
@@ -21,7 +22,6 @@ from promptforge.service.schema import schema_fault
 from promptforge.settings import PROVIDER_KEYS
 
 UPLOAD_GRACE_SECONDS = 3600.0  # a large upload that began in time may take so long before the job is given up
-DAY_SECONDS = 24 * 60 * 60
 TOO_MANY_SECONDS = 30
 MAX_TRIES = 40
 AWAIT_SECONDS = 300.0  # how often the sweeper looks for an upload whose event was lost
@@ -30,13 +30,17 @@ IDEMPOTENCY_KEY = TypeAdapter(Annotated[str, Field(min_length=1, max_length=255,
 """What an Idempotency-Key may be: visible ASCII, so that one sent twice, joined by a comma and a space, is none."""
 
 
+def _not_given(value: object) -> bool:
+    return value is None
+
+
 class Order(Params):
     """The body of POST /v1/jobs/init: what to ask whom, and parameters for every prompt."""
 
     provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDER_KEYS)]})
     model: str = Field(min_length=1, max_length=200)
     max_retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(whole)] = 3
-    max_cost_usd: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    max_cost_usd: Annotated[float, Field(gt=0, le=1_000_000)] | None = Field(None, exclude_if=_not_given)
 
 
 class Ticket(BaseModel):
@@ -53,8 +57,7 @@ async def open_job(app: App, client: str, order: Order, idempotency_key: str | N
     A repeated order is answered alike also when the job is past its upload; the upload URL is of no use then.
     Raises ApiError 400 for what is no Idempotency-Key, 409 for one whose job is deleted, 422 for a provider that is
     unknown or has no key here, a parameter that it cannot take, a limit for a model without a price, or an
-    Idempotency-Key used with another order, 429 for one job too many, or when the day's
-    allowance is spent.
+    Idempotency-Key used with another order, 429 for one job too many, or when the day's allowance is spent.
     """
     _check_idempotency_key(idempotency_key)
     _check_provider(app, order.provider)
@@ -65,7 +68,7 @@ async def open_job(app: App, client: str, order: Order, idempotency_key: str | N
     if job is None:
         await _check_open_jobs(app, client)
         job = await _create(app, new)
-    if job is None or job.forgotten(app.clock.now()):
+    if job is None or job.client != client or job.forgotten(app.clock.now()):
         raise ApiError(409, "job_deleted", "The job of this Idempotency-Key is deleted: send another key.")
     if job.request_digest != _digest(order):
         raise ApiError(422, "idempotency_key_reused", "This Idempotency-Key was used with another request body.")
@@ -147,10 +150,11 @@ def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -
 
 
 def _idempotent_id(app: App, client: str, idempotency_key: str) -> str:
-    """The same for the same client and key, and not to be guessed without the pepper."""
-    text = f"job:{client}:{idempotency_key}"
+    """The same for the same client and key, for no other two, and not to be guessed without the pepper."""
+    text = ":".join(map(quote, ("job", client, idempotency_key)))
     return hmac.new(app.pepper, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def _digest(order: Order) -> str:
+    """The same for the same order, also after an upgrade: a field that is new in Order is left out if not given."""
     return hashlib.sha256(order.model_dump_json().encode()).hexdigest()

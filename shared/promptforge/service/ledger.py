@@ -82,7 +82,7 @@ class Ledger:
                     writes += await allowances.settled(self._documents, decided)
                 await self._documents.commit(writes)
             except Conflict:
-                await self._pause(attempt)
+                await pause(self._rng, attempt)
             else:
                 return decided
         raise Conflict(job_id)
@@ -144,7 +144,7 @@ class Ledger:
                     [Create(_chunk_path(job_id, chunk.number), chunk.model_dump(mode="json")) for chunk in chunks]
                 )
             except Conflict:
-                await self._pause(attempt)
+                await pause(self._rng, attempt)
             else:
                 return
         raise Conflict(job_id)
@@ -166,7 +166,7 @@ class Ledger:
             try:
                 version = await self._write_chunk(job_id, taken, document.version)
             except (Conflict, Unavailable):  # a lost answer may have been a yes: the next look tells
-                await self._pause(attempt)
+                await pause(self._rng, attempt)
             else:
                 return Claim(job_id, taken, version)
         raise Conflict(job_id)
@@ -186,7 +186,7 @@ class Ledger:
                     if changed.open:
                         raise LeaseLost(claim.job_id) from None
                     return Claim(claim.job_id, Chunk.model_validate(document.data), version)
-                await self._pause(attempt)
+                await pause(self._rng, attempt)
         raise Conflict(claim.job_id)
 
     async def has_open_chunk(self, job_id: str) -> bool:
@@ -254,8 +254,10 @@ class Ledger:
         update = Update(_chunk_path(job_id, chunk.number), chunk.model_dump(mode="json"), version)
         return (await self._documents.commit([update]))[0]
 
-    async def _pause(self, attempt: int) -> None:
-        await asyncio.sleep(self._rng.uniform(0, 0.01 * 2 ** min(attempt, 6)))
+
+async def pause(rng: random.Random, attempt: int) -> None:
+    """Let the others go first, for longer each time: who met a conflict is about to read and decide again."""
+    await asyncio.sleep(rng.uniform(0, 0.01 * 2 ** min(attempt, 6)))
 
 
 def _keep(cache: dict[str, T], job_id: str, value: T) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
@@ -13,19 +13,22 @@ from promptforge.errors import Unavailable
 
 T = TypeVar("T")
 BUSY_SECONDS = 20.0
+CLEARING_SECONDS = 1.0  # so long all others may have to wait if one stands still while it reads
 
 
 class Database:
     """Runs short pieces of SQL work off the event loop, each in a transaction of its own.
 
-    `synchronous=FULL` makes an answered commit survive a power cut as well as a killed process.
+    `synchronous=FULL` makes an answered commit survive a power cut as well as a killed process. `secure_delete` makes
+    what is removed or replaced unreadable in the file; in its log that lasts until `clear_log`.
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         with _translated():
-            for pragma in ("journal_mode=wal", "synchronous=full", "temp_store=memory"):
+            for pragma in ("journal_mode=wal", "synchronous=full", "secure_delete=on", "temp_store=memory"):
                 self._connection.execute(f"pragma {pragma}")
             schema = resources.files(__package__).joinpath("schema.sql").read_text()
             self._connection.executescript(f"begin immediate; {schema} commit;")
@@ -39,10 +42,18 @@ class Database:
         file cannot be had for BUSY_SECONDS or cannot be written."""
         return await asyncio.to_thread(self._run, "begin immediate", work)
 
+    async def clear_log(self) -> None:
+        """Bring the log into the file and empty it; not now, if others read and write without a pause."""
+        await asyncio.to_thread(self._clear_log)
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._connection.close()
+
+    def _clear_log(self) -> None:
+        with _translated(), closing(sqlite3.connect(self._path, timeout=CLEARING_SECONDS)) as connection:
+            connection.execute("pragma wal_checkpoint(truncate)")
 
     def _run(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock, _translated():
