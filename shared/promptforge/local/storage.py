@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import PREFIX, BadSignature, Expired
-from promptforge.domain.messages import job_of_upload
+from promptforge.domain.messages import upload_of
 from promptforge.edge import answered, problem
 from promptforge.errors import ApiError, ObjectExists, ObjectMissing
 from promptforge.service.app import App
@@ -53,7 +53,7 @@ class Storage:
         return bucket, name
 
     async def _put(self, bucket: FileObjects, name: str, request: Request) -> Response:
-        upload = job_of_upload(name)
+        upload = upload_of(name)
         if upload and await self._app.ledger.job(upload.job_id) is None:
             raise JOB_GONE
         if await bucket.stat(name):
