@@ -63,6 +63,24 @@ async def test_a_client_spends_no_more_in_a_day_than_it_may_whatever_its_keys(tm
         assert provider.calls.total() == 10 + 3
 
 
+async def test_many_small_shares_exceed_the_days_limit_by_one_call_each_at_most(tmp_path: Path) -> None:
+    async def slow(prompt: str, call: int) -> None:
+        await asyncio.sleep(0.01)
+
+    async with openai_server(slow) as provider, machine(tmp_path, **{**priced(provider), "max_in_flight": 8}) as one:
+        await set_limit(one.app.documents, "tests", 10 * CALL_USD)
+        replies = [await opened(one, max_cost_usd=0.01) for _ in range(20)]
+        good = [reply for reply in replies if not refused(reply)]
+        for ticket in good:
+            await one.put(ticket.json()["upload_url"], prompts(50))
+        for ticket in good:
+            await one.until_ended(ticket.json()["job_id"])
+
+        assert len(good) == 19  # shares of 0.01 of 0.19
+        assert provider.calls.total() == len(good)
+        assert refused(await opened(one))
+
+
 async def test_what_is_promised_to_open_jobs_cannot_be_promised_again(tmp_path: Path) -> None:
     async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
         await set_limit(one.app.documents, "tests", 10 * CALL_USD)

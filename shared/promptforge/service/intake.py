@@ -31,12 +31,13 @@ IDEMPOTENCY_KEY = TypeAdapter(Annotated[str, Field(min_length=1, max_length=255,
 
 
 class Order(Params):
-    """The body of POST /v1/jobs/init: what to ask whom, and parameters for every prompt."""
+    """The body of POST /v1/jobs/init: what to ask whom, and parameters for every prompt. A job is stopped once it has
+    cost `max_cost_usd`, as far as the provider tells; each process that works on it may exceed that by about a call."""
 
     provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDER_KEYS)]})
     model: str = Field(min_length=1, max_length=200)
     max_retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(whole)] = 3
-    max_cost_usd: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    max_cost_usd: Annotated[float, Field(ge=0.01, le=1_000_000)] | None = None
 
 
 class Ticket(BaseModel):
