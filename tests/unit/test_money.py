@@ -37,6 +37,21 @@ def test_a_models_own_price_goes_before_its_providers() -> None:
     assert Settings.from_env({}).price_of("echo", "echo-1") is None
 
 
+def test_a_model_has_one_price_whichever_way_its_name_is_written() -> None:
+    text = (
+        '{"gemini/gemini-a": [1, 2], "gemini/models/gemini-b": [3, 4], "gemini/*": [5, 6], "openai/models/m": [7, 8]}'
+    )
+    settings = Settings.from_env({"PROMPTFORGE_PRICES": text})
+
+    for name in ("", "models/"):
+        assert settings.price_of("gemini", name + "gemini-a") == (1, 2)
+        assert settings.price_of("gemini", name + "gemini-b") == (3, 4)
+        assert settings.price_of("gemini", name + "gemini-c") == (5, 6)
+    assert settings.price_of("gemini", "tunedModels/gemini-a") == (5, 6)
+    assert settings.price_of("openai", "models/m") == (7, 8)
+    assert settings.price_of("openai", "m") is None
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -52,6 +67,9 @@ def test_a_models_own_price_goes_before_its_providers() -> None:
         '{"nobody/m": [1, 2]}',
         '{"openai/": [1, 2]}',
         '{"m": [1, 2]}',
+        '{"openai/gpt-4o*": [1, 2]}',
+        '{"openai/**": [1, 2]}',
+        '{"*/*": [1, 2]}',
     ],
 )
 def test_prices_that_are_none_are_refused(text: str) -> None:
