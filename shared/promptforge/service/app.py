@@ -76,7 +76,7 @@ class App(Parts):
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.documents, self.clock, self.rng)
         self.erasures = Erasures(self.documents)
-        self.pace = Pace(self.settings.requests_per_second)
+        self.pace = Pace(self.settings.requests_per_second, loop_time)
         self.careful = asyncio.Lock()
         self.room = Room(self.settings.max_in_flight)
         self._providers: dict[str, Provider] = {}
