@@ -62,7 +62,7 @@ def order(rng: random.Random, number: int, plan: Plan) -> Order:
     lines: list[Line] = []
     for at in range(1, size + 1):
         lines.append(_line(rng, number, at, rng.choice(kinds), lines))
-    calls = rng.choice((None, None, 1, 3, 10, 30)) if "cost_limit" in plan.faults else None
+    calls = rng.choice((None, 1, 3, 5, 10)) if "cost_limit" in plan.faults else None
     client, max_retries = rng.choice(("alice", "bob")), rng.choice((0, 1, 3, 10))
     return Order(number, client, lines, max_retries, None if calls is None else calls * CALL_USD)
 
@@ -100,7 +100,7 @@ class Clients:
         """Carry every order through to its end."""
         for client, key in self.keys.items():
             await admit_key(self.world.referee.app, client, key)
-            calls = self.world.rng.choice((None, 1, 3, 10, 30))
+            calls = self.world.rng.choice((None, 1, 5, 10, 30))
             if calls and "cost_limit" in self.world.plan.faults:
                 self.world.fire("cost_limit", client)
                 await self.world.money.limit(client, calls)

@@ -104,7 +104,6 @@ def _weight(name: str, share: float) -> float:
         "short_deadline",
         "cancelled",
         "deleted",
-        "cost_limit",
         "very_late",
         "dropped",
     }

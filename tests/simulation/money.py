@@ -20,8 +20,11 @@ CALL_NANOS = cost(PRICE, *TOKENS)
 CALL_USD = CALL_NANOS / NANO
 BILLED = ("answered", "prompt")
 HEAR_SECONDS = LOOK_SECONDS + 3.0
-DEAF = {"freeze", "outage", "refused", "answer_lost", "slow_store", "clock_skew"}
-"""Who stands still, reads no sums, or loses its leases hears late of what was spent, or forgets what itself did."""
+FORGETFUL = {"freeze", "outage", "answer_lost", "clock_skew"}
+"""Who loses a lease, or the answer to a write, may forget what itself has spent since the last flush."""
+
+DEAF = {*FORGETFUL, "refused", "slow_store"}
+"""Who stands still, or cannot read the sum, hears late of what others have spent."""
 
 
 class Money:
@@ -91,12 +94,14 @@ class Money:
             return
         if order.final.get("error") and order.final["error"]["code"] == "cost_limit":
             expect(len(billed) * CALL_NANOS >= limit, f"{order.job_id}: stopped after {len(billed)} calls of {limit}")
-        if DEAF & self._world.plan.faults:
-            return
-        most = math.ceil(limit / CALL_NANOS)
+        if not FORGETFUL & self._world.plan.faults:
+            self._check_machines(order, billed, math.ceil(limit / CALL_NANOS))
+        if not DEAF & self._world.plan.faults:
+            for call in calls:
+                late = call.began - self._spent_at.get(order.job_id, math.inf)
+                expect(late <= HEAR_SECONDS, f"{order.job_id}: a call {late:.1f} s after everything was spent")
+
+    def _check_machines(self, order: "Order", billed: "list[Call]", most: int) -> None:
         for machine in {call.machine for call in billed}:
             count = sum(call.machine == machine for call in billed)
-            expect(count <= most, f"{order.job_id}: {count} calls of {machine}, and {most} are enough")
-        for call in calls:
-            late = call.began - self._spent_at.get(order.job_id, math.inf)
-            expect(late <= HEAR_SECONDS, f"{order.job_id}: a call {late:.1f} s after everything was spent")
+            self._world.expect(count <= most, f"{order.job_id}: {count} calls of {machine}, and {most} are enough")
