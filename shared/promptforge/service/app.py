@@ -95,9 +95,9 @@ class App(Parts):
 
     def purse(self, job: Job) -> Purse:
         """What this process knows of the job's money."""
-        if len(self._purses) >= MAX_PURSES:
-            self._purses.clear()
         if job.job_id not in self._purses:
+            if len(self._purses) >= MAX_PURSES:
+                del self._purses[next(iter(self._purses))]  # of the job that came first
             self._purses[job.job_id] = Purse(job.max_cost_nanos, partial(self.ledger.cost, job.job_id), loop_time)
         return self._purses[job.job_id]
 
