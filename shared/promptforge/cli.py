@@ -1,6 +1,7 @@
 """The command line: serve, run, verify, keys."""
 
 import asyncio
+import math
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from promptforge import __version__, logs
 from promptforge.client import RequestRefused
-from promptforge.errors import Interrupted, PromptForgeError
+from promptforge.errors import Conflict, Interrupted, PromptForgeError
 from promptforge.settings import ENV_PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -185,15 +186,31 @@ def list_(client: str | None, data_dir: Path) -> None:
         click.echo(f"{key.key_id}  {key.client}  {rfc3339(key.created_at)}  {state}")
 
 
+def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter("it must be a number.")
+    return value
+
+
 @keys.command("limit")
 @click.option("--client", required=True, help="Whose limit; it is one for all keys of the client.")
-@click.option("--usd-per-day", type=click.FloatRange(0, 1_000_000, min_open=True), help="Without it: no limit.")
+@click.option(
+    "--usd-per-day",
+    type=click.FloatRange(0, 1_000_000, min_open=True),
+    callback=_finite,
+    help="Without it: no limit.",
+)
 @data_dir_option
 def limit(client: str, usd_per_day: float | None, data_dir: Path) -> None:
     """Let a client spend only so much in a day (UTC), by the prices in PROMPTFORGE_PRICES."""
-    from promptforge.service import allowances
+    from promptforge.service import access, allowances
 
-    _with_app(data_dir, lambda app: allowances.set_limit(app.documents, client, usd_per_day))
+    async def change(app: "App") -> list[access.KeyInfo]:
+        await allowances.set_limit(app.documents, client, usd_per_day)
+        return await access.list_keys(app, client)
+
+    if not _with_app(data_dir, change):
+        click.echo(f"promptforge: so far there is no key of a client {client}.", err=True)
     click.echo(f"{client}: " + (f"{usd_per_day:g} USD a day" if usd_per_day else "no limit"))
 
 
@@ -217,6 +234,8 @@ def main() -> None:
     except Interrupted as exc:
         click.echo(f"promptforge: {exc}", err=True)
         sys.exit(130)
+    except Conflict:
+        sys.exit("promptforge: The same was changed elsewhere at this moment: try again.")
     except (PromptForgeError, RequestRefused) as exc:
         sys.exit(f"promptforge: {exc}")
     except (aiohttp.ClientError, OSError) as exc:

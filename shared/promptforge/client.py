@@ -1,6 +1,8 @@
 """A client of the public API: one method a call, and `download` for the signed URLs."""
 
+import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
@@ -9,21 +11,30 @@ from typing import Any, BinaryIO, Self
 import aiohttp
 from yarl import URL
 
+from promptforge.domain.retry import parse_retry_after
+
 BLOCK_BYTES = 1024 * 1024
+PASSING = {"rate_limited", "unavailable", "unknown"}
+"""Why a 429 or 503 is worth waiting for; unknown is whatever stands before the service."""
+
+WAIT_SECONDS = (0.5, 60.0)  # at least between two tries, and at most for all tries of a call
 
 
 class RequestRefused(Exception):
-    """The service answered with an error: its `code`, and as text what it said."""
+    """The service answered with an error: its `code`, and as text what it said. `wait_seconds` is how long to wait
+    before the same may be asked again, if that is likely to help."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(self, status: int, code: str, detail: str, wait_seconds: float | None = None) -> None:
         super().__init__(f"HTTP {status}: {detail}")
         self.code = code
+        self.wait_seconds = wait_seconds
 
 
 class Client:
     """Use as an async context. Every method raises RequestRefused, or aiohttp.ClientError when there is no answer.
 
-    `url` is the address of the API; where each function has an address of its own, with {function} for its name.
+    `url` is the address of the API; where each function has an address of its own, with {function} for its name. Who
+    is told to wait a little waits and asks again, where to ask twice is the same as to ask once.
     """
 
     def __init__(self, url: str, api_key: str) -> None:
@@ -90,6 +101,19 @@ class Client:
         body: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
+        repeatable, left = method == "GET" or "Idempotency-Key" in (headers or {}), WAIT_SECONDS[1]
+        while True:
+            try:
+                return await self._call_once(function, method, path, body, headers)
+            except RequestRefused as exc:
+                if not repeatable or exc.wait_seconds is None or exc.wait_seconds > left:
+                    raise
+                left -= exc.wait_seconds
+                await asyncio.sleep(exc.wait_seconds)
+
+    async def _call_once(
+        self, function: str, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str] | None
+    ) -> dict[str, Any]:
         sent = {**self._headers, **(headers or {})}
         async with self._session.request(method, self._url_of(function, path), json=body, headers=sent) as response:
             await _checked(response)
@@ -118,4 +142,7 @@ async def _checked(response: aiohttp.ClientResponse) -> None:
         code, detail = problem["code"], problem["detail"]
     except (ValueError, KeyError, TypeError):
         code, detail = "unknown", "no reason was given"
-    raise RequestRefused(response.status, code, detail)
+    wait = None
+    if response.status in (429, 503) and code in PASSING:
+        wait = max(parse_retry_after(response.headers.get("Retry-After"), time.time()) or 0.0, WAIT_SECONDS[0])
+    raise RequestRefused(response.status, code, detail, wait)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json
 
 from promptforge.errors import SettingsError
@@ -72,7 +72,18 @@ LETTING_GO_SECONDS = 20  # to flush, give a chunk back and answer, once the last
 
 
 Dollars = Annotated[float, Field(ge=0)]
-ModelName = Annotated[str, StringConstraints(pattern=f"^({'|'.join(PROVIDER_KEYS)})/.")]
+
+
+def _priced_as(name: str) -> str:
+    """One name for what is asked in the same way: Gemini's models may be written with their collection."""
+    return name.replace("gemini/models/", "gemini/", 1) if name.startswith("gemini/models/") else name
+
+
+ModelName = Annotated[
+    str,
+    StringConstraints(pattern=rf"^({'|'.join(PROVIDER_KEYS)})/([^*]+|\*)$"),
+    AfterValidator(_priced_as),
+]
 
 
 def _json(value: object) -> object:
@@ -204,7 +215,7 @@ class Settings(BaseModel):
 
     def price_of(self, provider: str, model: str) -> tuple[float, float] | None:
         """US dollars for a million input and a million output tokens of a model, or None where nobody has said."""
-        return self.prices.get(f"{provider}/{model}", self.prices.get(f"{provider}/*"))
+        return self.prices.get(_priced_as(f"{provider}/{model}"), self.prices.get(f"{provider}/*"))
 
     def missing_key(self, provider: str) -> str | None:
         """The variable that must be set before a provider can be used, or None."""

@@ -121,10 +121,17 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
 
 def test_a_clients_spending_is_limited_and_the_limit_lifted(tmp_path: Path) -> None:
     data = ("--client", "ann", "--data-dir", tmp_path / "data")
-    said = [promptforge("keys", "limit", *more, *data) for more in (("--usd-per-day", "2.5"), (), ("--usd-per-day", 0))]
+    before = promptforge("keys", "limit", "--usd-per-day", "1", *data)
+    promptforge("keys", "create", *data)
+    said = [promptforge("keys", "limit", *more, *data) for more in (("--usd-per-day", "2.5"), ())]
+    wrong = [promptforge("keys", "limit", "--usd-per-day", amount, *data) for amount in ("0", "nan", "inf", "-1")]
 
-    assert [done.stdout.strip() for done in said[:2]] == ["ann: 2.5 USD a day", "ann: no limit"]
-    assert [done.returncode for done in said] == [0, 0, 2]
+    assert (before.returncode, before.stdout.strip()) == (0, "ann: 1 USD a day")
+    assert "no key of a client ann" in before.stderr
+    assert [done.stdout.strip() for done in said] == ["ann: 2.5 USD a day", "ann: no limit"]
+    assert [(done.returncode, done.stderr) for done in said] == [(0, "")] * 2
+    assert [done.returncode for done in wrong] == [2] * 4
+    assert not any("Traceback" in done.stderr for done in wrong)
 
 
 def test_a_run_that_is_terminated_takes_its_engine_along_and_says_what_becomes_of_the_work(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ import asyncio
 from pathlib import Path
 
 import httpx
+from tests.support.clock import HandClock
 from tests.support.machine import Machine, machine, prompts
 
 from promptforge.domain.job import Status
+from promptforge.domain.pace import Pace
 from promptforge.service.access import create_key
 
 ORDER = {"provider": "echo", "model": "m"}
@@ -49,23 +51,33 @@ async def test_to_repeat_an_order_is_not_to_have_one_more(tmp_path: Path) -> Non
     assert (other.status_code, other.json()["code"]) == (429, "too_many_jobs")
 
 
+async def test_one_order_sent_many_times_at_once_is_one_job_for_all(tmp_path: Path) -> None:
+    async with machine(tmp_path, max_open_jobs=1) as one:
+        replies = await asyncio.gather(*[opened(one, **{"Idempotency-Key": "k"}) for _ in range(20)])
+
+    assert {reply.status_code for reply in replies} == {202}
+    assert len({reply.json()["job_id"] for reply in replies}) == 1
+
+
 async def test_a_key_that_asks_too_fast_is_told_to_wait_and_no_other_is(tmp_path: Path) -> None:
-    async with machine(tmp_path, requests_per_second=0.4) as one:
+    clock = HandClock()
+    async with machine(tmp_path) as one:
+        one.app.pace = Pace(0.4, clock.now)
         other = {"X-API-Key": await create_key(one.app, "tests")}
-        path = f"/v1/jobs/{(await one.init())['job_id']}/status"
+        path = f"/v1/jobs/{'job_' + '0' * 32}/status"
         replies = [await one.http.get(path, headers=one.headers) for _ in range(6)]
         wrong = [await one.http.get(path, headers={"X-API-Key": "not a key"}) for _ in range(6)]
         health = [await one.http.get("/healthz", headers=one.headers) for _ in range(6)]
         others = await one.http.get(path, headers=other)
-        await asyncio.sleep(2.6)
+        clock.move(2.5)
         later = await one.http.get(path, headers=one.headers)
 
-    assert [reply.status_code for reply in replies] == [200] * 3 + [429] * 3
+    assert [reply.status_code for reply in replies] == [404] * 4 + [429] * 2
     assert replies[-1].json()["code"] == "rate_limited"
-    assert 1 <= int(replies[-1].headers["retry-after"]) <= 3
+    assert replies[-1].headers["retry-after"] == "3"
     assert [reply.status_code for reply in wrong] == [401] * 4 + [429] * 2
     assert {reply.status_code for reply in health} == {200}
-    assert (others.status_code, later.status_code) == (200, 200)
+    assert (others.status_code, later.status_code) == (404, 404)
 
 
 async def test_a_burst_of_orders_is_served_and_all_jobs_end(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ STOPS = {
     "provider_account": "bad_key",
     "deadline_exceeded": None,
     "input_changed": "input_deleted",
+    "cost_limit": "cost_limit",
 }
 """Codes that may stand in place of any answer, and the fault that must have been there."""
 
@@ -48,7 +49,7 @@ def check_accounts(world: "World", order: Order) -> None:
     tokens = sum(line["tokens_used"] for line in results)
     expect(final["tokens_used"] == tokens, f"{order.job_id}: tokens_used is the sum over the results")
     expect((final["status"] == "COMPLETED") == (code is None), f"{order.job_id}: {final['status']} with {code}")
-    if code not in ("cancelled", "deadline_exceeded", "provider_account", "input_changed"):
+    if code not in STOPS:
         expect(
             (final["status"] == "COMPLETED") == bool(results), f"{order.job_id}: COMPLETED with {len(results)} results"
         )
@@ -133,6 +134,7 @@ def check_calls(world: "World", orders: list[Order]) -> int:
             world.expect(failures <= most, f"{failures} failures of {prompt!r}")
     for order in orders:
         _check_cancelled(world, order, by_prompt)
+        world.money.check_job(order, [call for line in order.lines for call in by_prompt.get(line.prompt, [])])
     if not world.plan.faults:
         needed = {line.prompt for order in orders for line in order.lines if line.prompt}
         world.expect(len(world.calls) == len(needed) == len(by_prompt), "without faults every prompt is called once")

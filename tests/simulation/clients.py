@@ -12,6 +12,7 @@ import orjson
 from promptforge.service.access import admit_key
 from tests.simulation.faults import Plan
 from tests.simulation.http import Reply, request
+from tests.simulation.money import CALL_USD
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -41,6 +42,7 @@ class Order:
     client: str
     lines: list[Line]
     max_retries: int
+    max_cost_usd: float | None = None
     job_id: str = ""
     cancelled_at: float = float("inf")
     unwanted_at: float = float("inf")  # when its client began to ask for it to be deleted
@@ -62,7 +64,9 @@ def order(rng: random.Random, number: int, plan: Plan) -> Order:
     lines: list[Line] = []
     for at in range(1, size + 1):
         lines.append(_line(rng, number, at, rng.choice(kinds), lines))
-    return Order(number, rng.choice(("alice", "bob")), lines, max_retries=rng.choice((0, 1, 3, 10)))
+    calls = rng.choice((None, 1, 3, 5, 10)) if "cost_limit" in plan.faults else None
+    client, max_retries = rng.choice(("alice", "bob")), rng.choice((0, 1, 3, 10))
+    return Order(number, client, lines, max_retries, None if calls is None else calls * CALL_USD)
 
 
 def _line(rng: random.Random, job: int, number: int, kind: str, before: list[Line]) -> Line:
@@ -98,6 +102,10 @@ class Clients:
         """Carry every order through to its end."""
         for client, key in self.keys.items():
             await admit_key(self.world.referee.app, client, key)
+            calls = self.world.rng.choice((None, 1, 5, 10, 30))
+            if calls and "cost_limit" in self.world.plan.faults:
+                self.world.fire("cost_limit", client)
+                await self.world.money.limit(client, calls)
         await asyncio.gather(*[self._carry_through(order) for order in self.orders])
 
     async def _carry_through(self, order: Order) -> None:
@@ -120,6 +128,8 @@ class Clients:
             await self._download(order)
 
     async def _open(self, order: Order) -> Any:
+        if order.max_cost_usd:
+            self.world.fire("cost_limit", f"order {order.number}")
         copies = 1
         if self.world.chance("init_repeated", 1.0):
             self.world.fire("init_repeated", order.client)
@@ -129,7 +139,9 @@ class Clients:
         return tickets[0]
 
     async def _init(self, order: Order, good: tuple[int, ...] = (202,)) -> Reply:
-        body = {"provider": "echo", "model": "m", "max_retries": order.max_retries}
+        body: dict[str, Any] = {"provider": "echo", "model": "m", "max_retries": order.max_retries}
+        if order.max_cost_usd:
+            body["max_cost_usd"] = order.max_cost_usd
         headers = {"Idempotency-Key": f"order-{order.number}"}
         return await self.ask(order.client, "POST", "/v1/jobs/init", headers, body, good)
 
@@ -237,5 +249,8 @@ class Clients:
             await once()
             if reply.status in good:
                 return reply
+            if reply.status == 429 and reply.json["code"] == "spend_limit":
+                await asyncio.sleep(int(reply.headers["retry-after"]))
+                continue
             world.expect(reply.status in (0, 503), f"{method} {path} answers {reply.status} {reply.body!r}")
             await asyncio.sleep(world.rng.uniform(0.5, 5))

@@ -3,6 +3,8 @@
 import random
 from dataclasses import dataclass, field
 
+from tests.simulation.money import PRICE
+
 STEP = 0.004  # the chance of a fault at one step of a run that has it
 
 FAULTS = {
@@ -36,6 +38,7 @@ FAULTS = {
     # in what is asked for
     "poison": "a prompt kills the machine that asks for it, each time",
     "hopeless": "a prompt fails at every call",
+    "cost_limit": "a job may cost only so much, or its client spend only so much a day",
     # from the client
     "cancelled": "the job is cancelled at some moment, often twice",
     "deleted": "the job is deleted at some moment, often twice",
@@ -86,6 +89,7 @@ def draw(rng: random.Random) -> Plan:
             "flush_answers": rng.choice((1, 2, 4, 50)),
             "soft_deadline_seconds": rng.choice((20.0, 60.0, 400.0)),
             "call_timeout_seconds": rng.choice((20.0, 120.0)),
+            "prices": {"echo/*": PRICE},
             "job_seconds": rng.uniform(60, 600) if short else rng.choice((3600.0, 10_800.0)),
         },
     )

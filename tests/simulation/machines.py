@@ -18,7 +18,7 @@ from tests.simulation.provider import SimulatedProvider
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-EPOCH = 1_800_000_000.0
+EPOCH = 1_800_057_000.0  # ten minutes before midnight (UTC)
 KILL_AFTER_SIGTERM_SECONDS = 10.0
 
 

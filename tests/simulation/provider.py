@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import Answer, Failure, Question
 from tests.simulation.faults import STEP
+from tests.simulation.money import TOKENS
 
 if TYPE_CHECKING:
     from tests.simulation.machines import Machine
 
-REFUSED = Failure(FailureKind.PROMPT, "prompt_rejected", "Refused.")
+REFUSED = Failure(FailureKind.PROMPT, "prompt_rejected", "Refused.", input_tokens=TOKENS[0], output_tokens=TOKENS[1])
 SERVER_ERROR = Failure(FailureKind.UNKNOWN, "provider_error", "A fault.")
 TIMEOUT = Failure(FailureKind.UNKNOWN, "provider_timeout", "No answer in time.")
 UNREACHABLE = Failure(FailureKind.NOT_SENT, "provider_unreachable", "Not reached.")
@@ -88,7 +89,7 @@ class SimulatedProvider:
             case "throttle" | "storm":
                 wait = world.rng.choice((None, None, 0.5, 2.0, 30.0, 200.0))
                 return Failure(FailureKind.THROTTLED, "throttled", "Wait.", wait)
-        return Answer(f"{question.prompt} answered by call {call.serial}", question.model, 3, 4)
+        return Answer(f"{question.prompt} answered by call {call.serial}", question.model, *TOKENS)
 
 
 def _outcome(reply: Answer | Failure) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CHUNK = re.compile(r"jobs/([^/]+)/chunks/(\d+)")
 JOB = re.compile(r"jobs/([^/]+)")
-COUNTS = ("completed", "failed", "tokens")
+COUNTS = ("completed", "failed", "tokens", "cost_nanos")
 CONTENT = ("flushed", "failures", "results", "errors", "open", *COUNTS)
 SERIAL = re.compile(rb"answered by call (\d+)")
 
@@ -60,8 +60,10 @@ class Referee:
             self.expect("erasing" not in (old or {}), f"{write.path} is erased for good")
             if match := CHUNK.fullmatch(write.path):
                 self._chunk(machine, match[1], write.path, old, new)
-            elif JOB.fullmatch(write.path) and old:
+            elif JOB.fullmatch(write.path):
                 self._job(write.path, old, new)
+            elif write.path.startswith("clients/"):
+                self.world.money.promised(write.path, new)
             self.documents[write.path] = new
 
     def _erasing(self, path: str, new: dict[str, Any]) -> None:
@@ -69,11 +71,16 @@ class Referee:
         wished = [order for order in self.world.clients.orders if order.job_id == job_id]
         self.expect(wished and wished[0].unwanted_at <= self.world.now, f"{path} goes, and nobody wished it")
         self.expect(new or CHUNK.fullmatch(path), f"{path} keeps its id from being given again")
+        if new and "erasing" not in self.documents[path]:
+            self.world.money.erased(self.documents[path])
         self.documents[path] = new
         if not new:
             del self.documents[path]
 
-    def _job(self, path: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+    def _job(self, path: str, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        self.world.money.changed(new)
+        if old is None:
+            return
         before, after = Status(old["status"]), Status(new["status"])
         self.expect(not before.final or old == new, f"{path} is {before} for good")
         self.expect(before == after or after in NEXT[before], f"{path} goes from {before} to {after}")
@@ -100,6 +107,7 @@ class Referee:
             self.expect(same or claimer == machine.name, f"{path}: only {claimer}, who claimed it, changes it")
             known = (old["holder"], None) if old["holder"] else (None, *[new["holder"]] * (claimer == machine.name))
             self.expect(new["holder"] in known, f"{path}: the holder changes with a claim only")
+        self.world.money.paid(job_id, new["cost_nanos"] - old["cost_nanos"])
         self._flushes(path, old, new)
         if old["open"] and not new["open"]:
             self._settlement(machine, job_id, path, new)
@@ -147,6 +155,7 @@ class Referee:
 
     async def afterwards(self, orders: "list[Order]") -> None:
         """Judge what is there when everything has come to rest."""
+        self.world.money.check_rest()
         for order in orders:
             if order.deleted_at < float("inf"):
                 left = await self.left_of(order.job_id)

@@ -18,6 +18,7 @@ from tests.simulation.clients import Clients
 from tests.simulation.faults import STEP, draw
 from tests.simulation.loop import Deadlock, Livelock, SimulatedLoop
 from tests.simulation.machines import Machine
+from tests.simulation.money import Money
 from tests.simulation.platform import Platform
 from tests.simulation.provider import Call
 from tests.simulation.referee import Referee
@@ -64,6 +65,7 @@ class World:
         self.tasks: list[asyncio.Task[Any]] = []
         self.knows_its_dead = self.rng.random() < 0.5
         self.platform = Platform(self)
+        self.money = Money(self)
         self.referee = Referee(self)
         self.clients = Clients(self)
 

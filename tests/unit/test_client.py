@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from promptforge.client import Client
+from promptforge.client import Client, RequestRefused
 from tests.support.loopback import loopback
 
 
@@ -45,3 +45,60 @@ async def test_an_upload_that_breaks_off_leaves_no_file_open(tmp_path: Path) -> 
 
     assert broken.value
     assert [each.closed for each in files] in ([], [True])
+
+
+def busy(status: int, code: str, retry_after: str | None) -> web.Response:
+    headers = {"Retry-After": retry_after} if retry_after else {}
+    return web.json_response({"code": code, "detail": "Not now."}, status=status, headers=headers)
+
+
+async def test_who_is_told_to_wait_a_little_asks_again_where_that_is_the_same_as_asking_once() -> None:
+    refusals = [busy(429, "rate_limited", "0"), busy(503, "unavailable", "1"), web.Response(status=503)]
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.method)
+        return refusals.pop() if refusals else web.json_response({"status": "QUEUED"})
+
+    async with loopback(answer) as url, Client(url, "key") as client:
+        assert await client.status("job_1") == {"status": "QUEUED"}
+        refusals.append(busy(429, "rate_limited", "0"))
+        assert await client.init("echo", "m", idempotency_key="k") == {"status": "QUEUED"}
+
+    assert asked == ["GET"] * 4 + ["POST"] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "retry_after"),
+    [
+        (429, "rate_limited", "3600"),
+        (429, "spend_limit", "1"),
+        (429, "too_many_jobs", "1"),
+        (404, "job_not_found", "1"),
+    ],
+)
+async def test_who_would_wait_long_or_in_vain_is_told(status: int, code: str, retry_after: str) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return busy(status, code, retry_after)
+
+    async with loopback(answer) as url, Client(url, "key") as client:
+        with pytest.raises(RequestRefused) as refused:
+            await client.status("job_1")
+
+    assert refused.value.code == code
+
+
+async def test_an_order_without_a_key_is_sent_once() -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.method)
+        return busy(503, "unavailable", "0")
+
+    async with loopback(answer) as url, Client(url, "key") as client:
+        with pytest.raises(RequestRefused):
+            await client.init("echo", "m")
+        with pytest.raises(RequestRefused):
+            await client.cancel("job_1")
+
+    assert asked == ["POST", "POST"]

@@ -1,13 +1,10 @@
-"""Prices, and what a process knows of the money of a job."""
-
-import asyncio
+"""Prices, and what tokens cost by them."""
 
 import pytest
 from pydantic import ValidationError
 
 from promptforge.domain.money import cost, nanos
-from promptforge.errors import SettingsError, Unavailable
-from promptforge.service.purse import LOOK_SECONDS, Purse
+from promptforge.errors import SettingsError
 from promptforge.settings import Settings
 
 
@@ -40,6 +37,21 @@ def test_a_models_own_price_goes_before_its_providers() -> None:
     assert Settings.from_env({}).price_of("echo", "echo-1") is None
 
 
+def test_a_model_has_one_price_whichever_way_its_name_is_written() -> None:
+    text = (
+        '{"gemini/gemini-a": [1, 2], "gemini/models/gemini-b": [3, 4], "gemini/*": [5, 6], "openai/models/m": [7, 8]}'
+    )
+    settings = Settings.from_env({"PROMPTFORGE_PRICES": text})
+
+    for name in ("", "models/"):
+        assert settings.price_of("gemini", name + "gemini-a") == (1, 2)
+        assert settings.price_of("gemini", name + "gemini-b") == (3, 4)
+        assert settings.price_of("gemini", name + "gemini-c") == (5, 6)
+    assert settings.price_of("gemini", "tunedModels/gemini-a") == (5, 6)
+    assert settings.price_of("openai", "models/m") == (7, 8)
+    assert settings.price_of("openai", "m") is None
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -55,6 +67,9 @@ def test_a_models_own_price_goes_before_its_providers() -> None:
         '{"nobody/m": [1, 2]}',
         '{"openai/": [1, 2]}',
         '{"m": [1, 2]}',
+        '{"openai/gpt-4o*": [1, 2]}',
+        '{"openai/**": [1, 2]}',
+        '{"*/*": [1, 2]}',
     ],
 )
 def test_prices_that_are_none_are_refused(text: str) -> None:
@@ -62,55 +77,3 @@ def test_prices_that_are_none_are_refused(text: str) -> None:
         Settings.from_env({"PROMPTFORGE_PRICES": text})
     with pytest.raises(ValidationError):
         Settings.model_validate({"prices": text})
-
-
-class Chunks:
-    """What the chunks say was spent."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self.looks = 0
-        self.out_of_reach = False
-
-    async def ask(self) -> int:
-        self.looks += 1
-        if self.out_of_reach:
-            raise Unavailable
-        return self.total
-
-
-async def test_own_spending_is_known_at_once_and_counted_once() -> None:
-    chunks = Chunks()
-    purse = Purse(10, chunks.ask)
-    for _ in range(3):
-        assert not await purse.empty()
-        purse.spend(3)
-    chunks.total = 9
-    purse.wrote(9)  # as it stands in the chunks, it is not spent a second time
-    purse._looked_at -= LOOK_SECONDS
-    assert not await purse.empty()
-    purse.spend(1)
-    assert await purse.empty()
-
-
-async def test_what_others_spend_is_known_after_the_next_look_and_many_look_once() -> None:
-    chunks = Chunks()
-    purse = Purse(10, chunks.ask)
-    assert not any(await asyncio.gather(*[purse.empty() for _ in range(20)]))
-    chunks.total = 10
-    assert not await purse.empty()
-    purse._looked_at -= LOOK_SECONDS
-
-    assert all(await asyncio.gather(*[purse.empty() for _ in range(20)]))
-    assert chunks.looks == 2
-
-
-async def test_who_cannot_look_does_not_spend() -> None:
-    chunks = Chunks()
-    chunks.out_of_reach = True
-    purse = Purse(10, chunks.ask)
-    for _ in range(2):
-        with pytest.raises(Unavailable):
-            await purse.empty()
-    chunks.out_of_reach = False
-    assert not await purse.empty()

@@ -60,8 +60,9 @@ class Job(Frozen):
     it is to be erased: together they are what the sweeper asks for. `stop` makes the workers call no more: what has no
     answer yet is answered with that problem, and the job ends with it. That happens at the latest at `deadline_at`.
     `waiting` is what some of its chunks waited for, to be told to the client until `waiting_until`. `price` is its
-    model's when it was opened; with `max_cost_nanos` it is stopped when its calls have cost so much, and when that is
-    `promised` it is part of what its client may spend in a day. From `expire_at` on the job is forgotten.
+    model's when it was opened; with `max_cost_nanos` it is stopped when its calls have cost so much. Where its client
+    may spend only so much a day, `promised` is the day of which that is a part. From `expire_at` on the job is
+    forgotten.
     """
 
     job_id: str
@@ -90,7 +91,7 @@ class Job(Frozen):
     price: Price | None = None
     max_cost_nanos: int | None = None
     cost_nanos: int = 0
-    promised: bool = False
+    promised: str | None = None
     result_parts: int | None = None
     started_processing_at: float | None = None
     completed_at: float | None = None

@@ -49,7 +49,8 @@ class Failure:
     """Why there is no answer. `code` is stable; `message` is our own sentence, never the provider's text.
 
     `wait_seconds` is what the provider asked for with a THROTTLED, or None. `doubtful` is an ACCOUNT that may be about
-    the model or the extra fields of this one question instead.
+    the model or the extra fields of this one question instead. The tokens are those that the provider bills all the
+    same.
     """
 
     kind: FailureKind
@@ -57,6 +58,8 @@ class Failure:
     message: str
     wait_seconds: float | None = None
     doubtful: bool = False
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 class Provider(Protocol):

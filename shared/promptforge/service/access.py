@@ -1,6 +1,5 @@
 """Who is calling, and what is theirs: API keys made, listed, revoked and checked; a job for its own client only."""
 
-import asyncio
 import hmac
 import math
 import secrets
@@ -34,7 +33,7 @@ async def client_of(app: App, key: str | None) -> str:
     if not key or len(key) > 512 or is_mistyped(key):
         raise refused
     hashed = hash_key(app.pepper, key)
-    if wait := app.pace.wait(hashed, asyncio.get_running_loop().time()):
+    if wait := app.pace.wait(hashed):
         raise ApiError(429, "rate_limited", "This key sends requests too fast.", retry_after=math.ceil(wait))
     document = await app.documents.get(_path(hashed))
     stored = document.data["hash"] if document else "0" * len(hashed)

@@ -28,6 +28,11 @@ MAX_GATES = 1000
 MAX_PURSES = 1000
 
 
+def loop_time() -> float:
+    """The time of a clock that never jumps: a span is not measured with a wall clock."""
+    return asyncio.get_running_loop().time()
+
+
 class Connection(Protocol):
     """What is to be closed before the event loop ends."""
 
@@ -71,7 +76,7 @@ class App(Parts):
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.documents, self.clock, self.rng)
         self.erasures = Erasures(self.documents, self.rng)
-        self.pace = Pace(self.settings.requests_per_second)
+        self.pace = Pace(self.settings.requests_per_second, loop_time)
         self.careful = asyncio.Lock()
         self.room = Room(self.settings.max_in_flight)
         self._providers: dict[str, Provider] = {}
@@ -88,14 +93,12 @@ class App(Parts):
             self._providers[name] = self.make_provider(name)
         return self._providers[name]
 
-    def purse(self, job: Job) -> Purse | None:
-        """What this process knows of the money of a job that may cost only so much; None for any other."""
-        if job.max_cost_nanos is None:
-            return None
-        if len(self._purses) >= MAX_PURSES:
-            self._purses.clear()
+    def purse(self, job: Job) -> Purse:
+        """What this process knows of the job's money."""
         if job.job_id not in self._purses:
-            self._purses[job.job_id] = Purse(job.max_cost_nanos, partial(self.ledger.cost, job.job_id))
+            if len(self._purses) >= MAX_PURSES:
+                del self._purses[next(iter(self._purses))]  # of the job that came first
+            self._purses[job.job_id] = Purse(job.max_cost_nanos, partial(self.ledger.cost, job.job_id), loop_time)
         return self._purses[job.job_id]
 
     def gate(self, provider: str, model: str) -> Gate:

@@ -103,53 +103,68 @@ class Asker:
         )
 
     async def _open(self, gate: Gate) -> bool:
-        """Wait for the gate, without a place among the calls. False when no call may be made any more; a long wait is
-        not sat out here."""
+        """Wait for the gate and for the money, without a place among the calls. False when no call may be made any
+        more; a long wait is not sat out here."""
         loop = asyncio.get_running_loop()
-        while gate.shut(now := loop.time()) and not self._hold.halted:
-            if problem := gate.refusal(now):
-                await self._stop_job(problem)
-            elif (wait := gate.opens_at - now) > 0:
-                if wait > self._app.settings.patience_seconds:
-                    self._hold.end(resume_at=self._app.clock.now() + wait, why=gate.why)
-                await self._hold.halted_within(wait)
-            else:
-                await gate.probed()
-        return not self._hold.halted
+        while not self._hold.halted:
+            if gate.shut(now := loop.time()):
+                await self._wait_for(gate, now)
+            elif not await self._hold.affordable():
+                if not self._hold.halted:
+                    await self._stop_job(COST_LIMIT)
+            elif not gate.shut(loop.time()):
+                return True
+        return False
+
+    async def _wait_for(self, gate: Gate, now: float) -> None:
+        if problem := gate.refusal(now):
+            await self._stop_job(problem)
+        elif (wait := gate.opens_at - now) > 0:
+            if wait > self._app.settings.patience_seconds:
+                self._hold.end(resume_at=self._app.clock.now() + wait, why=gate.why)
+            await self._hold.halted_within(wait)
+        else:
+            await gate.probed()
 
     async def _call(self, gate: Gate, question: Question) -> tuple[Answer | Failure, float] | None:
         """One call to the provider, and the seconds it took; None if the wait for a place brought news that forbid
-        it."""
+        it. From that look to the call nothing is awaited: what forbids many at once must not let them slip by."""
         loop = asyncio.get_running_loop()
         async with self._turn():
             if gate.shut(loop.time()):
                 return None
-            if await self._hold.broke():
-                await self._stop_job(COST_LIMIT)
-                return None
-            with gate.call():
-                if not await self._hold.may_call():
+            with self._hold.purse.call() as within:
+                if not within:
                     return None
-                began_at = loop.time()
-                provider = self._app.provider(self._job.provider)
-                reply = await provider.ask(question, self._app.settings.call_timeout_seconds)
-                now = loop.time()
-                if isinstance(reply, Failure) and reply.doubtful and self._differs(question):
-                    reply = NOT_ALLOWED  # one line's wish must not stop the job
-                gate.heard(began_at, now, reply)
-        self._pay(question, reply)
+                with gate.call():
+                    if not await self._hold.may_call():
+                        return None
+                    began_at = loop.time()
+                    provider = self._app.provider(self._job.provider)
+                    reply = await provider.ask(question, self._app.settings.call_timeout_seconds)
+                    now = loop.time()
+                    if isinstance(reply, Failure) and reply.doubtful and self._differs(question):
+                        reply = NOT_ALLOWED  # one line's wish must not stop the job
+                    gate.heard(began_at, now, reply)
+                self._pay(question, reply)
+        return self._heard(question, reply), now - began_at
+
+    def _heard(self, question: Question, reply: Answer | Failure) -> Answer | Failure:
+        """What the reply is worth to who asked."""
         if isinstance(reply, Failure) and reply.kind in (FailureKind.THROTTLED, FailureKind.NOT_SENT):
             logs.info(reply.code, job_id=self._job.job_id, provider=self._job.provider)
         form = question.params.response_format
         if form and isinstance(reply, Answer) and not fits(form, reply.text):
             again = reply.finish_reason in (FinishReason.STOP, FinishReason.OTHER)
-            reply = INVALID_OUTPUT if again else BROKEN_OFF
-        return reply, now - began_at
+            return INVALID_OUTPUT if again else BROKEN_OFF
+        return reply
 
     def _pay(self, question: Question, reply: Answer | Failure) -> None:
+        """Count what the provider bills, also for a reply that is no answer."""
         job = self._job
         price = job.price if question.model == job.model else self._app.settings.price_of(job.provider, question.model)
-        if price and isinstance(reply, Answer):
+        billed = isinstance(reply, Answer) or reply.input_tokens or reply.output_tokens
+        if price and billed:
             self._hold.pay(cost(price, reply.input_tokens, reply.output_tokens))
 
     def _differs(self, question: Question) -> bool:

@@ -12,6 +12,7 @@ from promptforge.domain.erasure import Erasure
 from promptforge.domain.job import Job
 from promptforge.errors import Conflict, Unavailable
 from promptforge.ports.documents import EXPIRE_FIELD, Delete, Document, Documents, Update, Write
+from promptforge.service import allowances
 from promptforge.service.ledger import PAGE, chunks_path, job_of, job_path, pause
 
 CHUNKS_A_COMMIT = 100
@@ -38,8 +39,11 @@ class Erasures:
             if not agreed(job):
                 return None
             erasure = Erasure(due_at=due_at, until=until)
+            writes: list[Write] = [Update(document.path, erasure.model_dump(mode="json"), document.version)]
+            if job.open and job.started_processing_at is None:  # of any other open job calls may be under way
+                writes += await allowances.settled(self._documents, job)
             try:
-                await self._documents.commit([Update(document.path, erasure.model_dump(mode="json"), document.version)])
+                await self._documents.commit(writes)
             except Conflict:
                 await pause(self._rng, attempt)
             else:

@@ -11,10 +11,12 @@ from promptforge.domain.messages import ChunkMessage
 from promptforge.domain.prompt import Metadata, error_line
 from promptforge.errors import LeaseLost, PromptForgeError, Unavailable
 from promptforge.service.answers import Answers
-from promptforge.service.app import App
+from promptforge.service.app import App, loop_time
 from promptforge.service.ledger import Claim
 
 HEED_SECONDS = 2.0
+COST_UNKNOWN_SECONDS = 10.0
+COST_UNKNOWN = Problem(code="cost_unknown", message="What the job has cost so far cannot be told at the moment.")
 
 
 async def look_again(app: App, job_id: str, chunk: Chunk) -> None:
@@ -26,10 +28,6 @@ async def look_again(app: App, job_id: str, chunk: Chunk) -> None:
     else:  # not a moment too early by another machine's clock
         name, moment = f"recheck-{job_id}-{chunk.number}-{chunk.due_at:.0f}", chunk.due_at + CLOCK_SKEW_SECONDS
     await app.tasks.enqueue("worker", message, name=name, not_before=moment)
-
-
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
 
 
 class Hold:
@@ -50,10 +48,10 @@ class Hold:
         self._called = False
         self.lost = False
         self._background: list[asyncio.Task[None]] = []
-        self._renewed_at = float("-inf")  # by the event loop's time: a span is not measured with a wall clock
+        self._renewed_at = float("-inf")
         self.failures = dict(claim.chunk.failures)
         self._cost = claim.chunk.cost_nanos
-        self._purse = app.purse(job)
+        self.purse = app.purse(job)
         self.answers = Answers(app.work)
         self.ending = asyncio.Event()
         self.stop = job.stop
@@ -80,18 +78,19 @@ class Hold:
         await asyncio.gather(*self._background, return_exceptions=True)
         if exc is not None and not isinstance(exc, LeaseLost):
             await self._let_go_quietly(exc)
+        self.purse.let_go(self.chunk.number, self._cost - self.chunk.cost_nanos)
 
     def end(self, resume_at: float = 0.0, why: Problem | None = None) -> None:
         """Let the chunk go; it is not to be worked on before `resume_at`, and `why` is for the client to know."""
         self.resume_at = max(self.resume_at, resume_at)
         self._why = why or self._why
         self.ending.set()
-        self._halted.set()
+        self._halt()
 
     def halt(self, problem: Problem) -> None:
         """The job is stopped: what is not answered yet is to be answered with the problem."""
         self.stop = problem
-        self._halted.set()
+        self._halt()
 
     def fail(
         self, line: int, prompt_id: str | None, code: str, message: str, attempts: int, metadata: Metadata = None
@@ -132,15 +131,15 @@ class Hold:
     def pay(self, amount: int) -> None:
         """A call has cost so many nano-dollars, whatever becomes of its answer."""
         self._cost += amount
-        if self._purse:
-            self._purse.spend(amount)
+        self.purse.spend(amount)
 
-    async def broke(self) -> bool:
-        """Whether the job has cost as much as it may. While that cannot be told the chunk is let go."""
+    async def affordable(self) -> bool:
+        """Wait until another call is within what the job may cost; False when everything is spent, or when no call may
+        begin any more. While that cannot be told the chunk is let go."""
         try:
-            return self._purse is not None and await self._purse.empty()
+            return await self.purse.enough(self._halted)
         except Unavailable:
-            self.end()
+            self.end(resume_at=self._app.clock.now() + COST_UNKNOWN_SECONDS, why=COST_UNKNOWN)
             return False
 
     async def go_alone(self, line: int) -> None:
@@ -217,14 +216,19 @@ class Hold:
     async def _amend(self, **changes: object) -> None:
         failures = {line: count for line, count in self.failures.items() if line not in self.answers}
         before, cost = self.chunk.cost_nanos, self._cost
+        if cost > before:
+            self.purse.writing(self.chunk.number)
         try:
             self._claim = await self._app.ledger.amend(self._claim, failures=failures, cost_nanos=cost, **changes)
         except LeaseLost:
             self._lose()
             raise
-        self._renewed_at = _loop_time()
-        if self._purse:
-            self._purse.wrote(cost - before)
+        self._renewed_at = loop_time()
+        self.purse.wrote(self.chunk.number, cost - before)
+
+    def _halt(self) -> None:
+        self._halted.set()
+        self.purse.stir()
 
     def _lose(self) -> None:
         """Another has the chunk, or nobody is to have it any more."""
@@ -241,13 +245,13 @@ class Hold:
     async def _beat(self) -> None:
         """Renew on time whether or not answers come, and let no answer stay at risk for long."""
         settings = self._app.settings
-        self._renewed_at = _loop_time()
+        self._renewed_at = loop_time()
         while not self.lost:
             await asyncio.sleep(min(settings.flush_seconds, settings.beat_seconds))
             try:
                 await self.flush()
                 unknown = self._cost > self.chunk.cost_nanos  # of answers that were of no use
-                if unknown or _loop_time() - self._renewed_at >= settings.beat_seconds:
+                if unknown or loop_time() - self._renewed_at >= settings.beat_seconds:
                     await self._renew()
             except LeaseLost:
                 return

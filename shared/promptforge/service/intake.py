@@ -35,12 +35,13 @@ def _not_given(value: object) -> bool:
 
 
 class Order(Params):
-    """The body of POST /v1/jobs/init: what to ask whom, and parameters for every prompt."""
+    """The body of POST /v1/jobs/init: what to ask whom, and parameters for every prompt. A job is stopped once it has
+    cost `max_cost_usd`, as far as the provider tells; each process that works on it may exceed that by about a call."""
 
     provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDER_KEYS)]})
     model: str = Field(min_length=1, max_length=200)
     max_retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(whole)] = 3
-    max_cost_usd: Annotated[float, Field(gt=0, le=1_000_000)] | None = Field(None, exclude_if=_not_given)
+    max_cost_usd: Annotated[float, Field(ge=0.01, le=1_000_000)] | None = Field(None, exclude_if=_not_given)
 
 
 class Ticket(BaseModel):
@@ -66,7 +67,6 @@ async def open_job(app: App, client: str, order: Order, idempotency_key: str | N
     new = _new_job(app, client, order, idempotency_key)
     job = await app.ledger.job(new.job_id) if idempotency_key else None
     if job is None:
-        await _check_open_jobs(app, client)
         job = await _create(app, new)
     if job is None or job.client != client or job.forgotten(app.clock.now()):
         raise ApiError(409, "job_deleted", "The job of this Idempotency-Key is deleted: send another key.")
@@ -111,21 +111,30 @@ def _check_price(app: App, order: Order) -> None:
 
 
 async def _create(app: App, job: Job) -> Job | None:
-    """Store the job within what its client may spend, which another order may change meanwhile."""
-    for _ in range(MAX_TRIES):
-        within, also = await promised(app.documents, job)
-        with suppress(Conflict):
-            return await app.ledger.create_job(within, also)
-        await asyncio.sleep(app.rng.uniform(0, 0.05))
+    """Store the job within what its client may have and spend, which another order may change meanwhile. That may have
+    been the same one: then this one is not one more."""
+    try:
+        open_jobs = await _count_open_jobs(app, job.client)
+        for _ in range(MAX_TRIES):
+            within, also = await promised(app.documents, job, open_jobs)
+            with suppress(Conflict):
+                return await app.ledger.create_job(within, also)
+            await asyncio.sleep(app.rng.uniform(0, 0.05))
+    except ApiError:
+        if twin := await app.ledger.job(job.job_id):
+            return twin
+        raise
     raise Unavailable(job.job_id)
 
 
-async def _check_open_jobs(app: App, client: str) -> None:
-    """Orders that come at the same moment do not see each other: a few too many may get through."""
-    most = app.settings.max_open_jobs
-    if await app.ledger.count_open_jobs(client) >= most:
+async def _count_open_jobs(app: App, client: str) -> int:
+    """Raises ApiError 429 when there are too many. Orders that come at the same moment do not see each other: a few
+    too many may get through."""
+    most, count = app.settings.max_open_jobs, await app.ledger.count_open_jobs(client)
+    if count >= most:
         detail = f"You have {most} jobs that have not ended; wait for one, or cancel or delete one."
         raise ApiError(429, "too_many_jobs", detail, retry_after=TOO_MANY_SECONDS)
+    return count
 
 
 def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -> Job:

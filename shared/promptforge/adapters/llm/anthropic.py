@@ -84,14 +84,16 @@ class Anthropic:
 
     def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
         body = reply.body
-        usage = body.get("usage") or {}
         text = "".join(block["text"] for block in body["content"] if block["type"] == "text")
         reason = REASONS.get(body.get("stop_reason"), FinishReason.OTHER)
-        inputs = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-        tokens = sum(count(usage.get(name)) for name in inputs), count(usage.get("output_tokens"))
         request_id = text_or_none(reply.headers.get("request-id"))
         model = text_or_none(body.get("model")) or question.model
-        return said(text, reason, Answer(text, model, *tokens, reason, request_id))
+        return said(text, reason, Answer(text, model, *self.tokens(body), reason, request_id))
+
+    def tokens(self, body: Any) -> tuple[int, int]:
+        usage = body.get("usage") or {}
+        inputs = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+        return sum(count(usage.get(name)) for name in inputs), count(usage.get("output_tokens"))
 
     def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
         error = error_of(reply.body)

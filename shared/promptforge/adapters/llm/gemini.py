@@ -83,7 +83,7 @@ class Gemini:
         body = reply.body
         if not body.get("candidates"):
             return FILTERED if (body.get("promptFeedback") or {}).get("blockReason") else BAD_RESPONSE
-        candidate, usage = body["candidates"][0], body.get("usageMetadata") or {}
+        candidate = body["candidates"][0]
         if candidate.get("finishReason") == "PUP_LIMITED_DISABLED":
             return account(REFUSES)
         parts = (candidate.get("content") or {}).get("parts") or []
@@ -91,10 +91,13 @@ class Gemini:
         reason = REASONS.get(candidate.get("finishReason"), FinishReason.OTHER)
         if not text and any("functionCall" in part for part in parts):
             reason = FinishReason.TOOL
-        asked = count(usage.get("promptTokenCount")) + count(usage.get("toolUsePromptTokenCount"))
-        made = count(usage.get("candidatesTokenCount")) + count(usage.get("thoughtsTokenCount"))
         model = text_or_none(body.get("modelVersion")) or question.model
-        return said(text, reason, Answer(text, model, asked, made, reason, text_or_none(body.get("responseId"))))
+        return said(text, reason, Answer(text, model, *self.tokens(body), reason, text_or_none(body.get("responseId"))))
+
+    def tokens(self, body: Any) -> tuple[int, int]:
+        usage = body.get("usageMetadata") or {}
+        asked = count(usage.get("promptTokenCount")) + count(usage.get("toolUsePromptTokenCount"))
+        return asked, count(usage.get("candidatesTokenCount")) + count(usage.get("thoughtsTokenCount"))
 
     def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
         error = error_of(reply.body)

@@ -1,7 +1,7 @@
 """What all providers behind HTTP have in common: a dialect says how a question is put and what a reply means."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from promptforge.adapters.llm.transport import BAD_RESPONSE, HttpReply, Transport
@@ -23,6 +23,9 @@ UNSAID = {
     FinishReason.TOOL: TOOL_CALL,
 }
 """What an answer without a text is, by the reason it ended; for any other reason it makes no sense."""
+
+NO_SENSE = (TypeError, KeyError, IndexError, AttributeError, ValueError)
+"""What reading a body of another shape raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,10 @@ class Dialect(Protocol):
         """What a 200 says. What it raises for a body of another shape counts as an answer that makes no sense."""
         ...
 
+    def tokens(self, body: Any) -> tuple[int, int]:
+        """Input and output tokens that a 200 bills, whatever else it says; it may raise as `answer`."""
+        ...
+
     def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
         """What an error means that is not as `failure` takes it by its status; `wait` is what its headers ask for."""
         ...
@@ -70,12 +77,21 @@ class HttpProvider:
         if reply.status != 200:
             return self._failure(reply)
         try:
-            return self._dialect.answer(reply, question)
-        except (TypeError, KeyError, IndexError, AttributeError, ValueError):
-            return BAD_RESPONSE
+            answer = self._dialect.answer(reply, question)
+        except NO_SENSE:
+            answer = BAD_RESPONSE
+        return self._billed(answer, reply) if isinstance(answer, Failure) else answer
 
     async def close(self) -> None:
         await self._transport.close()
+
+    def _billed(self, failure: Failure, reply: HttpReply) -> Failure:
+        """The failure with the tokens that it costs nevertheless."""
+        try:
+            asked, made = self._dialect.tokens(reply.body)
+        except NO_SENSE:
+            return failure
+        return replace(failure, input_tokens=asked, output_tokens=made)
 
     def _failure(self, reply: HttpReply) -> Failure:
         """What an error status means, unless the dialect knows better."""

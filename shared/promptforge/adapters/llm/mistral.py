@@ -53,15 +53,18 @@ class Mistral:
 
     def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
         body = reply.body
-        choice, usage = body["choices"][0], body.get("usage") or {}
+        choice = body["choices"][0]
         if choice.get("finish_reason") == "error":
             return BROKEN_OFF
         text = _text(choice["message"].get("content"))
         reason = REASONS.get(choice.get("finish_reason"), FinishReason.OTHER)
-        tokens = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
         request_id = text_or_none(reply.headers.get("mistral-correlation-id"))
         model = text_or_none(body.get("model")) or question.model
-        return said(text, reason, Answer(text, model, *tokens, reason, request_id))
+        return said(text, reason, Answer(text, model, *self.tokens(body), reason, request_id))
+
+    def tokens(self, body: Any) -> tuple[int, int]:
+        usage = body.get("usage") or {}
+        return count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
 
     def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
         if reply.status == 429 and isinstance(reply.body, dict) and USED_UP in str(reply.body.get("message")):

@@ -4,6 +4,7 @@ What a status means follows https://platform.openai.com/docs/guides/error-codes.
 """
 
 import random
+from typing import Any
 
 from promptforge.adapters.llm.http import (
     REFUSED,
@@ -67,16 +68,19 @@ class OpenAI:
 
     def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
         body = reply.body
-        choice, usage = body["choices"][0], body.get("usage") or {}
+        choice = body["choices"][0]
         message = choice["message"]
         if message.get("refusal"):
             return REFUSED
         text = message["content"]
         reason = REASONS.get(choice.get("finish_reason"), FinishReason.OTHER)
-        tokens = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
         request_id = text_or_none(reply.headers.get("x-request-id"))
         model = text_or_none(body.get("model")) or question.model
-        return said(text, reason, Answer(text, model, *tokens, reason, request_id))
+        return said(text, reason, Answer(text, model, *self.tokens(body), reason, request_id))
+
+    def tokens(self, body: Any) -> tuple[int, int]:
+        usage = body.get("usage") or {}
+        return count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
 
     def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
         error = error_of(reply.body)  # OpenAI and its likes use `code` or `type`, or both

@@ -1,0 +1,47 @@
+"""What a provider bills for a reply that is no answer."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from promptforge.ports.provider import Failure, Question
+from tests.contract.provider_bench import WIRES, HttpBench
+from tests.contract.provider_server import ProviderServer, json_reply
+
+QUESTION = Question("gpt-x", "Why is the sky blue?")
+UNSAID: dict[str, Any] = {"choices": [], "content": [], "candidates": []}
+
+
+@pytest.fixture(params=sorted(WIRES))
+async def http(request: pytest.FixtureRequest, server: ProviderServer) -> AsyncIterator[HttpBench]:
+    bench = HttpBench(WIRES[request.param], server)
+    yield bench
+    await bench.close()
+
+
+async def failure_of(http: HttpBench, body: object) -> Failure:
+    http.server.reply = json_reply(body)
+    failure = await http.make().ask(QUESTION, 10.0)
+    assert isinstance(failure, Failure)
+    return failure
+
+
+async def test_a_reply_that_is_no_answer_tells_the_tokens_it_costs(http: HttpBench) -> None:
+    failure = await failure_of(http, http.wire.answer | UNSAID)
+
+    assert (failure.input_tokens, failure.output_tokens) == (5, 7)
+
+
+@pytest.mark.parametrize("usage", [None, "x", 7, [], {}, {"prompt_tokens": "x"}])
+async def test_who_tells_no_usage_bills_nothing(http: HttpBench, usage: object) -> None:
+    failure = await failure_of(http, http.wire.answer | UNSAID | {"usage": usage, "usageMetadata": usage})
+
+    assert (failure.input_tokens, failure.output_tokens) == (0, 0)
+
+
+@pytest.mark.parametrize("body", [None, "x", [], {}])
+async def test_what_is_no_reply_at_all_bills_nothing(http: HttpBench, body: object) -> None:
+    failure = await failure_of(http, body)
+
+    assert (failure.input_tokens, failure.output_tokens) == (0, 0)
