@@ -21,7 +21,7 @@ from rich.progress import (
 
 from promptforge import logs
 from promptforge.client import Client, RequestRefused
-from promptforge.domain.manifest import MANIFEST_FILE
+from promptforge.domain.manifest import ERRORS_FILE, MANIFEST_FILE
 from promptforge.errors import Interrupted, SettingsError
 from promptforge.local import engine
 from promptforge.settings import Settings
@@ -50,9 +50,7 @@ def run_batch(batch: Batch, url: str | None, api_key: str | None, data_dir: Path
     """
     if not batch.file.is_file():
         raise SettingsError(f"{batch.file} is no regular file: write the prompts to one first, it is read twice.")
-    if any(
-        path for name in ("results_part_*.jsonl", "errors.jsonl", MANIFEST_FILE) for path in batch.output.glob(name)
-    ):
+    if any(path for name in ("results_part_*.jsonl", ERRORS_FILE, MANIFEST_FILE) for path in batch.output.glob(name)):
         raise SettingsError(f"{batch.output} holds results already: name another --output.")
     try:
         batch.output.mkdir(parents=True, exist_ok=True)

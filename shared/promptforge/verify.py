@@ -19,13 +19,12 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promptforge.domain.lines import BOM, LineSplitter
-from promptforge.domain.manifest import MANIFEST_FILE, FileEntry, InputEntry, Manifest
+from promptforge.domain.manifest import ERRORS_FILE, MANIFEST_FILE, FileEntry, InputEntry, Manifest
 from promptforge.domain.prompt import Prompt, is_blank, read_line
 from promptforge.errors import SettingsError
 
 BLOCK_BYTES = 1024 * 1024
 ROWS_AT_ONCE = 5000
-ERRORS_FILE = "errors.jsonl"
 SHOWN = 20  # of each kind of fault
 
 Row = tuple[int | None, str | None]

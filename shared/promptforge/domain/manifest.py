@@ -5,6 +5,17 @@ from typing import Literal
 from promptforge.domain.frozen import Frozen
 
 MANIFEST_FILE = "manifest.json"
+ERRORS_FILE = "errors.jsonl"
+
+
+def part_file(number: int) -> str:
+    """The name of a file of results."""
+    return f"results_part_{number:03d}.jsonl"
+
+
+def result_files(parts: int) -> list[str]:
+    """The names of a finished job's files, its manifest left out."""
+    return [part_file(number) for number in range(parts)] + [ERRORS_FILE]
 
 
 class InputEntry(Frozen):

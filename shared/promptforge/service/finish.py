@@ -8,20 +8,14 @@ from dataclasses import dataclass, field
 from promptforge import logs
 from promptforge.domain.chunk import Chunk, Part
 from promptforge.domain.job import ALL_FAILED, INCOMPLETE, NO_VALID_PROMPTS, Input, Job, Problem, Status
-from promptforge.domain.manifest import MANIFEST_FILE, FileEntry, InputEntry, Manifest
+from promptforge.domain.manifest import ERRORS_FILE, MANIFEST_FILE, FileEntry, InputEntry, Manifest, part_file
 from promptforge.domain.messages import JobMessage, upload_object
 from promptforge.errors import ObjectMissing
 from promptforge.ports.objects import MAX_COMPOSE
 from promptforge.service.app import App
 from promptforge.service.erase import clear
 
-ERRORS_FILE = "errors.jsonl"
 COMPOSES_AT_ONCE = 8
-
-
-def result_files(parts: int) -> list[str]:
-    """The names of a finished job's files, its manifest left out."""
-    return [_part_file(number) for number in range(parts)] + [ERRORS_FILE]
 
 
 async def ask(app: App, job_id: str, name: str = "finish") -> None:
@@ -63,7 +57,7 @@ class _Tally:
     @property
     def files(self) -> list[tuple[str, list[Part]]]:
         """The files to publish and the parts of each."""
-        return [*((_part_file(at), parts) for at, parts in enumerate(self.results)), (ERRORS_FILE, self.errors)]
+        return [*((part_file(at), parts) for at, parts in enumerate(self.results)), (ERRORS_FILE, self.errors)]
 
     def add(self, chunk: Chunk, part_lines: int) -> None:
         self.completed += chunk.completed
@@ -214,7 +208,3 @@ async def _clean_up(app: App, job_id: str) -> None:
 def _step(target: str, level: int, first: int) -> str:
     job_id, _, filename = target.partition("/")
     return f"{job_id}/parts/{filename}.{level}.{first:08d}"
-
-
-def _part_file(number: int) -> str:
-    return f"results_part_{number:03d}.jsonl"

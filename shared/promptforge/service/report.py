@@ -5,11 +5,10 @@ import asyncio
 from pydantic import BaseModel
 
 from promptforge.domain.job import Job, Problem, Status
-from promptforge.domain.manifest import MANIFEST_FILE
+from promptforge.domain.manifest import MANIFEST_FILE, result_files
 from promptforge.domain.moment import Rfc3339, rfc3339
 from promptforge.domain.money import NANO
 from promptforge.errors import ApiError
-from promptforge.service import finish
 from promptforge.service.access import owned_job
 from promptforge.service.app import App
 
@@ -98,6 +97,6 @@ async def results(app: App, client: str, job_id: str) -> ResultsReply:
         url = await app.results.download_url(f"{job.job_id}/{filename}", filename, expires_at)
         return File(filename=filename, url=url, expires_at=rfc3339(expires_at))
 
-    filenames = finish.result_files(job.result_parts)
+    filenames = result_files(job.result_parts)
     *files, manifest = await asyncio.gather(*map(file, [*filenames, MANIFEST_FILE]))
     return ResultsReply(job_id=job.job_id, status=job.status, files=files, manifest=manifest)
