@@ -196,6 +196,17 @@ async def test_a_repeated_order_is_promised_once_and_answered_when_all_is_spent(
         assert refused(await opened(one))
 
 
+async def test_a_deleted_jobs_order_is_said_to_be_deleted_when_all_is_spent_too(tmp_path: Path) -> None:
+    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+        await set_limit(one.app.documents, "tests", 5 * CALL_USD)
+        status = await ran(one, await opened(one, headers={"Idempotency-Key": "k"}), 5)
+        await one.delete(status["job_id"])
+        again = await opened(one, headers={"Idempotency-Key": "k"})
+
+        assert refused(await opened(one))
+        assert (again.status_code, again.json()["code"]) == (409, "job_deleted")
+
+
 async def test_a_limit_needs_prices_may_be_changed_and_lifted(tmp_path: Path) -> None:
     async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
         await set_limit(one.app.documents, "tests", CALL_USD)

@@ -112,7 +112,7 @@ def _check_price(app: App, order: Order) -> None:
 
 async def _create(app: App, job: Job) -> Job | None:
     """Store the job within what its client may have and spend, which another order may change meanwhile. That may have
-    been the same one: then this one is not one more."""
+    been the same one, and its job may be deleted: then this one is not one more."""
     try:
         open_jobs = await _count_open_jobs(app, job.client)
         for _ in range(MAX_TRIES):
@@ -121,8 +121,8 @@ async def _create(app: App, job: Job) -> Job | None:
                 return await app.ledger.create_job(within, also)
             await asyncio.sleep(app.rng.uniform(0, 0.05))
     except ApiError:
-        if twin := await app.ledger.job(job.job_id):
-            return twin
+        if await app.ledger.taken(job.job_id):
+            return await app.ledger.job(job.job_id)
         raise
     raise Unavailable(job.job_id)
 

@@ -65,6 +65,10 @@ class Ledger:
         document = await self._documents.get(job_path(job_id))
         return job_of(document) if document else None
 
+    async def taken(self, job_id: str) -> bool:
+        """Whether the id is that of a job, or of one that is being erased."""
+        return await self._documents.get(job_path(job_id)) is not None
+
     async def change_job(self, job_id: str, decide: Callable[[Job], Job | None]) -> Job | None:
         """Put the job that `decide` makes of it in its place; None from it leaves the job alone. Answers the job
         as it then stands, or None if there is none. `decide` may run several times."""
