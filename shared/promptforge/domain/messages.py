@@ -16,7 +16,7 @@ JobId = Annotated[str, Field(pattern=r"^job_[0-9a-f]{32}$")]
 class Message(BaseModel):
     """Common to all: unknown fields are ignored, so that a newer sender can talk to an older receiver."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     v: Literal[1] = 1
     job_id: JobId | None

@@ -59,7 +59,7 @@ Stops = Annotated[list[Text], Field(min_length=1, max_length=16)]
 class Strict(Frozen):
     """Takes what it names, of the type it names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Message(Strict):
