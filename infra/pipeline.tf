@@ -1,14 +1,12 @@
 # With `pipeline`: each commit is checked and planned in the name of an account that may only look, and applied, once a
-# person has approved it, in the name of another. That one deploys functions and what is around them, but can give nobody a
-# right, make no account or bucket, and read no secret of theirs: a commit that wants more fails, and an owner runs
-# `make deploy`.
+# person has approved it, in the name of another. That one deploys functions and what is around them, but can itself give
+# nobody a right, make no account or bucket, and read no secret of theirs: a commit that wants more fails, and an owner
+# runs `make deploy`. The code that it deploys has the functions' own rights; before that stands the approval.
 locals {
   pipeline = var.pipeline == null ? {} : {
     plan  = { apply = "no" }
     apply = { apply = "yes" }
   }
-  only_plan  = { for name, step in local.pipeline : name => step if name == "plan" }
-  only_apply = { for name, step in local.pipeline : name => step if name == "apply" }
 
   applier_roles = concat(
     [
@@ -49,7 +47,7 @@ resource "google_project_iam_member" "pipeline_log" {
 
 # No ready-made role looks at everything without reading prompts: Viewer may read Firestore's documents.
 resource "google_project_iam_custom_role" "planner" {
-  for_each = local.only_plan
+  for_each = toset(length(local.pipeline) == 0 ? [] : ["plan"])
 
   role_id     = "promptforgePlanner"
   title       = "PromptForge planner"
@@ -106,7 +104,7 @@ resource "google_storage_bucket_iam_member" "pipeline" {
 }
 
 resource "google_project_iam_member" "applier" {
-  for_each = toset(length(local.only_apply) == 0 ? [] : local.applier_roles)
+  for_each = toset(length(local.pipeline) == 0 ? [] : local.applier_roles)
 
   project = var.project
   role    = each.key
@@ -114,7 +112,7 @@ resource "google_project_iam_member" "applier" {
 }
 
 resource "google_service_account_iam_member" "applier" {
-  for_each = length(local.only_apply) == 0 ? {} : local.run_as
+  for_each = length(local.pipeline) == 0 ? {} : local.run_as
 
   service_account_id = each.value
   role               = "roles/iam.serviceAccountUser"
