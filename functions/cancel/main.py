@@ -10,6 +10,6 @@ from promptforge.service.cancel import cancel_job
 
 
 @functions_framework.http
-@edge.api("POST")
+@edge.http_endpoint("POST")
 async def cancel(request: Request, client: str) -> Response:
-    return edge.reply(200, await cancel_job(current(), client, edge.job_in_path(request)))
+    return edge.json_response(200, await cancel_job(current(), client, edge.job_id_from_path(request)))

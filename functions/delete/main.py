@@ -10,7 +10,7 @@ from promptforge.service.erase import delete_job
 
 
 @functions_framework.http
-@edge.api("DELETE")
+@edge.http_endpoint("DELETE")
 async def delete(request: Request, client: str) -> Response:
-    await delete_job(current(), client, edge.job_in_path(request))
-    return edge.empty()
+    await delete_job(current(), client, edge.job_id_from_path(request))
+    return edge.no_content()

@@ -4,11 +4,11 @@ import functions_framework.aio as functions_framework
 
 from promptforge import edge
 from promptforge.app import current
-from promptforge.domain.messages import JobMessage
-from promptforge.service.finish import finish
+from promptforge.domain.messages import JobCommand
+from promptforge.service.finish import finalize
 
 
 @functions_framework.http
-@edge.event(edge.message(JobMessage))
-async def finalizer(message: JobMessage) -> None:
-    await finish(current(), message.job_id)
+@edge.event_endpoint(edge.decode_command(JobCommand))
+async def finalizer(message: JobCommand) -> None:
+    await finalize(current(), message.job_id)

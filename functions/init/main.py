@@ -6,12 +6,12 @@ from starlette.responses import Response
 
 from promptforge import edge
 from promptforge.app import current
-from promptforge.service.intake import Order, open_job
+from promptforge.service.intake import CreateJobRequest, create_job
 
 
 @functions_framework.http
-@edge.api("POST")
+@edge.http_endpoint("POST")
 async def init(request: Request, client: str) -> Response:
-    order = await edge.parse(request, Order)
-    ticket = await open_job(current(), client, order, edge.header(request, "Idempotency-Key"))
-    return edge.reply(202, ticket)
+    order = await edge.parse_body(request, CreateJobRequest)
+    ticket = await create_job(current(), client, order, edge.header(request, "Idempotency-Key"))
+    return edge.json_response(202, ticket)

@@ -10,6 +10,6 @@ from promptforge.service import report
 
 
 @functions_framework.http
-@edge.api("GET")
+@edge.http_endpoint("GET")
 async def status(request: Request, client: str) -> Response:
-    return edge.reply(200, await report.status(current(), client, edge.job_in_path(request)))
+    return edge.json_response(200, await report.job_status(current(), client, edge.job_id_from_path(request)))

@@ -4,11 +4,11 @@ import functions_framework.aio as functions_framework
 
 from promptforge import edge
 from promptforge.app import current
-from promptforge.domain.messages import SweepMessage
+from promptforge.domain.messages import SweepJobs
 from promptforge.service.sweep import sweep
 
 
 @functions_framework.http
-@edge.event(edge.message(SweepMessage))
-async def sweeper(message: SweepMessage) -> None:
+@edge.event_endpoint(edge.decode_command(SweepJobs))
+async def sweeper(message: SweepJobs) -> None:
     await sweep(current(), message.job_id)

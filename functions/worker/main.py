@@ -4,11 +4,11 @@ import functions_framework.aio as functions_framework
 
 from promptforge import edge
 from promptforge.app import current
-from promptforge.domain.messages import ChunkMessage
-from promptforge.service.work import work
+from promptforge.domain.messages import ProcessChunk
+from promptforge.service.work import process_chunk
 
 
 @functions_framework.http
-@edge.event(edge.message(ChunkMessage))
-async def worker(message: ChunkMessage) -> None:
-    await work(current(), message)
+@edge.event_endpoint(edge.decode_command(ProcessChunk))
+async def worker(message: ProcessChunk) -> None:
+    await process_chunk(current(), message)

@@ -13,11 +13,11 @@ from promptforge import logs
 from promptforge.errors import SettingsError
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import Provider
-from promptforge.service.app import App, Parts
+from promptforge.service.app import AppContext, Backend
 from promptforge.settings import Settings
 
 
-def build(settings: Settings, clock: Clock | None = None, rng: random.Random | None = None) -> App:
+def build_context(settings: Settings, clock: Clock | None = None, rng: random.Random | None = None) -> AppContext:
     """An App on the parts of the settings' backend: this machine's, in `data_dir`, or Google Cloud's. A provider's code
     is imported when it is first used. `clock` and `rng` stand in for the machine's own where time or chance must be
     ruled."""
@@ -30,10 +30,10 @@ def build(settings: Settings, clock: Clock | None = None, rng: random.Random | N
         return made
 
     parts = _parts_of_google(settings, time) if settings.backend == "gcp" else _parts_of_this_machine(settings, time)
-    return App(settings=settings, clock=time, rng=chance, make_provider=provider, **vars(parts))
+    return AppContext(settings=settings, clock=time, rng=chance, make_provider=provider, **vars(parts))
 
 
-def _parts_of_this_machine(settings: Settings, clock: Clock) -> Parts:
+def _parts_of_this_machine(settings: Settings, clock: Clock) -> Backend:
     from promptforge.adapters.local import database, deliveries, documents, objects, secret, urls
 
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def _parts_of_this_machine(settings: Settings, clock: Clock) -> Parts:
     def bucket(name: str, notify: bool = False) -> objects.FileObjects:
         return objects.FileObjects(name, settings.data_dir / "objects" / name, state, signer, notify)
 
-    return Parts(
+    return Backend(
         pepper=secret.derive(key, "api-keys"),
         documents=documents.SqliteDocuments(state),
         uploads=bucket("uploads", notify=True),
@@ -56,14 +56,14 @@ def _parts_of_this_machine(settings: Settings, clock: Clock) -> Parts:
     )
 
 
-def _parts_of_google(settings: Settings, clock: Clock) -> Parts:
+def _parts_of_google(settings: Settings, clock: Clock) -> Backend:
     """Each imports its Google client when it is first used, for few functions use all."""
     try:
         from promptforge.adapters.gcp import documents, identity, objects, operations, signing, tasks, topics
     except ModuleNotFoundError as exc:
         raise SettingsError("The backend gcp needs Google's libraries: install promptforge[gcp].") from exc
 
-    bill = operations.Operations()
+    bill = operations.BilledOperations()
     uploader = signing.IamAccount(settings.upload_signer, settings.iam_emulator)
     downloader = signing.IamAccount(settings.download_signer, settings.iam_emulator)
     urls = signing.SignedUrls(uploader, downloader, bill, clock, settings.storage_emulator or signing.STORAGE)
@@ -74,13 +74,13 @@ def _parts_of_google(settings: Settings, clock: Clock) -> Parts:
     location = f"projects/{settings.project}/locations/{settings.region}"
     target = tasks.Target(location, settings.name_prefix, settings.url_of, settings.task_account)
     errands = tasks.CloudTasks(target, bill, settings.tasks_emulator)
-    rules = identity.Rules(settings.invokers, settings.url_of, settings.service)
+    rules = identity.CallerPolicy(settings.invokers, settings.url_of, settings.service)
 
     def release() -> None:
         for close in (urls.close, uploader.close, downloader.close, *(bucket.close for bucket in buckets)):
             close()
 
-    return Parts(
+    return Backend(
         pepper=settings.pepper.encode(),
         documents=state,
         uploads=buckets[0],
@@ -88,22 +88,22 @@ def _parts_of_google(settings: Settings, clock: Clock) -> Parts:
         results=buckets[2],
         topics=news,
         tasks=errands,
-        callers=None if settings.pubsub_emulator else identity.GoogleCallers(rules, clock),  # it sends no token
+        caller_auth=None if settings.pubsub_emulator else identity.TokenVerifier(rules, clock),  # it sends no token
         release=release,
         connections=(state, news, errands),
     )
 
 
 @cache
-def _built() -> App:
+def _built() -> AppContext:
     settings = Settings.from_env(os.environ)
     logs.configure(settings.log_level)
-    app = build(settings)
+    app = build_context(settings)
     _drain_at_sigterm(app)
     return app
 
 
-def _drain_at_sigterm(app: App) -> None:
+def _drain_at_sigterm(app: AppContext) -> None:
     """Have SIGTERM set `app.stopping` before the server does its part. Under functions-framework that is uvicorn in a
     worker of gunicorn: it has set its handler before the first request comes, and at SIGTERM waits for the requests
     under way, longer than the platform would. A process without a handler is not a server: SIGTERM ends it."""
@@ -119,20 +119,20 @@ def _drain_at_sigterm(app: App) -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
-_installed: list[App] = []
-_of_context: ContextVar[App | None] = ContextVar("app", default=None)
+_installed: list[AppContext] = []
+_of_context: ContextVar[AppContext | None] = ContextVar("app", default=None)
 
 
-def current() -> App:
+def current() -> AppContext:
     """The App that was `install`ed here, or for the process, or one built from the environment at the first call."""
     return _of_context.get() or (_installed[-1] if _installed else _built())
 
 
-def install(app: App) -> None:
+def set_current(app: AppContext) -> None:
     """Make `app` the one that this process's functions use."""
     _installed[:] = [app]
 
 
-def install_here(app: App) -> None:
+def install_here(app: AppContext) -> None:
     """Make `app` the one that functions use when called in this context: one process may play several machines."""
     _of_context.set(app)

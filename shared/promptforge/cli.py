@@ -11,14 +11,14 @@ import aiohttp
 import click
 
 from promptforge import __version__, logs
-from promptforge.client import RequestRefused
+from promptforge.client import RequestFailed
 from promptforge.errors import Conflict, Interrupted, PromptForgeError
 from promptforge.settings import ENV_PREFIX, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from promptforge.service.app import App
+    from promptforge.service.app import AppContext
 
 T = TypeVar("T")
 
@@ -133,12 +133,12 @@ def run(
     workers: int,
 ) -> None:
     """Send FILE, wait for every answer, download the results. Exit code 0 only if no prompt failed."""
-    from promptforge.run import Batch, run_batch
+    from promptforge.run import RunOptions, run_job
 
     if url and not api_key:
         raise click.UsageError(f"--url needs a key: set {ENV_PREFIX}API_KEY or give --api-key.")
-    batch = Batch(file, provider, model, max_retries, output)
-    sys.exit(0 if run_batch(batch, url, api_key, data_dir, workers) else 1)
+    batch = RunOptions(file, provider, model, max_retries, output)
+    sys.exit(0 if run_job(batch, url, api_key, data_dir, workers) else 1)
 
 
 @cli.command()
@@ -205,7 +205,7 @@ def limit(client: str, usd_per_day: float | None, data_dir: Path) -> None:
     """Let a client spend only so much in a day (UTC), by the prices in PROMPTFORGE_PRICES."""
     from promptforge.service import access, allowances
 
-    async def change(app: "App") -> list[access.KeyInfo]:
+    async def change(app: "AppContext") -> list[access.KeyInfo]:
         await allowances.set_limit(app.documents, client, usd_per_day)
         return await access.list_keys(app, client)
 
@@ -236,22 +236,22 @@ def main() -> None:
         sys.exit(130)
     except Conflict:
         sys.exit("promptforge: The same was changed elsewhere at this moment: try again.")
-    except (PromptForgeError, RequestRefused) as exc:
+    except (PromptForgeError, RequestFailed) as exc:
         sys.exit(f"promptforge: {exc}")
     except (aiohttp.ClientError, OSError) as exc:
         sys.exit(f"promptforge: {type(exc).__name__}: {exc}")
 
 
-def _with_app(data_dir: Path, use: "Callable[[App], Awaitable[T]]") -> T:
+def _with_app(data_dir: Path, use: "Callable[[AppContext], Awaitable[T]]") -> T:
     """What `use` makes of an App on a data folder, or on the backend that the environment names."""
-    from promptforge.app import build
+    from promptforge.app import build_context
     from promptforge.local import gateway
 
     async def main() -> T:
-        app = build(Settings.from_env(os.environ, data_dir=data_dir))
+        app = build_context(Settings.from_env(os.environ, data_dir=data_dir))
         try:
             if app.settings.backend == "gcp":
-                await gateway.reach(app)
+                await gateway.check_firestore(app)
             return await use(app)
         finally:
             await app.close()

@@ -14,20 +14,20 @@ from yarl import URL
 from promptforge.domain.retry import parse_retry_after
 
 BLOCK_BYTES = 1024 * 1024
-PASSING = {"rate_limited", "unavailable", "unknown"}
+RETRYABLE_CODES = {"rate_limited", "unavailable", "unknown"}
 """Why a 429 or 503 is worth waiting for; unknown is whatever stands before the service."""
 
 WAIT_SECONDS = (0.5, 60.0)  # at least between two tries, and at most for all tries of a call
 
 
-class RequestRefused(Exception):
+class RequestFailed(Exception):
     """The service answered with an error: its `code`, and as text what it said. `wait_seconds` is how long to wait
     before the same may be asked again, if that is likely to help."""
 
-    def __init__(self, status: int, code: str, detail: str, wait_seconds: float | None = None) -> None:
+    def __init__(self, status: int, code: str, detail: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(f"HTTP {status}: {detail}")
         self.code = code
-        self.wait_seconds = wait_seconds
+        self.wait_seconds = retry_after_seconds
 
 
 class Client:
@@ -105,7 +105,7 @@ class Client:
         while True:
             try:
                 return await self._call_once(function, method, path, body, headers)
-            except RequestRefused as exc:
+            except RequestFailed as exc:
                 if not repeatable or exc.wait_seconds is None or exc.wait_seconds > left:
                     raise
                 left -= exc.wait_seconds
@@ -143,6 +143,6 @@ async def _checked(response: aiohttp.ClientResponse) -> None:
     except (ValueError, KeyError, TypeError):
         code, detail = "unknown", "no reason was given"
     wait = None
-    if response.status in (429, 503) and code in PASSING:
+    if response.status in (429, 503) and code in RETRYABLE_CODES:
         wait = max(parse_retry_after(response.headers.get("Retry-After"), time.time()) or 0.0, WAIT_SECONDS[0])
-    raise RequestRefused(response.status, code, detail, wait)
+    raise RequestFailed(response.status, code, detail, wait)

@@ -14,19 +14,19 @@ from starlette.responses import Response
 
 from promptforge import logs
 from promptforge.app import current
-from promptforge.domain.messages import TASK, JobMessage, Message, upload_of
-from promptforge.domain.prompt import field_fault
+from promptforge.domain.messages import TASK_EVENT_TYPE, Command, JobCommand, uploaded_job
+from promptforge.domain.prompt import validation_message
 from promptforge.errors import ApiError, Unavailable
-from promptforge.replies import HealthReply, ProblemReply
-from promptforge.service.access import client_of
+from promptforge.replies import HealthResponse, ProblemDetails
+from promptforge.service.access import authenticate
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_EVENT_BYTES = 512 * 1024
-PUBSUB = "google.cloud.pubsub.topic.v1.messagePublished"
-STORAGE = "google.cloud.storage.object.v1.finalized"
+PUBSUB_EVENT_TYPE = "google.cloud.pubsub.topic.v1.messagePublished"
+STORAGE_EVENT_TYPE = "google.cloud.storage.object.v1.finalized"
 
 Model = TypeVar("Model", bound=BaseModel)
-AnyMessage = TypeVar("AnyMessage", bound=Message)
+AnyMessage = TypeVar("AnyMessage", bound=Command)
 Function = Callable[[Request], Awaitable[Response]]
 Handler = Callable[[Request, str], Awaitable[Response]]
 Decoder = Callable[[CloudEvent], AnyMessage | None]
@@ -36,21 +36,21 @@ EventHandler = Callable[[AnyMessage], Awaitable[None]]
 # HTTP
 
 
-def api(method: str) -> Callable[[Handler], Function]:
+def http_endpoint(method: str) -> Callable[[Handler], Function]:
     """Make an HTTP function of a handler (request, client): checks method and key, and answers problem+json
     for whatever goes wrong. HEAD is a GET without a body. Every such function also answers what is OPEN to all."""
 
     def decorate(handler: Handler) -> Function:
         @functools.wraps(handler)
         async def endpoint(request: Request) -> Response:
-            return await answered(handler.__name__, answer(request))
+            return await handle_errors(handler.__name__, answer(request))
 
         async def answer(request: Request) -> Response:
-            open_to_all = OPEN.get(request.scope["path"])
+            open_to_all = PUBLIC_PATHS.get(request.scope["path"])
             known = "GET" if open_to_all else method
             allowed = ("GET", "HEAD") if known == "GET" else (known,)
             if request.method not in allowed:
-                return wrong_method(allowed)
+                return method_not_allowed(allowed)
             return open_to_all() if open_to_all else await handler(request, await _client(request))
 
         return endpoint
@@ -58,69 +58,69 @@ def api(method: str) -> Callable[[Handler], Function]:
     return decorate
 
 
-async def answered(name: str, answer: Awaitable[Response]) -> Response:
+async def handle_errors(name: str, answer: Awaitable[Response]) -> Response:
     """The answer, or the problem that came up instead; one of our own is logged under `name`, without its text."""
     try:
         return await answer
     except ApiError as exc:
-        return problem(exc)
+        return problem_response(exc)
     except Exception as exc:
-        return _failed("request_failed", exc, function=name)
+        return _failure_response("request_failed", exc, function=name)
 
 
 def _health() -> Response:
-    return reply(200, HealthReply())
+    return json_response(200, HealthResponse())
 
 
 def _document() -> Response:
     from promptforge.openapi import document  # knows every function's models; few requests need it
 
-    return reply(200, document())
+    return json_response(200, document())
 
 
-OPEN = {"/healthz": _health, "/health": _health, "/openapi.json": _document}
+PUBLIC_PATHS = {"/healthz": _health, "/health": _health, "/openapi.json": _document}
 """The paths that need no key. On Cloud Run some that end in z are reserved: it answers /healthz itself, with 404."""
 
 
-def reply(status: int, body: BaseModel | dict[str, Any], media_type: str = "application/json") -> Response:
+def json_response(status: int, body: BaseModel | dict[str, Any], media_type: str = "application/json") -> Response:
     """A JSON answer that no cache keeps."""
     content = body.model_dump(mode="json") if isinstance(body, BaseModel) else body
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return Response(orjson.dumps(content), status, headers, media_type)
 
 
-def empty() -> Response:
+def no_content() -> Response:
     """The answer that there is nothing to say."""
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
-def problem(error: ApiError) -> Response:
+def problem_response(error: ApiError) -> Response:
     """An error as RFC 9457 problem details."""
-    body = ProblemReply(status=error.status, code=error.code, detail=error.detail)
-    response = reply(error.status, body, "application/problem+json")
+    body = ProblemDetails(status=error.status, code=error.code, detail=error.detail)
+    response = json_response(error.status, body, "application/problem+json")
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 
 
-def _failed(event: str, exc: Exception, **fields: logs.Field) -> Response:
+def _failure_response(event: str, exc: Exception, **fields: logs.Field) -> Response:
     """What a caller is told of what is not their doing, which is nothing of what it was. Our log has its kind."""
     cause = type(exc.__cause__).__name__ if exc.__cause__ else None
-    logs.error(event, **fields, error=type(exc).__name__, cause=cause, at=_place(exc))
+    logs.error(event, **fields, error=type(exc).__name__, cause=cause, at=_error_location(exc))
     if isinstance(exc, Unavailable):
-        return problem(ApiError(503, "unavailable", "Try again in a moment.", retry_after=5))
-    return problem(ApiError(500, "internal_error", "Something went wrong on our side."))
+        return problem_response(ApiError(503, "unavailable", "Try again in a moment.", retry_after=5))
+    return problem_response(ApiError(500, "internal_error", "Something went wrong on our side."))
 
 
-def wrong_method(allowed: Iterable[str]) -> Response:
+def method_not_allowed(allowed: Iterable[str]) -> Response:
     """The answer to a method that a path does not know."""
     names = sorted(allowed)
-    response = problem(ApiError(405, "method_not_allowed", f"Use {' or '.join(names)} here."))
+    response = problem_response(ApiError(405, "method_not_allowed", f"Use {' or '.join(names)} here."))
     response.headers["Allow"] = ", ".join(names)
     return response
 
 
-async def parse(request: Request, model: type[Model]) -> Model:
+async def parse_body(request: Request, model: type[Model]) -> Model:
     """The request's body. Raises ApiError 413, 400 for what is not a JSON object, 422 naming the field."""
     body = await _body(request, MAX_BODY_BYTES)
     try:
@@ -132,7 +132,7 @@ async def parse(request: Request, model: type[Model]) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as exc:
-        raise ApiError(422, "invalid_field", field_fault(exc)) from None
+        raise ApiError(422, "invalid_field", validation_message(exc)) from None
 
 
 async def _body(request: Request, limit: int) -> bytes:
@@ -149,7 +149,7 @@ def header(request: Request, name: str) -> str | None:
     return ", ".join(request.headers.getlist(name)) if name in request.headers else None
 
 
-def job_in_path(request: Request) -> str:
+def job_id_from_path(request: Request) -> str:
     """The job id of a path that ends in /jobs/JOB_ID or /jobs/JOB_ID/VERB; empty if there is none."""
     path: str = request.scope["path"]  # request.url is built of what the Host header says
     return path.rpartition("/jobs/")[2].partition("/")[0]
@@ -157,13 +157,13 @@ def job_in_path(request: Request) -> str:
 
 async def _client(request: Request) -> str:
     keys = request.headers.getlist("x-api-key")
-    return await client_of(current(), keys[0] if len(keys) == 1 else None)
+    return await authenticate(current(), keys[0] if len(keys) == 1 else None)
 
 
 # Events
 
 
-def event(decode: Decoder[AnyMessage]) -> Callable[[EventHandler[AnyMessage]], Function]:
+def event_endpoint(decode: Decoder[AnyMessage]) -> Callable[[EventHandler[AnyMessage]], Function]:
     """Make an HTTP function of a handler of messages, for everything that the platform POSTs: events, messages, tasks
     and the timer. What cannot be decoded is logged and acknowledged, for it would never get better; any fault of the
     handler asks for redelivery, without its text, which may hold a client's data."""
@@ -174,17 +174,17 @@ def event(decode: Decoder[AnyMessage]) -> Callable[[EventHandler[AnyMessage]], F
         @functools.wraps(handler)
         async def endpoint(request: Request) -> Response:
             if request.method != "POST":
-                return wrong_method(["POST"])
-            return await answered(name, answer(request))
+                return method_not_allowed(["POST"])
+            return await handle_errors(name, answer(request))
 
         async def answer(request: Request) -> Response:
-            await _admit(name, request)
-            received = await _received(name, request, decode)
+            await _authorize_caller(name, request)
+            received = await _decode_request(name, request, decode)
             if received is not None:
                 try:
                     await handler(received)
                 except Exception as exc:
-                    return _failed("event_failed", exc, function=name, job_id=received.job_id)
+                    return _failure_response("event_failed", exc, function=name, job_id=received.job_id)
             return Response(status_code=204)
 
         return endpoint
@@ -192,43 +192,43 @@ def event(decode: Decoder[AnyMessage]) -> Callable[[EventHandler[AnyMessage]], F
     return decorate
 
 
-def message(model: type[AnyMessage]) -> Decoder[AnyMessage]:
+def decode_command(model: type[AnyMessage]) -> Decoder[AnyMessage]:
     """Decodes one of our messages, from a Pub/Sub envelope or bare in a task. Raises ValueError and the like."""
 
     def decode(cloud_event: CloudEvent) -> AnyMessage:
-        if cloud_event["type"] == PUBSUB:
+        if cloud_event["type"] == PUBSUB_EVENT_TYPE:
             return model.model_validate_json(base64.b64decode(cloud_event.data["message"]["data"], validate=True))
         return model.model_validate(cloud_event.data)
 
     return decode
 
 
-def upload(cloud_event: CloudEvent) -> JobMessage | None:
+def decode_upload(cloud_event: CloudEvent) -> JobCommand | None:
     """Decodes "this job's input is there" from a storage event, "split it" from a task; None for a foreign object."""
-    if cloud_event["type"] == STORAGE:
-        return upload_of(cloud_event.data["name"])
-    return message(JobMessage)(cloud_event)
+    if cloud_event["type"] == STORAGE_EVENT_TYPE:
+        return uploaded_job(cloud_event.data["name"])
+    return decode_command(JobCommand)(cloud_event)
 
 
-async def _admit(function: str, request: Request) -> None:
+async def _authorize_caller(function: str, request: Request) -> None:
     """Raise ApiError 403, without saying why, unless the caller may call the function. Where both headers are given,
     Cloud Run has looked at the first alone."""
-    callers = current().callers
+    callers = current().caller_auth
     if callers is None:
         return
     tokens = request.headers.getlist("x-serverless-authorization") or request.headers.getlist("authorization")
     kind, _, token = (tokens[0] if len(tokens) == 1 else "").partition(" ")
-    refusal = await callers.refusal(function, token if kind.lower() == "bearer" else "")
+    refusal = await callers.rejection_reason(function, token if kind.lower() == "bearer" else "")
     if refusal:
-        logs.warning("caller_refused", function=function, reason=refusal)
+        logs.warning("caller_rejected", function=function, reason=refusal)
         raise ApiError(403, "forbidden", "You may not call this.")
 
 
-async def _received(function: str, request: Request, decode: Decoder[AnyMessage]) -> AnyMessage | None:
+async def _decode_request(function: str, request: Request, decode: Decoder[AnyMessage]) -> AnyMessage | None:
     """The message that was sent; None, and a line in the log, for whatever is none."""
     kind: object = request.headers.get("ce-type")
     try:
-        cloud_event = _as_event(request, await _body(request, MAX_EVENT_BYTES))
+        cloud_event = _to_cloud_event(request, await _body(request, MAX_EVENT_BYTES))
         kind = cloud_event["type"]
         received = decode(cloud_event)
     except ClientDisconnect:
@@ -236,25 +236,27 @@ async def _received(function: str, request: Request, decode: Decoder[AnyMessage]
     except Exception:  # in a stranger's data anything can go wrong, in the library that reads it too
         received = None
     if received is None:
-        logs.warning("event_ignored", function=function, type=_printable(kind))
+        logs.warning("event_ignored", function=function, type=_ascii_safe(kind))
     return received
 
 
-def _as_event(request: Request, body: bytes) -> CloudEvent:
+def _to_cloud_event(request: Request, body: bytes) -> CloudEvent:
     """What was sent as a CloudEvent (by Eventarc, or as one of our tasks); a plain Pub/Sub push as what Eventarc would
     make of it, and bare JSON (of Cloud Scheduler) as a task. Raises all kinds of errors."""
     if "ce-specversion" in request.headers or "cloudevents" in request.headers.get("content-type", ""):
         return from_http(request.headers, body)
     data = orjson.loads(body)
-    return CloudEvent({"type": PUBSUB if "message" in data else TASK, "source": "//promptforge/push"}, data)
+    return CloudEvent(
+        {"type": PUBSUB_EVENT_TYPE if "message" in data else TASK_EVENT_TYPE, "source": "//promptforge/push"}, data
+    )
 
 
-def _printable(foreign: object) -> str:
+def _ascii_safe(foreign: object) -> str:
     """What a stranger sent, fit for a log line: half a surrogate pair would cost the whole line."""
     return str(foreign)[:100].encode("ascii", "backslashreplace").decode()
 
 
-def _place(exc: BaseException) -> str:
+def _error_location(exc: BaseException) -> str:
     """Where an exception was raised; its text stays out of the log."""
     trace = exc.__traceback__
     while trace and trace.tb_next:

@@ -12,9 +12,9 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from promptforge.domain.messages import JobId
-from promptforge.replies import HealthReply, ProblemReply
-from promptforge.service.intake import IDEMPOTENCY_KEY, Order, Ticket
-from promptforge.service.report import ResultsReply, StatusReply
+from promptforge.replies import HealthResponse, ProblemDetails
+from promptforge.service.intake import IDEMPOTENCY_KEY, CreateJobRequest, CreateJobResponse
+from promptforge.service.report import JobResultsResponse, JobStatusResponse
 
 Json = dict[str, Any]
 Codes = Mapping[int, tuple[str, ...]]
@@ -66,8 +66,8 @@ OPERATIONS = (
         "init",
         "Open a job and get the URL to upload its prompts to",
         202,
-        Ticket,
-        body=Order,
+        CreateJobResponse,
+        body=CreateJobRequest,
         parameters=(IDEMPOTENCY_HEADER,),
         codes={
             400: ("invalid_idempotency_key",),
@@ -82,14 +82,14 @@ OPERATIONS = (
             429: ("too_many_jobs", "spend_limit"),
         },
     ),
-    Operation("get", "/v1/jobs/{job_id}/status", "status", "How a job stands", 200, StatusReply),
+    Operation("get", "/v1/jobs/{job_id}/status", "status", "How a job stands", 200, JobStatusResponse),
     Operation(
         "get",
         "/v1/jobs/{job_id}/results",
         "results",
         "The URLs of a job's results",
         200,
-        ResultsReply,
+        JobResultsResponse,
         codes={409: ("not_finished", "no_results")},
     ),
     Operation(
@@ -98,13 +98,18 @@ OPERATIONS = (
         "cancel",
         "Have no further call made for a job",
         200,
-        StatusReply,
+        JobStatusResponse,
         codes={409: ("already_ended",)},
     ),
     Operation("delete", "/v1/jobs/{job_id}", "delete", "Erase a job and everything of it", 204, None),
-    Operation("get", "/healthz", "health", "Whether the API is there", 200, HealthReply),
+    Operation("get", "/healthz", "health", "Whether the API is there", 200, HealthResponse),
     Operation(
-        "get", "/health", "healthInTheCloud", "The same where /healthz is reserved, as on Cloud Run", 200, HealthReply
+        "get",
+        "/health",
+        "healthInTheCloud",
+        "The same where /healthz is reserved, as on Cloud Run",
+        200,
+        HealthResponse,
     ),
     Operation("get", "/openapi.json", "openapi", "This document", 200, None),
 )
@@ -168,7 +173,7 @@ def document() -> Json:
 
 def _schemas() -> Json:
     """Every model that an operation names, and those they are made of."""
-    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ProblemReply, "serialization")]
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ProblemDetails, "serialization")]
     models += [(operation.body, "validation") for operation in OPERATIONS if operation.body]
     models += [(operation.reply, "serialization") for operation in OPERATIONS if operation.reply]
     _, schemas = models_json_schema(models, ref_template="#/components/schemas/{model}")
@@ -204,7 +209,7 @@ def _codes(operation: Operation) -> Codes:
 
 
 def _good(operation: Operation) -> Json:
-    links = dict(_links()) if operation.reply is Ticket else {}
+    links = dict(_links()) if operation.reply is CreateJobResponse else {}
     response: Json = {"description": operation.summary}
     if operation.status != 204:
         response["content"] = _content(operation.reply)
@@ -219,7 +224,7 @@ def _links() -> Iterator[tuple[str, Json]]:
 
 def _problem(status: int, codes: tuple[str, ...]) -> Json:
     said = {"status": {"const": status}, "code": {"enum": [*codes]}}
-    schema = {"$ref": f"#/components/schemas/{ProblemReply.__name__}", "properties": said}
+    schema = {"$ref": f"#/components/schemas/{ProblemDetails.__name__}", "properties": said}
     retry = {"Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}}
     response: Json = {"description": MEANING[status], "content": {"application/problem+json": {"schema": schema}}}
     return {**response, **({"headers": retry} if status in (429, 503) else {})}

@@ -5,13 +5,13 @@ from typing import Literal
 from pydantic import BaseModel
 
 
-class HealthReply(BaseModel):
+class HealthResponse(BaseModel):
     """The answer to GET /healthz."""
 
     status: Literal["ok"] = "ok"
 
 
-class ProblemReply(BaseModel):
+class ProblemDetails(BaseModel):
     """An error as RFC 9457 problem details: `code` is a stable word for programs, `detail` a sentence for people."""
 
     type: Literal["about:blank"] = "about:blank"

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from promptforge import logs
-from promptforge.client import Client, RequestRefused
+from promptforge.client import Client, RequestFailed
 from promptforge.domain.manifest import ERRORS_FILE, MANIFEST_FILE
 from promptforge.errors import Interrupted, SettingsError
 from promptforge.local import engine
@@ -32,7 +32,7 @@ POLL_SECONDS = (0.1, 1.0)  # at first, and in the long run
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RunOptions:
     """What to run and where the results go."""
 
     file: Path
@@ -42,7 +42,7 @@ class Batch:
     output: Path
 
 
-def run_batch(batch: Batch, url: str | None, api_key: str | None, data_dir: Path, workers: int) -> bool:
+def run_job(batch: RunOptions, url: str | None, api_key: str | None, data_dir: Path, workers: int) -> bool:
     """Run it with a progress bar and a summary on standard error; whether every prompt was answered.
 
     Raises SettingsError for a pipe, or for an output folder that cannot take the results; RequestRefused; and
@@ -63,7 +63,7 @@ def run_batch(batch: Batch, url: str | None, api_key: str | None, data_dir: Path
     return asyncio.run(_run_on_own_engine(batch, data_dir, workers))
 
 
-async def _run_on_own_engine(batch: Batch, data_dir: Path, workers: int) -> bool:
+async def _run_on_own_engine(batch: RunOptions, data_dir: Path, workers: int) -> bool:
     """Start an engine in this process for as long as the run lasts; its log goes to the data folder."""
     settings = Settings.from_env(os.environ, data_dir=data_dir)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -87,14 +87,14 @@ async def _run_on_own_engine(batch: Batch, data_dir: Path, workers: int) -> bool
     return running.result()
 
 
-async def _when_ready(batch: Batch, ready: asyncio.Future[engine.Ready]) -> bool:
+async def _when_ready(batch: RunOptions, ready: asyncio.Future[engine.Ready]) -> bool:
     running = await ready
     if running.open_jobs:
         Console(stderr=True).print(f"{'Note':<11}{running.open_jobs} unfinished job(s) of earlier runs go on as well")
     return await _run(batch, running.url, running.api_key)
 
 
-async def _run(batch: Batch, url: str, api_key: str) -> bool:
+async def _run(batch: RunOptions, url: str, api_key: str) -> bool:
     console, began = Console(stderr=True, highlight=False, soft_wrap=True), time.monotonic()
     async with Client(url, api_key) as client:
         job, begun = await _open(client, batch)
@@ -103,21 +103,21 @@ async def _run(batch: Batch, url: str, api_key: str) -> bool:
             await client.upload(job["upload_url"], batch.file)
         status = await _wait(client, job["job_id"], console)
         downloaded = await _download(client, job["job_id"], batch.output)
-    _summarise(console, status, batch.output if downloaded else None, time.monotonic() - began)
+    _print_summary(console, status, batch.output if downloaded else None, time.monotonic() - began)
     proven = not downloaded or await asyncio.to_thread(_verify, console, batch)
     return bool(proven and status["status"] == "COMPLETED" and status["failed_count"] == 0)
 
 
-async def _open(client: Client, batch: Batch) -> tuple[dict[str, Any], bool]:
+async def _open(client: Client, batch: RunOptions) -> tuple[dict[str, Any], bool]:
     """A job for the batch, and whether it is one that an earlier run of the same command began and did not bring home:
     what was paid for then need not be paid for again. One that ended with failures is not taken up."""
-    key = await asyncio.to_thread(_identity, batch)
+    key = await asyncio.to_thread(_idempotency_key, batch)
     for count in itertools.count():
         try:
             job = await client.init(
                 batch.provider, batch.model, idempotency_key=f"run-{key}-{count}", max_retries=batch.max_retries
             )
-        except RequestRefused as exc:
+        except RequestFailed as exc:
             if exc.code == "job_deleted":
                 continue
             raise
@@ -127,7 +127,7 @@ async def _open(client: Client, batch: Batch) -> tuple[dict[str, Any], bool]:
     raise AssertionError("unreachable: the count has no end")
 
 
-def _identity(batch: Batch) -> str:
+def _idempotency_key(batch: RunOptions) -> str:
     """The same for the same file, order and output folder."""
     with batch.file.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
@@ -154,7 +154,7 @@ async def _download(client: Client, job_id: str, output: Path) -> bool:
     """Bring every file home; False if the job has none."""
     try:
         found = await client.results(job_id)
-    except RequestRefused as exc:
+    except RequestFailed as exc:
         if exc.code == "no_results":
             return False
         raise
@@ -163,7 +163,7 @@ async def _download(client: Client, job_id: str, output: Path) -> bool:
     return True
 
 
-def _verify(console: Console, batch: Batch) -> bool:
+def _verify(console: Console, batch: RunOptions) -> bool:
     verdict = verify(batch.file, batch.output)
     for fault in verdict.faults:
         console.print(f"{'Fault':<11}{fault}")
@@ -172,7 +172,7 @@ def _verify(console: Console, batch: Batch) -> bool:
     return not verdict.faults
 
 
-def _summarise(console: Console, status: dict[str, Any], output: Path | None, seconds: float) -> None:
+def _print_summary(console: Console, status: dict[str, Any], output: Path | None, seconds: float) -> None:
     console.print(f"{status['status'].title():<11}{status['prompt_count']} prompts in {seconds:.1f} s", end=": ")
     console.print(f"{status['completed_count']} answered, {status['failed_count']} failed", end=", ")
     console.print(f"{status['tokens_used']} tokens")

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promptforge.domain.lines import BOM, LineSplitter
 from promptforge.domain.manifest import ERRORS_FILE, MANIFEST_FILE, FileEntry, InputEntry, Manifest
-from promptforge.domain.prompt import Prompt, is_blank, read_line
+from promptforge.domain.prompt import Prompt, is_blank, parse_line
 from promptforge.errors import SettingsError
 
 BLOCK_BYTES = 1024 * 1024
@@ -33,7 +33,7 @@ SCHEMA = """
 create table expected (line integer primary key, id text);
 create table given (at integer primary key, line integer, id text);
 """
-ONLY_THE_FIRST = """
+DROP_DUPLICATES = """
 update expected set id = null where id is not null and line not in
     (select min(line) from expected where id is not null group by id);
 create unique index expected_id on expected (id);
@@ -83,7 +83,7 @@ def verify(file: Path, folder: Path) -> Verdict:
         database.executescript(SCHEMA)
         verdict.faults += _check_input(file, manifest.input)
         verdict.lines = _fill(database, "expected (line, id)", _expected(file, manifest.input))
-        database.executescript(ONLY_THE_FIRST)
+        database.executescript(DROP_DUPLICATES)
         for entry in manifest.files:
             verdict.faults += _check_file(folder, entry)
             lines = _fill(database, "given (line, id)", _given(folder / Path(entry.filename).name, verdict))
@@ -94,7 +94,7 @@ def verify(file: Path, folder: Path) -> Verdict:
         database.executescript(MATCH)
         for kind, sql in FAULTS.items():
             verdict.faults += _sentences(kind, database.execute(sql))
-    verdict.faults += [*_check_counts(manifest, verdict), *_strangers(folder, manifest)]
+    verdict.faults += [*_check_counts(manifest, verdict), *_unexpected_files(folder, manifest)]
     return verdict
 
 
@@ -132,7 +132,7 @@ def _check_counts(manifest: Manifest, verdict: Verdict) -> Iterator[str]:
         yield f"the manifest says {said} prompts, results and errors; there are {found}"
 
 
-def _strangers(folder: Path, manifest: Manifest) -> Iterator[str]:
+def _unexpected_files(folder: Path, manifest: Manifest) -> Iterator[str]:
     known = {entry.filename for entry in manifest.files}
     for path in sorted([*folder.glob("results_part_*.jsonl"), *folder.glob(ERRORS_FILE)]):
         if path.name not in known:
@@ -159,14 +159,14 @@ def _expected(file: Path, entry: InputEntry) -> Iterator[Row]:
     """The number of every non-blank line, with its prompt_id if the line is good."""
     for number, line in enumerate(_lines(file, LineSplitter(entry.max_line_bytes)), 1):
         if not is_blank(line):
-            judged = read_line(line)
+            judged = parse_line(line)
             yield number, judged.prompt_id if isinstance(judged, Prompt) else None
 
 
 def _lines(file: Path, splitter: LineSplitter) -> Iterator[bytes]:
     for number, block in enumerate(_blocks(file)):
         yield from splitter.feed(block.removeprefix(BOM) if number == 0 else block)
-    yield from splitter.end()
+    yield from splitter.finish()
 
 
 def _given(path: Path, verdict: Verdict) -> Iterator[Row]:

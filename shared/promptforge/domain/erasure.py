@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from promptforge.domain.frozen import Frozen
+from promptforge.domain.frozen import Model
 
 
-class Erasure(Frozen):
+class Tombstone(Model):
     """Nobody who asks for the job finds it, and its id is not given again while anybody may still act on it.
 
     `open` and `due_at` are what the sweeper asks for, as in a job. At each look what is found of the job is removed,
@@ -13,8 +13,8 @@ class Erasure(Frozen):
     itself may go. `until` also tells one erasure of an id from the next.
     """
 
-    erasing: Literal[True] = True
+    tombstone: Literal[True] = True
     open: Literal[False] = False
     due_at: float
-    until: float
+    delete_writes_until: float
     expire_at: float | None = None

@@ -31,27 +31,27 @@ class LineSplitter:
         """The lines that this block completes."""
         lines = block.split(b"\n")
         if len(lines) == 1:
-            self._keep(block)
+            self._append(block)
             return []
-        lines[0] = self._completed(lines[0])
-        self._keep(lines.pop())
+        lines[0] = self._complete(lines[0])
+        self._append(lines.pop())
         if len(block) > self._max:
             lines = [LongLine(len(line), self._max) if len(line) > self._max else line for line in lines]
         return lines
 
-    def end(self) -> list[bytes]:
+    def finish(self) -> list[bytes]:
         """The last line, if the stream did not end with b"\\n"."""
-        return [self._completed(b"")] if self._tail_bytes else []
+        return [self._complete(b"")] if self._tail_bytes else []
 
-    def _keep(self, rest: bytes) -> None:
+    def _append(self, rest: bytes) -> None:
         self._tail_bytes += len(rest)
         if self._tail_bytes > self._max:
             self._tail.clear()
         elif rest:
             self._tail.append(rest)
 
-    def _completed(self, rest: bytes) -> bytes:
-        self._keep(rest)
+    def _complete(self, rest: bytes) -> bytes:
+        self._append(rest)
         line = b"".join(self._tail) if self._tail_bytes <= self._max else LongLine(self._tail_bytes, self._max)
         self._tail, self._tail_bytes = [], 0
         return line

@@ -7,13 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 _JOB_ID = re.compile(r"job_[0-9a-f]{32}")
 UPLOAD_NAME = "input.jsonl"
-TASK = "promptforge.task"
+TASK_EVENT_TYPE = "promptforge.task"
 
 
 JobId = Annotated[str, Field(pattern=r"^job_[0-9a-f]{32}$")]
 
 
-class Message(BaseModel):
+class Command(BaseModel):
     """Common to all: unknown fields are ignored, so that a newer sender can talk to an older receiver."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
@@ -26,24 +26,24 @@ class Message(BaseModel):
         return self.model_dump_json().encode()
 
 
-class JobMessage(Message):
+class JobCommand(Command):
     """Split this job, or finish or erase it."""
 
     job_id: JobId
 
 
-class UploadMessage(JobMessage):
+class JobUploaded(JobCommand):
     """This job's input is there."""
 
 
-class ChunkMessage(Message):
+class ProcessChunk(Command):
     """Work on this chunk."""
 
     job_id: JobId
     chunk: int = Field(ge=0)
 
 
-class SweepMessage(Message):
+class SweepJobs(Command):
     """Check on this job, or on all that are due."""
 
     job_id: JobId | None = None
@@ -54,10 +54,10 @@ def upload_object(job_id: str) -> str:
     return f"{job_id}/{UPLOAD_NAME}"
 
 
-def upload_of(name: str) -> UploadMessage | None:
+def uploaded_job(name: str) -> JobUploaded | None:
     """What an object of the uploads bucket says, or None for a foreign object."""
     job_id, _, rest = name.partition("/")
-    return UploadMessage(job_id=job_id) if rest == UPLOAD_NAME and is_job_id(job_id) else None
+    return JobUploaded(job_id=job_id) if rest == UPLOAD_NAME and is_job_id(job_id) else None
 
 
 def is_job_id(text: str) -> bool:
@@ -70,7 +70,7 @@ def task_headers(queue: str, task_id: str) -> dict[str, str]:
     return {
         "ce-specversion": "1.0",
         "ce-id": task_id,
-        "ce-type": TASK,
+        "ce-type": TASK_EVENT_TYPE,
         "ce-source": f"//promptforge/queues/{queue}",
         "content-type": "application/json",
     }

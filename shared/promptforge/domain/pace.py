@@ -7,7 +7,7 @@ BURST_SECONDS = 10  # what a key has saved up at most
 MAX_BUCKETS = 10_000
 
 
-class Pace:
+class TokenBuckets:
     """One bucket a key. The table is bounded: the key that was silent longest is forgotten first, and has a full bucket
     when it comes back. `now` is of a clock that never jumps."""
 
@@ -20,7 +20,7 @@ class Pace:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def wait(self, key: str) -> float:
+    def take(self, key: str) -> float:
         """Take a request from the key's bucket and answer 0; or, where none is left, the seconds until one is."""
         now = self._now()
         left, filled_at = self._buckets.pop(key, (self._capacity, now))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 WINDOW = 1 << 18
 
 
-class SeenIds:
+class DuplicateIdFinder:
     """Ids gather in a window, a dict; a full window is compared with every earlier one, all at C speed, and becomes
     a pair of arrays. So a verdict comes late, with `settle`, and costs next to nothing."""
 
@@ -33,9 +33,9 @@ class SeenIds:
         self._added.append((digests, lines))
         self._count += len(digests)
 
-    def settle(self) -> dict[int, int]:
+    def resolve(self) -> dict[int, int]:
         """The lines, of those added since the last call, whose id was taken before, each with the line that took it."""
-        repeats = self._repeats() if len(self._window) < self._count else []
+        repeats = self._find_repeats() if len(self._window) < self._count else []
         moved: dict[int, int] = {}
         for digests, lines in self._earlier:
             if not self._window.keys().isdisjoint(digests):
@@ -46,7 +46,7 @@ class SeenIds:
         self._window, self._added, self._count = {}, [], 0
         return moved | {line: moved.get(first, first) for line, first in repeats}
 
-    def _repeats(self) -> list[tuple[int, int]]:
+    def _find_repeats(self) -> list[tuple[int, int]]:
         """The window holds an id twice: put the first line of each in it; the other lines, each with its first."""
         self._window, repeats = {}, []
         for digests, lines in self._added:

@@ -9,18 +9,18 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from promptforge.edge import problem, wrong_method
+from promptforge.edge import method_not_allowed, problem_response
 from promptforge.errors import ApiError
 from promptforge.local.functions import HTTP_FUNCTIONS, load_function
-from promptforge.local.storage import Storage
-from promptforge.service.app import App
+from promptforge.local.storage import SignedUrlRoutes
+from promptforge.service.app import AppContext
 
 FRAMEWORK_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
-def api_app(app: App, wake: Callable[[], None]) -> ASGIApp:
+def api_app(app: AppContext, wake: Callable[[], None]) -> ASGIApp:
     """Everything a client can reach. `wake` is called after each request, which may have left something to deliver."""
-    api = serving([*routes(HTTP_FUNCTIONS), Storage(app).route])
+    api = serving([*routes(HTTP_FUNCTIONS), SignedUrlRoutes(app).route])
 
     async def waking(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -60,5 +60,5 @@ class _Function:
 
 async def _refused(request: Request, exc: Exception) -> Response:
     if isinstance(exc, HTTPException) and exc.status_code == 405 and exc.headers:
-        return wrong_method(exc.headers["Allow"].split(", "))
-    return problem(ApiError(404, "not_found", "There is nothing at this path."))
+        return method_not_allowed(exc.headers["Allow"].split(", "))
+    return problem_response(ApiError(404, "not_found", "There is nothing at this path."))

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from promptforge import logs
-from promptforge.adapters.local.deliveries import Delivery, SqliteDeliveries
+from promptforge.adapters.local.deliveries import Delivery, SqliteQueue
 from promptforge.errors import PromptForgeError
-from promptforge.local.envelopes import SUBSCRIPTIONS, envelope
+from promptforge.local.envelopes import SUBSCRIPTIONS, push_request
 
 POLL_SECONDS = 0.25
 
@@ -18,7 +18,7 @@ class Dispatcher:
     """Claims, sends, and ends deliveries. Functions add deliveries only while they run, so the end of every request
     is the moment to look again; a slow poll catches delays that run out and writers outside the engine."""
 
-    def __init__(self, deliveries: SqliteDeliveries, send: Send, workers: int) -> None:
+    def __init__(self, deliveries: SqliteQueue, send: Send, workers: int) -> None:
         self._deliveries = deliveries
         self._send = send
         self._free = {source: subscription.at_once * workers for source, subscription in SUBSCRIPTIONS.items()}
@@ -56,7 +56,7 @@ class Dispatcher:
     async def _launch(self) -> None:
         open_sources = [source for source, free in self._free.items() if free]
         try:
-            for source in await self._deliveries.due(open_sources):
+            for source in await self._deliveries.sources_due(open_sources):
                 ack_seconds = SUBSCRIPTIONS[source].ack_seconds
                 for delivery in await self._deliveries.claim(source, self._free[source], ack_seconds):
                     self._free[source] -= 1
@@ -68,12 +68,12 @@ class Dispatcher:
 
     async def _deliver(self, delivery: Delivery) -> None:
         subscription = SUBSCRIPTIONS[delivery.source]
-        headers, body = envelope(delivery)
+        headers, body = push_request(delivery)
         try:
             if await self._send(subscription.function, headers, body, subscription.ack_seconds):
                 await self._deliveries.ack(delivery)
             elif await self._deliveries.nack(delivery):
-                logs.error("delivery_dead", source=delivery.source, attempts=delivery.attempts)
+                logs.error("delivery_dead_lettered", source=delivery.source, attempts=delivery.attempts)
         except PromptForgeError as exc:
             logs.error("delivery_failed", source=delivery.source, error=type(exc).__name__)
         finally:

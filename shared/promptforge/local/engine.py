@@ -13,20 +13,20 @@ from typing import TextIO
 
 from promptforge import logs
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import SqliteDeliveries
+from promptforge.adapters.local.deliveries import SqliteQueue
 from promptforge.adapters.local.secret import derive, load_secret
-from promptforge.app import build, install
+from promptforge.app import build_context, set_current
 from promptforge.domain.keys import is_mistyped, make_key
-from promptforge.domain.messages import SweepMessage
+from promptforge.domain.messages import SweepJobs
 from promptforge.errors import PromptForgeError, SettingsError
 from promptforge.local.api import api_app
 from promptforge.local.dispatcher import Dispatcher
 from promptforge.local.recovery import recover
 from promptforge.local.server import bind, public_server
-from promptforge.local.workers import Workers
+from promptforge.local.workers import WorkerPool
 from promptforge.service.access import admit_key, create_key
-from promptforge.service.app import App
-from promptforge.service.sweep import abandon_leases
+from promptforge.service.app import AppContext
+from promptforge.service.sweep import expire_leases
 from promptforge.settings import ENV_PREFIX, Settings
 
 CLIENT = "default"
@@ -91,15 +91,15 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
     settings = plan.settings
     lock = EngineLock(settings.data_dir)
     lock.announce(settings.public_url)
-    app = build(settings)
+    app = build_context(settings)
     app.stopping = stop
-    install(app)
+    set_current(app)
     database = Database(settings.data_dir / "state.db")
-    deliveries = SqliteDeliveries(database, app.clock)
+    deliveries = SqliteQueue(database, app.clock)
     await recover(app, deliveries)
-    open_jobs = len([job async for job in app.ledger.open_jobs(float("inf")) if job.input])
+    open_jobs = len([job async for job in app.ledger.list_due_jobs(float("inf")) if job.input])
     key = await _admit(app, plan.api_key)
-    pool = Workers(plan.workers, _environ(settings), plan.log, lambda instance: abandon_leases(app, instance))
+    pool = WorkerPool(plan.workers, _environ(settings), plan.log, lambda instance: expire_leases(app, instance))
     dispatcher = Dispatcher(deliveries, pool.send, plan.workers)
     server = public_server(api_app(app, dispatcher.wake))
     tasks = [asyncio.create_task(server.serve(sockets=[plan.listening])), asyncio.create_task(stop.wait())]
@@ -127,7 +127,7 @@ def stop_on_signals(stop: asyncio.Event) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-async def _admit(app: App, api_key: str | None) -> str:
+async def _admit(app: AppContext, api_key: str | None) -> str:
     if api_key and is_mistyped(api_key):
         raise SettingsError(f"{ENV_PREFIX}API_KEY looks like one of our keys, but is mistyped.")
     if api_key is None:
@@ -144,12 +144,12 @@ def _environ(settings: Settings) -> dict[str, str]:
     return {**os.environ, ENV_PREFIX + "DATA_DIR": str(settings.data_dir.absolute())}
 
 
-async def _sweep_regularly(app: App, database: Database) -> None:
+async def _sweep_regularly(app: AppContext, database: Database) -> None:
     """What Cloud Scheduler does; and let nothing that was erased stay in the database's log."""
     while not app.stopping.is_set():
         name = f"sweep-{int(app.clock.now() / SWEEP_SECONDS)}"
         try:
-            await app.tasks.enqueue("sweeper", SweepMessage().encode(), name=name)
+            await app.tasks.enqueue("sweeper", SweepJobs().encode(), name=name)
             await database.clear_log()
         except PromptForgeError as exc:
             logs.error("sweep_failed", error=type(exc).__name__)

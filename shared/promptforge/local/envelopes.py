@@ -12,7 +12,7 @@ import orjson
 
 from promptforge.adapters.local.deliveries import Delivery
 from promptforge.domain.messages import task_headers
-from promptforge.edge import STORAGE
+from promptforge.edge import STORAGE_EVENT_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ SUBSCRIPTIONS = {
 }
 
 
-def envelope(delivery: Delivery) -> tuple[dict[str, str], bytes]:
+def push_request(delivery: Delivery) -> tuple[dict[str, str], bytes]:
     """The headers and body of a delivery: a CloudEvent in binary mode, or a push of Pub/Sub."""
     kind, _, name = delivery.source.partition(":")
     number, now = str(delivery.id), datetime.now(UTC).isoformat().replace("+00:00", "Z")
@@ -46,7 +46,7 @@ def envelope(delivery: Delivery) -> tuple[dict[str, str], bytes]:
     headers = {**task_headers(name, number), "ce-time": now}
     if kind == "bucket":
         headers |= {
-            "ce-type": STORAGE,
+            "ce-type": STORAGE_EVENT_TYPE,
             "ce-source": f"//storage.googleapis.com/projects/_/buckets/{name}",
             "ce-subject": f"objects/{orjson.loads(delivery.body)['name']}",
             "ce-bucket": name,

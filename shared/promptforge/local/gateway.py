@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp
 
-from promptforge.app import build, install
+from promptforge.app import build_context, set_current
 from promptforge.errors import SettingsError, Unavailable
 from promptforge.local.api import routes, serving
 from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
 from promptforge.local.server import public_server
-from promptforge.service.app import App
+from promptforge.service.app import AppContext
 from promptforge.settings import ENV_PREFIX, Settings
 
 
@@ -22,7 +22,7 @@ def gateway_app() -> ASGIApp:
     return serving(routes(HTTP_FUNCTIONS | events))
 
 
-async def reach(app: App) -> None:
+async def check_firestore(app: AppContext) -> None:
     """Raise SettingsError, saying what to look at, unless the project's Firestore answers."""
     from google.api_core.exceptions import RetryError  # there since the App could be built
 
@@ -39,11 +39,11 @@ async def reach(app: App) -> None:
 async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """Serve until `stop` is set; then what is in flight comes back, and chunks are given back. `ready` is called once
     the project has answered. Raises SettingsError if it does not."""
-    app = build(settings)
+    app = build_context(settings)
     app.stopping = stop
     try:
-        await reach(app)
-        install(app)
+        await check_firestore(app)
+        set_current(app)
         server = public_server(gateway_app())
         ready()
         tasks = [asyncio.create_task(server.serve(sockets=[listening])), asyncio.create_task(stop.wait())]

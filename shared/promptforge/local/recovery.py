@@ -6,22 +6,22 @@ import os
 from pathlib import Path
 
 from promptforge import logs
-from promptforge.adapters.local.deliveries import SqliteDeliveries
+from promptforge.adapters.local.deliveries import SqliteQueue
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.local.server import DRAIN_SECONDS
-from promptforge.service.app import App
-from promptforge.service.sweep import abandon_leases
+from promptforge.service.app import AppContext
+from promptforge.service.sweep import expire_leases
 
 
-async def recover(app: App, deliveries: SqliteDeliveries) -> None:
+async def recover(app: AppContext, deliveries: SqliteQueue) -> None:
     """Make everything that was under way due again. The last engine's workers end when it does, but they may be
     letting come back what was in flight: wait for them, and if they hang let their leases run out instead."""
     if await _workers_are_gone(app.settings.data_dir):
-        await abandon_leases(app, None)
+        await expire_leases(app, None)
         for bucket in (app.uploads, app.work, app.results):
             if isinstance(bucket, FileObjects):
                 await bucket.sweep()
-    await deliveries.recall()
+    await deliveries.make_visible()
 
 
 async def _workers_are_gone(data_dir: Path) -> bool:
@@ -34,13 +34,13 @@ async def _workers_are_gone(data_dir: Path) -> bool:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     if not told:
-                        logs.warning("waiting_for_workers_of_last_engine", seconds=DRAIN_SECONDS + 2)
+                        logs.warning("waiting_for_previous_workers", seconds=DRAIN_SECONDS + 2)
                         told = True
                     await asyncio.sleep(0.05)
                 else:
                     return True
     except TimeoutError:
-        logs.warning("workers_of_last_engine_hang")
+        logs.warning("previous_workers_unresponsive")
         return False
     finally:
         os.close(descriptor)

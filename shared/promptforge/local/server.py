@@ -9,7 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from promptforge.edge import problem
+from promptforge.edge import problem_response
 from promptforge.errors import ApiError, SettingsError
 
 DRAIN_SECONDS = 9
@@ -32,7 +32,7 @@ class Protocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be read, and hang up."""
         detail = "The request is not valid HTTP, or its address and headers are too long."
-        response = problem(ApiError(400, "malformed_request", detail))
+        response = problem_response(ApiError(400, "malformed_request", detail))
         head = h11.Response(status_code=400, headers=[*response.raw_headers, (b"connection", b"close")])
         for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")

@@ -8,21 +8,21 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from promptforge.adapters.local.objects import FileObjects
-from promptforge.adapters.local.urls import PREFIX, BadSignature, Expired
-from promptforge.domain.messages import upload_of
-from promptforge.edge import answered, problem
+from promptforge.adapters.local.urls import PREFIX, InvalidSignature, UrlExpired
+from promptforge.domain.messages import uploaded_job
+from promptforge.edge import handle_errors, problem_response
 from promptforge.errors import ApiError, ObjectExists, ObjectMissing
-from promptforge.service.app import App
+from promptforge.service.app import AppContext
 
 NDJSON = "application/x-ndjson"
-WRITTEN_ALREADY = ApiError(403, "already_uploaded", "This URL was used; it cannot replace what was uploaded.")
-JOB_GONE = ApiError(404, "job_not_found", "There is no such job.")
+ALREADY_UPLOADED = ApiError(403, "already_uploaded", "This URL was used; it cannot replace what was uploaded.")
+JOB_NOT_FOUND = ApiError(404, "job_not_found", "There is no such job.")
 
 
-class Storage:
+class SignedUrlRoutes:
     """Serves the buckets of an App on this machine, to whoever bears a URL that was signed for the request."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: AppContext) -> None:
         self._app = app
         buckets = [bucket for bucket in (app.uploads, app.results) if isinstance(bucket, FileObjects)]
         self._buckets = {bucket.bucket: bucket for bucket in buckets}
@@ -33,7 +33,7 @@ class Storage:
         return Route(PREFIX + "/{bucket}/{name:path}", self._serve, methods=["PUT", "GET"])
 
     async def _serve(self, request: Request) -> Response:
-        return await answered("storage", self._answer(request))
+        return await handle_errors("storage", self._answer(request))
 
     async def _answer(self, request: Request) -> Response:
         bucket, name = self._allowed(request)
@@ -44,20 +44,20 @@ class Storage:
         name, method = request.path_params["name"], "GET" if request.method == "HEAD" else request.method
         try:
             if bucket is None:
-                raise BadSignature
+                raise InvalidSignature
             bucket.signer.check(method, bucket.bucket, name, request.query_params, self._app.clock.now())
-        except BadSignature:
+        except InvalidSignature:
             raise ApiError(403, "bad_signature", "The URL is not one that was signed for this request.") from None
-        except Expired:
+        except UrlExpired:
             raise ApiError(403, "url_expired", "The URL has expired; ask for a new one.") from None
         return bucket, name
 
     async def _put(self, bucket: FileObjects, name: str, request: Request) -> Response:
-        upload = upload_of(name)
-        if upload and await self._app.ledger.job(upload.job_id) is None:
-            raise JOB_GONE
+        upload = uploaded_job(name)
+        if upload and await self._app.ledger.get(upload.job_id) is None:
+            raise JOB_NOT_FOUND
         if await bucket.stat(name):
-            raise WRITTEN_ALREADY
+            raise ALREADY_UPLOADED
         limit = self._app.settings.max_upload_bytes
         declared = request.headers.get("content-length", "0")
         if declared.isdecimal() and int(declared) > limit:
@@ -65,7 +65,7 @@ class Storage:
         try:
             await bucket.create(name, _limited(request, limit))
         except ObjectExists:
-            raise WRITTEN_ALREADY from None
+            raise ALREADY_UPLOADED from None
         except ClientDisconnect:
             raise ApiError(400, "upload_interrupted", "The upload ended early; send it again.") from None
         return Response(status_code=200)
@@ -92,7 +92,7 @@ class _Download(FileResponse):
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 refused = True
                 detail = "The Range header asks for nothing that this file has."
-                response = problem(ApiError(message["status"], "bad_range", detail))
+                response = problem_response(ApiError(message["status"], "bad_range", detail))
                 response.raw_headers += [pair for pair in message["headers"] if pair[0] == b"content-range"]
                 await response(scope, receive, send)
             elif not refused:

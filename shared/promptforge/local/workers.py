@@ -22,12 +22,12 @@ START_SECONDS = 60.0
 RESTART_PAUSE_SECONDS = 1.0
 
 
-class WorkerFailed(PromptForgeError):
+class WorkerStartFailed(PromptForgeError):
     """A worker process was not ready in time, or ended before; what it said went to standard error."""
 
 
 @dataclass
-class _Seat:
+class _WorkerSlot:
     """A place for a worker process. The engine keeps the socket, so that requests wait out a change of process."""
 
     socket: socket.socket
@@ -41,7 +41,7 @@ class _Seat:
         return f"http://127.0.0.1:{self.socket.getsockname()[1]}"
 
 
-class Workers:
+class WorkerPool:
     """`count` worker processes, their standard error in `log`. `on_death` is told the instance name of one that died
     by itself."""
 
@@ -52,9 +52,9 @@ class Workers:
         self._environ = {**environ, TOKEN_VARIABLE: token}
         self._headers = {"Authorization": f"Bearer {token}"}
         self._log = log
-        self._on_death = on_death
-        self._seats = [_Seat(_listening_socket()) for _ in range(count)]
-        self._keepers: list[asyncio.Task[None]] = []
+        self._on_exit = on_death
+        self._slots = [_WorkerSlot(_listening_socket()) for _ in range(count)]
+        self._supervisors: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
         self._stopping = False
 
@@ -62,16 +62,16 @@ class Workers:
         """Start all and return when all are ready. Raises WorkerFailed."""
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(connector=connector, headers=self._headers)
-        for seat in self._seats:
+        for seat in self._slots:
             await self._launch(seat)
-        await asyncio.gather(*map(self._until_ready, self._seats))
-        self._keepers = [asyncio.create_task(self._keep(seat)) for seat in self._seats]
+        await asyncio.gather(*map(self._until_ready, self._slots))
+        self._supervisors = [asyncio.create_task(self._supervise(seat)) for seat in self._slots]
 
     async def send(self, function: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float) -> bool:
         """POST an event to a function on the least busy process; whether it answered 2xx."""
         if self._session is None:
             return False
-        seat = min(self._seats, key=lambda seat: (not seat.ready.is_set(), seat.busy))
+        seat = min(self._slots, key=lambda seat: (not seat.ready.is_set(), seat.busy))
         seat.busy += 1
         try:
             timeout = aiohttp.ClientTimeout(total=timeout_seconds)
@@ -86,18 +86,18 @@ class Workers:
     async def stop(self) -> None:
         """Let every process finish what is in flight and give its chunks back; kill what does not end in time."""
         self._stopping = True
-        for keeper in self._keepers:
+        for keeper in self._supervisors:
             keeper.cancel()
-        processes = [seat.process for seat in self._seats if seat.process and seat.process.returncode is None]
+        processes = [seat.process for seat in self._slots if seat.process and seat.process.returncode is None]
         for process in processes:
             _signal(process, signal.SIGTERM)
         await asyncio.gather(*[_ended(process) for process in processes])
         if self._session:
             await self._session.close()
-        for seat in self._seats:
+        for seat in self._slots:
             seat.socket.close()
 
-    async def _launch(self, seat: _Seat) -> None:
+    async def _launch(self, seat: _WorkerSlot) -> None:
         seat.instance, seat.ready = secrets.token_hex(8), asyncio.Event()
         fd = seat.socket.fileno()
         command = (sys.executable, "-m", "promptforge.local.worker_process", str(fd), seat.instance)
@@ -110,7 +110,7 @@ class Workers:
             process_group=0,  # Ctrl-C is for the engine to answer
         )
 
-    async def _until_ready(self, seat: _Seat) -> None:
+    async def _until_ready(self, seat: _WorkerSlot) -> None:
         """A process answers its first request when it is ready; an unknown path will do."""
         if seat.process is None or self._session is None:
             return
@@ -120,26 +120,26 @@ class Workers:
             await asyncio.wait([ended, answered], timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not answered.done():
                 _signal(seat.process, signal.SIGKILL)
-                raise WorkerFailed("A worker process did not start; standard error, or engine.log, says why.")
+                raise WorkerStartFailed("A worker process did not start; standard error, or engine.log, says why.")
             answered.result()
         finally:
             ended.cancel()
             answered.cancel()
         seat.ready.set()
 
-    async def _ping(self, seat: _Seat) -> None:
+    async def _ping(self, seat: _WorkerSlot) -> None:
         if self._session:
             async with self._session.get(seat.url + "/ready"):
                 return
 
-    async def _keep(self, seat: _Seat) -> None:
+    async def _supervise(self, seat: _WorkerSlot) -> None:
         """Put a new process in the seat of one that died, for as long as it takes."""
         while seat.process:
             code = await seat.process.wait()
-            logs.error("worker_died", instance=seat.instance, code=code)
+            logs.error("worker_exited", instance=seat.instance, code=code)
             seat.ready.clear()
             try:
-                await self._on_death(seat.instance)
+                await self._on_exit(seat.instance)
                 await asyncio.sleep(RESTART_PAUSE_SECONDS)
                 await self._launch(seat)
                 await self._until_ready(seat)

@@ -10,7 +10,7 @@ from promptforge.domain.keys import hash_key, is_mistyped, make_key
 from promptforge.domain.messages import is_job_id
 from promptforge.errors import ApiError, Conflict
 from promptforge.ports.documents import Create, Document, Update
-from promptforge.service.app import App
+from promptforge.service.app import AppContext
 
 KEYS = "api_keys"
 PAGE = 1000
@@ -26,14 +26,14 @@ class KeyInfo:
     revoked_at: float | None
 
 
-async def client_of(app: App, key: str | None) -> str:
+async def authenticate(app: AppContext, key: str | None) -> str:
     """The client a key belongs to. Raises ApiError 401, in the same words for every kind of wrong key, and 429 for one
     that comes too often, before anything is looked up."""
     refused = ApiError(401, "invalid_api_key", "Send a valid API key in the X-API-Key header.")
     if not key or len(key) > 512 or is_mistyped(key):
         raise refused
     hashed = hash_key(app.pepper, key)
-    if wait := app.pace.wait(hashed):
+    if wait := app.request_limits.take(hashed):
         raise ApiError(429, "rate_limited", "This key sends requests too fast.", retry_after=math.ceil(wait))
     document = await app.documents.get(_path(hashed))
     stored = document.data["hash"] if document else "0" * len(hashed)
@@ -42,22 +42,22 @@ async def client_of(app: App, key: str | None) -> str:
     return str(document.data["client"])
 
 
-async def owned_job(app: App, client: str, job_id: str) -> Job:
+async def get_owned_job(app: AppContext, client: str, job_id: str) -> Job:
     """The client's job. Raises ApiError 404, the same for a job that is unknown, forgotten, or another client's."""
-    job = await app.ledger.job(job_id) if is_job_id(job_id) else None
-    if job is None or job.client != client or job.forgotten(app.clock.now()):
+    job = await app.ledger.get(job_id) if is_job_id(job_id) else None
+    if job is None or job.client != client or job.expired(app.clock.now()):
         raise ApiError(404, "job_not_found", "There is no such job.")
     return job
 
 
-async def create_key(app: App, client: str) -> str:
+async def create_key(app: AppContext, client: str) -> str:
     """A new random key for a client. It is not stored and cannot be shown again."""
     key = make_key(secrets.randbits(256))
     await admit_key(app, client, key)
     return key
 
 
-async def admit_key(app: App, client: str, key: str) -> bool:
+async def admit_key(app: AppContext, client: str, key: str) -> bool:
     """Let a key that was chosen elsewhere in. One that is known stays as it is; False if it is revoked."""
     hashed = hash_key(app.pepper, key)
     fields = {"hash": hashed, "client": client, "created_at": app.clock.now(), "revoked_at": None}
@@ -69,12 +69,12 @@ async def admit_key(app: App, client: str, key: str) -> bool:
     return True
 
 
-async def list_keys(app: App, client: str | None) -> list[KeyInfo]:
+async def list_keys(app: AppContext, client: str | None) -> list[KeyInfo]:
     """The keys of one client, or of all."""
     return [_info(document) for document in await _documents(app, client)]
 
 
-async def revoke_keys(app: App, client: str, key_id: str | None) -> int:
+async def revoke_keys(app: AppContext, client: str, key_id: str | None) -> int:
     """Revoke one key of a client, or all; how many were revoked now."""
     revoked = 0
     for document in await _documents(app, client):
@@ -85,7 +85,7 @@ async def revoke_keys(app: App, client: str, key_id: str | None) -> int:
     return revoked
 
 
-async def _documents(app: App, client: str | None) -> list[Document]:
+async def _documents(app: AppContext, client: str | None) -> list[Document]:
     found: list[Document] = []
     while True:
         where = {"client": client} if client else {}

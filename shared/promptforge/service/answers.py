@@ -9,17 +9,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from promptforge import logs
-from promptforge.domain.chunk import Flushed
+from promptforge.domain.chunk import Segment
 from promptforge.domain.lines import LineSplitter
 from promptforge.errors import ObjectMissing
 from promptforge.ports.objects import Objects
 
-HELD_BYTES = 16 * 1024 * 1024
+MAX_BUFFERED_BYTES = 16 * 1024 * 1024
 BLOCK_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True)
-class Entry:
+class BufferedAnswer:
     """An answered line. `public` is None when it must be read from [start, end) of `segment`."""
 
     ok: bool
@@ -31,14 +31,14 @@ class Entry:
     end: int = 0
 
 
-class Answers:
+class AnswerBuffer:
     """Every answered line of a chunk, by line number."""
 
     def __init__(self, work: Objects) -> None:
         self._work = work
-        self._entries: dict[int, Entry] = {}
+        self._entries: dict[int, BufferedAnswer] = {}
         self._unflushed: list[int] = []
-        self._held_bytes = 0
+        self._buffered_bytes = 0
         self.unflushed_bytes = 0
 
     def __contains__(self, line: int) -> bool:
@@ -65,10 +65,10 @@ class Answers:
         """Keep the answer of a line; a line has one answer. `output_tokens` are part of `tokens`."""
         if line in self._entries:
             raise ValueError(f"line {line} is answered already")
-        self._entries[line] = Entry(ok, tokens, output_tokens, public)
+        self._entries[line] = BufferedAnswer(ok, tokens, output_tokens, public)
         self._unflushed.append(line)
         self.unflushed_bytes += len(public)
-        self._held_bytes += len(public)
+        self._buffered_bytes += len(public)
 
     def segment(self) -> tuple[list[int], bytes]:
         """The lines that are in no segment yet, and the segment they make."""
@@ -85,9 +85,9 @@ class Answers:
             entry.segment, entry.start, entry.end = segment, end - public, end
             self.unflushed_bytes -= public
             start = end
-            self._let_go(entry)
+            self._drop_over_limit(entry)
 
-    async def recover(self, segments: list[Flushed]) -> None:
+    async def recover(self, segments: list[Segment]) -> None:
         """Read what earlier holders of the chunk have flushed. A segment that is gone costs its answers, no more."""
         for segment in segments:
             start, splitter = 0, LineSplitter(segment.size)
@@ -115,15 +115,17 @@ class Answers:
                 block, size = [], 0
         yield b"".join(block)
 
-    async def _read_back(self, entry: Entry) -> bytes:
+    async def _read_back(self, entry: BufferedAnswer) -> bytes:
         return b"".join([block async for block in self._work.read(entry.segment, start=entry.start, end=entry.end)])
 
     def _recall(self, segment: str, start: int, record: bytes) -> None:
         line, kind, tokens, output, public = record.split(b" ", 4)
         end = start + len(record) + 1
-        entry = Entry(kind == b"+", int(tokens), int(output), public + b"\n", segment, end - len(public) - 1, end)
-        self._held_bytes += len(public) + 1
-        self._let_go(entry)
+        entry = BufferedAnswer(
+            kind == b"+", int(tokens), int(output), public + b"\n", segment, end - len(public) - 1, end
+        )
+        self._buffered_bytes += len(public) + 1
+        self._drop_over_limit(entry)
         self._entries.setdefault(int(line), entry)
 
     def _record(self, line: int) -> bytes:
@@ -131,7 +133,7 @@ class Answers:
         kind = "+" if entry.ok else "-"
         return f"{line} {kind} {entry.tokens} {entry.output_tokens} ".encode() + (entry.public or b"")
 
-    def _let_go(self, entry: Entry) -> None:
-        if self._held_bytes > HELD_BYTES and entry.public is not None:
-            self._held_bytes -= len(entry.public)
+    def _drop_over_limit(self, entry: BufferedAnswer) -> None:
+        if self._buffered_bytes > MAX_BUFFERED_BYTES and entry.public is not None:
+            self._buffered_bytes -= len(entry.public)
             entry.public = None

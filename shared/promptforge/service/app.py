@@ -9,23 +9,23 @@ from functools import partial
 from typing import Protocol
 
 from promptforge.domain.job import Job
-from promptforge.domain.pace import Pace
-from promptforge.ports.callers import Callers
+from promptforge.domain.pace import TokenBuckets
+from promptforge.ports.callers import CallerAuth
 from promptforge.ports.clock import Clock
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
 from promptforge.ports.provider import Provider
 from promptforge.ports.tasks import Tasks
 from promptforge.ports.topics import Topics
-from promptforge.service.erasures import Erasures
-from promptforge.service.gate import Gate
+from promptforge.service.erasures import TombstoneStore
+from promptforge.service.gate import CircuitBreaker
 from promptforge.service.ledger import Ledger
-from promptforge.service.purse import Purse
-from promptforge.service.room import Room
+from promptforge.service.purse import CostBudget
+from promptforge.service.room import CallSlots
 from promptforge.settings import Settings
 
-MAX_GATES = 1000
-MAX_PURSES = 1000
+MAX_CIRCUIT_BREAKERS = 1000
+MAX_COST_BUDGETS = 1000
 
 
 def loop_time() -> float:
@@ -33,14 +33,14 @@ def loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Connection(Protocol):
+class AsyncCloseable(Protocol):
     """What is to be closed before the event loop ends."""
 
     async def close(self) -> None: ...
 
 
 @dataclass(kw_only=True)
-class Parts:
+class Backend:
     """What a backend brings. `pepper` keys the hashes of API keys; `callers` guards the event functions, where nothing
     else does that before them; what is held is let go by closing the `connections` and then by `release`."""
 
@@ -52,12 +52,12 @@ class Parts:
     topics: Topics
     tasks: Tasks
     release: Callable[[], None]
-    connections: tuple[Connection, ...] = ()
-    callers: Callers | None = None
+    connections: tuple[AsyncCloseable, ...] = ()
+    caller_auth: CallerAuth | None = None
 
 
 @dataclass(kw_only=True)
-class App(Parts):
+class AppContext(Backend):
     """One per process, handed on by argument.
 
     `make_provider` makes a provider by name. `instance` names the process in the leases it takes. `room` bounds the
@@ -75,13 +75,13 @@ class App(Parts):
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.documents, self.clock, self.rng)
-        self.erasures = Erasures(self.documents, self.rng)
-        self.pace = Pace(self.settings.requests_per_second, loop_time)
-        self.careful = asyncio.Lock()
-        self.room = Room(self.settings.max_in_flight)
+        self.tombstones = TombstoneStore(self.documents, self.rng)
+        self.request_limits = TokenBuckets(self.settings.requests_per_second, loop_time)
+        self.isolation_lock = asyncio.Lock()
+        self.call_slots = CallSlots(self.settings.max_in_flight)
         self._providers: dict[str, Provider] = {}
-        self._purses: dict[str, Purse] = {}
-        self._gates: dict[tuple[str, str], Gate] = {}
+        self._purses: dict[str, CostBudget] = {}
+        self._gates: dict[tuple[str, str], CircuitBreaker] = {}
 
     def new_id(self) -> str:
         """128 random bits in hex."""
@@ -93,19 +93,21 @@ class App(Parts):
             self._providers[name] = self.make_provider(name)
         return self._providers[name]
 
-    def purse(self, job: Job) -> Purse:
+    def cost_budget(self, job: Job) -> CostBudget:
         """What this process knows of the job's money."""
         if job.job_id not in self._purses:
-            if len(self._purses) >= MAX_PURSES:
+            if len(self._purses) >= MAX_COST_BUDGETS:
                 del self._purses[next(iter(self._purses))]  # of the job that came first
-            self._purses[job.job_id] = Purse(job.max_cost_nanos, partial(self.ledger.cost, job.job_id), loop_time)
+            self._purses[job.job_id] = CostBudget(
+                job.max_cost_nanos, partial(self.ledger.total_cost, job.job_id), loop_time
+            )
         return self._purses[job.job_id]
 
-    def gate(self, provider: str, model: str) -> Gate:
+    def circuit_breaker(self, provider: str, model: str) -> CircuitBreaker:
         """What this process has learned of a model's throttling. Clients name models: not all can be kept for good."""
-        if len(self._gates) >= MAX_GATES:
+        if len(self._gates) >= MAX_CIRCUIT_BREAKERS:
             self._gates.clear()
-        return self._gates.setdefault((provider, model), Gate(self.rng))
+        return self._gates.setdefault((provider, model), CircuitBreaker(self.rng))
 
     async def close(self) -> None:
         """Close every connection and file."""

@@ -2,33 +2,33 @@
 
 from promptforge import logs
 from promptforge.domain.job import CANCELLED, Job, Status
-from promptforge.domain.messages import SweepMessage
+from promptforge.domain.messages import SweepJobs
 from promptforge.errors import ApiError
 from promptforge.service import report
-from promptforge.service.access import owned_job
-from promptforge.service.app import App
+from promptforge.service.access import get_owned_job
+from promptforge.service.app import AppContext
 
 
-async def cancel_job(app: App, client: str, job_id: str) -> report.StatusReply:
+async def cancel_job(app: AppContext, client: str, job_id: str) -> report.JobStatusResponse:
     """Have no further call made for the client's job; asking again is the same as asking once.
 
     Calls in flight come back and count; every other prompt is answered with `cancelled`, and when all have an answer
     the job is CANCELLED. Raises ApiError as `owned_job`, 409 for a job that has ended otherwise.
     """
-    await owned_job(app, client, job_id)
+    await get_owned_job(app, client, job_id)
 
     def decide(job: Job) -> Job | None:
-        if not job.open or job.stop:
+        if not job.open or job.stop_reason:
             return None
         if job.status is Status.AWAITING_UPLOAD:
-            return job.ended(CANCELLED, completed_at=app.clock.now())
-        return job.model_copy(update={"stop": CANCELLED})
+            return job.finished(CANCELLED, completed_at=app.clock.now())
+        return job.model_copy(update={"stop_reason": CANCELLED})
 
-    await app.ledger.change_job(job_id, decide)
-    job = await owned_job(app, client, job_id)
+    await app.ledger.update_job(job_id, decide)
+    job = await get_owned_job(app, client, job_id)
     if not job.open and job.status is not Status.CANCELLED:
         raise ApiError(409, "already_ended", f"The job is {job.status}; there is nothing left to cancel.")
     if job.open:  # chunks that wait for their provider need not wait any longer
-        await app.tasks.enqueue("sweeper", SweepMessage(job_id=job_id).encode(), name=f"cancel-{job_id}")
+        await app.tasks.enqueue("sweeper", SweepJobs(job_id=job_id).encode(), name=f"cancel-{job_id}")
     logs.info("job_cancelled", job_id=job_id)
-    return await report.describe(app, job)
+    return await report.describe_job(app, job)

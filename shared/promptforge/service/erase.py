@@ -12,83 +12,88 @@ import asyncio
 import math
 
 from promptforge import logs
-from promptforge.domain.messages import JobMessage
+from promptforge.domain.messages import JobCommand
 from promptforge.domain.moment import DAY_SECONDS
 from promptforge.errors import PromptForgeError, Unavailable
 from promptforge.ports.objects import Objects
-from promptforge.service.access import owned_job
-from promptforge.service.app import App
+from promptforge.service.access import get_owned_job
+from promptforge.service.app import AppContext
 
-STALL_SECONDS = 7.0 * DAY_SECONDS
-AGAIN_SECONDS = 300.0  # between the first look at what is left and the next
-DELETES_AT_ONCE = 16
+MAX_PROCESS_STALL_SECONDS = 7.0 * DAY_SECONDS
+ERASE_RETRY_SECONDS = 300.0  # between the first look at what is left and the next
+CONCURRENT_DELETES = 16
 
 
-async def delete_job(app: App, client: str, job_id: str) -> None:
+async def delete_job(app: AppContext, client: str, job_id: str) -> None:
     """Have the client's job erased. From now on it is unknown to everybody, and no further call is made for it.
     Raises ApiError as `owned_job`."""
-    job = await owned_job(app, client, job_id)
+    job = await get_owned_job(app, client, job_id)
     now = app.clock.now()
-    until = max(now, job.upload_expires_at) + STALL_SECONDS
-    await app.erasures.begin(job_id, until=until, due_at=now + AGAIN_SECONDS, agreed=lambda job: True)
+    until = max(now, job.upload_expires_at) + MAX_PROCESS_STALL_SECONDS
+    await app.tombstones.replace_job(job_id, until=until, due_at=now + ERASE_RETRY_SECONDS, agreed=lambda job: True)
     logs.info("job_deleted", job_id=job_id)
     try:
-        await _have_erased(app, job_id, now)
+        await _enqueue_erase(app, job_id, now)
     except Unavailable:  # the sweeper finds it; the client has what it asked for
-        logs.warning("erasing_put_off", job_id=job_id)
+        logs.warning("erase_deferred", job_id=job_id)
 
 
-async def have_due_erased(app: App) -> None:
+async def erase_due(app: AppContext) -> None:
     """Have every job erased whose time is over, and looked at again whatever began to be erased and is due."""
     now = app.clock.now()
-    async for job_id, due_at in app.erasures.due(now):
+    async for job_id, due_at in app.tombstones.list_due(now):
         try:
-            await _have_erased(app, job_id, due_at)
-            await app.erasures.put_off(job_id, due_at, now + AGAIN_SECONDS)  # and then by another name, if this is lost
+            await _enqueue_erase(app, job_id, due_at)
+            await app.tombstones.defer(
+                job_id, due_at, now + ERASE_RETRY_SECONDS
+            )  # and then by another name, if this is lost
         except PromptForgeError as exc:  # one job's trouble must not hide the next
             logs.error("sweep_failed", job_id=job_id, error=type(exc).__name__)
 
 
-async def erase(app: App, job_id: str) -> None:
+async def erase(app: AppContext, job_id: str) -> None:
     """Remove everything of a job that was deleted or is forgotten, as far as it is there by now. Two may do so at
     once; a job that is neither is left alone."""
     now = app.clock.now()
-    erasure = await app.erasures.begin(
-        job_id, until=now + STALL_SECONDS, due_at=now + AGAIN_SECONDS, agreed=lambda job: job.forgotten(now)
+    erasure = await app.tombstones.replace_job(
+        job_id,
+        until=now + MAX_PROCESS_STALL_SECONDS,
+        due_at=now + ERASE_RETRY_SECONDS,
+        agreed=lambda job: job.expired(now),
     )
     if erasure is None:
         return
     if erasure.expire_at is None:
         await _remove(app, job_id)
-        if now < erasure.until:
-            age = now - (erasure.until - STALL_SECONDS)
-            await app.erasures.look_again(job_id, erasure, now + min(max(age, AGAIN_SECONDS), DAY_SECONDS))
+        if now < erasure.delete_writes_until:
+            age = now - (erasure.delete_writes_until - MAX_PROCESS_STALL_SECONDS)
+            await app.tombstones.reschedule(job_id, erasure, now + min(max(age, ERASE_RETRY_SECONDS), DAY_SECONDS))
         else:
-            await app.erasures.rest(job_id, erasure, float(math.ceil(now + 2 * STALL_SECONDS)))
+            await app.tombstones.retain_until(job_id, erasure, float(math.ceil(now + 2 * MAX_PROCESS_STALL_SECONDS)))
     elif now < erasure.expire_at:
-        await app.erasures.look_again(job_id, erasure, erasure.expire_at)
+        await app.tombstones.reschedule(job_id, erasure, erasure.expire_at)
     else:
-        await app.erasures.end(job_id, erasure)
+        await app.tombstones.delete(job_id, erasure)
         logs.info("job_erased", job_id=job_id)
 
 
-async def _remove(app: App, job_id: str) -> None:
-    await app.erasures.drop_chunks(job_id)  # first: without its chunk a worker removes what it writes by itself
+async def _remove(app: AppContext, job_id: str) -> None:
+    await app.tombstones.delete_chunks(job_id)  # first: without its chunk a worker removes what it writes by itself
     for bucket in (app.uploads, app.work, app.results):
-        await clear(bucket, f"{job_id}/")
+        await delete_prefix(bucket, f"{job_id}/")
 
 
-async def _have_erased(app: App, job_id: str, due_at: float) -> None:
+async def _enqueue_erase(app: AppContext, job_id: str, due_at: float) -> None:
     name = f"erase-{job_id}-{due_at:.3f}"
-    await app.tasks.enqueue("eraser", JobMessage(job_id=job_id).encode(), name=name)
+    await app.tasks.enqueue("eraser", JobCommand(job_id=job_id).encode(), name=name)
 
 
-async def clear(bucket: Objects, prefix: str) -> None:
+async def delete_prefix(bucket: Objects, prefix: str) -> None:
     """Remove every object whose name begins with `prefix`."""
     names: list[str] = []
     async for name in bucket.list(prefix):
         names.append(name)
-        if len(names) == DELETES_AT_ONCE:
+        if len(names) == CONCURRENT_DELETES:
             await asyncio.gather(*map(bucket.delete, names))
             names.clear()
     await asyncio.gather(*map(bucket.delete, names))

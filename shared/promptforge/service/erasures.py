@@ -8,7 +8,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
-from promptforge.domain.erasure import Erasure
+from promptforge.domain.erasure import Tombstone
 from promptforge.domain.job import Job
 from promptforge.errors import Conflict, Unavailable
 from promptforge.ports.documents import EXPIRE_FIELD, Delete, Document, Documents, Update, Write
@@ -19,14 +19,16 @@ CHUNKS_A_COMMIT = 100
 MAX_TRIES = 12
 
 
-class Erasures:
+class TombstoneStore:
     """Jobs that end for good."""
 
     def __init__(self, documents: Documents, rng: random.Random) -> None:
         self._documents = documents
         self._rng = rng
 
-    async def begin(self, job_id: str, until: float, due_at: float, agreed: Callable[[Job], bool]) -> Erasure | None:
+    async def replace_job(
+        self, job_id: str, until: float, due_at: float, agreed: Callable[[Job], bool]
+    ) -> Tombstone | None:
         """Put an erasure in the job's place if that is `agreed`. Answers the one that stands there then, or None.
         Raises Unavailable if the job does not stand still for a moment."""
         for attempt in range(MAX_TRIES):
@@ -35,13 +37,13 @@ class Erasures:
                 return None
             job = job_of(document)
             if job is None:
-                return Erasure.model_validate(document.data)
+                return Tombstone.model_validate(document.data)
             if not agreed(job):
                 return None
-            erasure = Erasure(due_at=due_at, until=until)
+            erasure = Tombstone(due_at=due_at, delete_writes_until=until)
             writes: list[Write] = [Update(document.path, erasure.model_dump(mode="json"), document.version)]
             if job.open and job.started_processing_at is None:  # of any other open job calls may be under way
-                writes += await allowances.settled(self._documents, job)
+                writes += await allowances.release_unused(self._documents, job)
             try:
                 await self._documents.commit(writes)
             except Conflict:
@@ -50,7 +52,7 @@ class Erasures:
                 return erasure
         raise Unavailable(job_id)
 
-    async def due(self, before: float) -> AsyncIterator[tuple[str, float]]:
+    async def list_due(self, before: float) -> AsyncIterator[tuple[str, float]]:
         """The ids of the jobs to be erased that are due, and since when, soonest first."""
         last: Document | None = None
         while True:
@@ -62,7 +64,7 @@ class Erasures:
             if len(page) < PAGE:
                 return
 
-    async def drop_chunks(self, job_id: str) -> None:
+    async def delete_chunks(self, job_id: str) -> None:
         """Remove the documents of the job's chunks; whoever holds one then finds that it has lost it. Raises
         Unavailable if they are written all the time."""
         chunks, conflicts = chunks_path(job_id), 0
@@ -75,22 +77,28 @@ class Erasures:
                 if conflicts == MAX_TRIES:
                     raise Unavailable(job_id) from None
 
-    async def put_off(self, job_id: str, was_due_at: float, due_at: float) -> None:
+    async def defer(self, job_id: str, was_due_at: float, due_at: float) -> None:
         """Have a job that was seen to be due looked at again then."""
         await self._change(job_id, "due_at", was_due_at, lambda seen: _with(seen, due_at=due_at))
 
-    async def look_again(self, job_id: str, erasure: Erasure, due_at: float) -> None:
+    async def reschedule(self, job_id: str, erasure: Tombstone, due_at: float) -> None:
         """Have the job looked at again then, whenever it was due: who has just looked knows best."""
-        await self._change(job_id, "until", erasure.until, lambda seen: _with(seen, due_at=due_at))
+        await self._change(
+            job_id, "delete_writes_until", erasure.delete_writes_until, lambda seen: _with(seen, due_at=due_at)
+        )
 
-    async def rest(self, job_id: str, erasure: Erasure, expire_at: float) -> None:
+    async def retain_until(self, job_id: str, erasure: Tombstone, expire_at: float) -> None:
         """Have nothing more removed, and the id kept from being given again until then."""
         changes = {"due_at": expire_at, EXPIRE_FIELD: expire_at}
-        await self._change(job_id, "until", erasure.until, lambda seen: _with(seen, **changes))
+        await self._change(
+            job_id, "delete_writes_until", erasure.delete_writes_until, lambda seen: _with(seen, **changes)
+        )
 
-    async def end(self, job_id: str, erasure: Erasure) -> None:
+    async def delete(self, job_id: str, erasure: Tombstone) -> None:
         """Remove the erasure: its id may be given again."""
-        await self._change(job_id, "until", erasure.until, lambda seen: Delete(seen.path, seen.version))
+        await self._change(
+            job_id, "delete_writes_until", erasure.delete_writes_until, lambda seen: Delete(seen.path, seen.version)
+        )
 
     async def _change(self, job_id: str, field: str, value: float, write: Callable[[Document], Write]) -> None:
         """Write what was seen if it is still there: another may have removed it, and the id may be another job's.

@@ -6,43 +6,51 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from promptforge import logs
-from promptforge.domain.chunk import Chunk, Part
-from promptforge.domain.job import ALL_FAILED, INCOMPLETE, NO_VALID_PROMPTS, Input, Job, Problem, Status
+from promptforge.domain.chunk import Chunk, ChunkPart
+from promptforge.domain.job import (
+    ALL_PROMPTS_FAILED,
+    NO_VALID_PROMPTS,
+    RESULT_INCOMPLETE,
+    Job,
+    JobError,
+    PinnedInput,
+    Status,
+)
 from promptforge.domain.manifest import ERRORS_FILE, MANIFEST_FILE, FileEntry, InputEntry, Manifest, part_file
-from promptforge.domain.messages import JobMessage, upload_object
+from promptforge.domain.messages import JobCommand, upload_object
 from promptforge.errors import ObjectMissing
 from promptforge.ports.objects import MAX_COMPOSE
-from promptforge.service.app import App
-from promptforge.service.erase import clear
+from promptforge.service.app import AppContext
+from promptforge.service.erase import delete_prefix
 
 COMPOSES_AT_ONCE = 8
 
 
-async def ask(app: App, job_id: str, name: str = "finish") -> None:
+async def finalize_if_done(app: AppContext, job_id: str, name: str = "finish") -> None:
     """Is any chunk open? If none is, have the job finished. Whoever settles last asks last, so someone always does."""
-    job = await app.ledger.job(job_id)
-    if job is None or job.status is not Status.PROCESSING or await app.ledger.has_open_chunk(job_id):
+    job = await app.ledger.get(job_id)
+    if job is None or job.status is not Status.PROCESSING or await app.ledger.has_open(job_id):
         return
-    await app.tasks.enqueue("finalizer", JobMessage(job_id=job_id).encode(), name=f"{name}-{job_id}")
+    await app.tasks.enqueue("finalizer", JobCommand(job_id=job_id).encode(), name=f"{name}-{job_id}")
 
 
-async def finish(app: App, job_id: str) -> None:
+async def finalize(app: AppContext, job_id: str) -> None:
     """Publish the job's results and set its final status. Run twice, also at once, it publishes the same bytes."""
-    job = await app.ledger.job(job_id)
+    job = await app.ledger.get(job_id)
     if job is None:
         return
-    if job.status is Status.PROCESSING and job.input and not await app.ledger.has_open_chunk(job_id):
-        tally = await _tally(app, job, job.input)
+    if job.status is Status.PROCESSING and job.input and not await app.ledger.has_open(job_id):
+        tally = await _sum_chunks(app, job, job.input)
         files = await _publish(app, job, tally)
         await _write_manifest(app, job, job.input, tally, files)
-        await _end(app, job, tally, _adds_up(job, tally, files))
-    ended = await app.ledger.job(job_id)
+        await _end(app, job, tally, _counts_match(job, tally, files))
+    ended = await app.ledger.get(job_id)
     if ended and not ended.open:
         await _clean_up(app, job_id)
 
 
 @dataclass
-class _Tally:
+class _JobTotals:
     """What the settled chunks say of themselves, in input order."""
 
     completed: int = 0
@@ -51,11 +59,11 @@ class _Tally:
     output_tokens: int = 0
     cost_nanos: int = 0
     lines: int = 0
-    results: list[list[Part]] = field(default_factory=list)  # one list a file
-    errors: list[Part] = field(default_factory=list)
+    results: list[list[ChunkPart]] = field(default_factory=list)  # one list a file
+    errors: list[ChunkPart] = field(default_factory=list)
 
     @property
-    def files(self) -> list[tuple[str, list[Part]]]:
+    def files(self) -> list[tuple[str, list[ChunkPart]]]:
         """The files to publish and the parts of each."""
         return [*((part_file(at), parts) for at, parts in enumerate(self.results)), (ERRORS_FILE, self.errors)]
 
@@ -74,25 +82,25 @@ class _Tally:
             self.results[-1].append(chunk.results)
 
 
-async def _tally(app: App, job: Job, pinned: Input) -> _Tally:
-    tally = _Tally()
-    async for chunk in app.ledger.chunks(job.job_id):
+async def _sum_chunks(app: AppContext, job: Job, pinned: PinnedInput) -> _JobTotals:
+    tally = _JobTotals()
+    async for chunk in app.ledger.list_all(job.job_id):
         tally.add(chunk, pinned.part_lines)
     return tally
 
 
-async def _publish(app: App, job: Job, tally: _Tally) -> list[FileEntry]:
+async def _publish(app: AppContext, job: Job, tally: _JobTotals) -> list[FileEntry]:
     """Join the parts into the files the client sees, and count what is in them."""
     slots = asyncio.Semaphore(COMPOSES_AT_ONCE)
 
-    async def publish(filename: str, parts: Sequence[Part]) -> FileEntry:
+    async def publish(filename: str, parts: Sequence[ChunkPart]) -> FileEntry:
         target, names = f"{job.job_id}/{filename}", [part.name for part in parts]
         async with slots:
             try:
-                await _join(app, target, names)
+                await _compose_all(app, target, names)
             except ObjectMissing:
                 if await app.results.stat(target) is None:  # else it was joined before the part went
-                    await app.results.create(target, _what_is_left(app, names))
+                    await app.results.create(target, _read_remaining_parts(app, names))
             return await _entry(app, target, filename)
 
     published = await asyncio.gather(*[publish(*file) for file in tally.files], return_exceptions=True)
@@ -101,7 +109,7 @@ async def _publish(app: App, job: Job, tally: _Tally) -> list[FileEntry]:
     return [entry for entry in published if isinstance(entry, FileEntry)]
 
 
-async def _entry(app: App, name: str, filename: str) -> FileEntry:
+async def _entry(app: AppContext, name: str, filename: str) -> FileEntry:
     """What is in a published file, read from it byte by byte."""
     info = await app.results.stat(name)
     if info is None:
@@ -113,7 +121,7 @@ async def _entry(app: App, name: str, filename: str) -> FileEntry:
     return FileEntry(filename=filename, lines=lines, bytes=size, crc32c=info.crc32c, sha256=sha256.hexdigest())
 
 
-def _adds_up(job: Job, tally: _Tally, files: Sequence[FileEntry]) -> bool:
+def _counts_match(job: Job, tally: _JobTotals, files: Sequence[FileEntry]) -> bool:
     """Whether every line of the input is in the files: counted in them, said by the chunks, and found by the split."""
     claimed = [sum(part.lines for part in parts) for _, parts in tally.files]
     counted = [file.lines for file in files]
@@ -125,7 +133,9 @@ def _adds_up(job: Job, tally: _Tally, files: Sequence[FileEntry]) -> bool:
     )
 
 
-async def _write_manifest(app: App, job: Job, pinned: Input, tally: _Tally, files: list[FileEntry]) -> None:
+async def _write_manifest(
+    app: AppContext, job: Job, pinned: PinnedInput, tally: _JobTotals, files: list[FileEntry]
+) -> None:
     """The same bytes at every run, so nothing in it may depend on the time or on how the job ends."""
     name = upload_object(job.job_id)
     manifest = Manifest(
@@ -141,7 +151,7 @@ async def _write_manifest(app: App, job: Job, pinned: Input, tally: _Tally, file
     await app.results.create(f"{job.job_id}/{MANIFEST_FILE}", manifest.model_dump_json(indent=1).encode() + b"\n")
 
 
-async def _what_is_left(app: App, names: Sequence[str]) -> AsyncIterator[bytes]:
+async def _read_remaining_parts(app: AppContext, names: Sequence[str]) -> AsyncIterator[bytes]:
     """The parts that are still there, when one is not; the count will tell."""
     for name in names:
         try:
@@ -151,7 +161,7 @@ async def _what_is_left(app: App, names: Sequence[str]) -> AsyncIterator[bytes]:
             logs.error("part_missing", part=name)
 
 
-async def _join(app: App, target: str, names: Sequence[str]) -> None:
+async def _compose_all(app: AppContext, target: str, names: Sequence[str]) -> None:
     """Compose any number of objects, MAX_COMPOSE at a time, through named steps that a second run finds again."""
     if not names:
         await app.results.create(target, b"")
@@ -167,12 +177,12 @@ async def _join(app: App, target: str, names: Sequence[str]) -> None:
     await app.results.compose(target, names)
 
 
-async def _end(app: App, job: Job, tally: _Tally, adds_up: bool) -> None:
+async def _end(app: AppContext, job: Job, tally: _JobTotals, adds_up: bool) -> None:
     def decide(job: Job) -> Job | None:
         if job.status is not Status.PROCESSING:
             return None
         completed = min(tally.completed, job.prompt_count)
-        return job.ended(
+        return job.finished(
             _problem(job, tally, adds_up),
             completed_count=completed,
             failed_count=job.prompt_count - completed,
@@ -183,26 +193,26 @@ async def _end(app: App, job: Job, tally: _Tally, adds_up: bool) -> None:
             completed_at=app.clock.now(),
         )
 
-    ended = await app.ledger.change_job(job.job_id, decide)
+    ended = await app.ledger.update_job(job.job_id, decide)
     if ended:
         counts = {"completed": ended.completed_count, "failed": ended.failed_count}
-        logs.info("job_ended", job_id=job.job_id, status=ended.status.value, **counts)
+        logs.info("job_finished", job_id=job.job_id, status=ended.status.value, **counts)
 
 
-def _problem(job: Job, tally: _Tally, adds_up: bool) -> Problem | None:
+def _problem(job: Job, tally: _JobTotals, adds_up: bool) -> JobError | None:
     if not adds_up:
-        return INCOMPLETE
-    if job.stop:
-        return job.stop
+        return RESULT_INCOMPLETE
+    if job.stop_reason:
+        return job.stop_reason
     if tally.completed:
         return None
-    return NO_VALID_PROMPTS if job.invalid_count == job.prompt_count else ALL_FAILED
+    return NO_VALID_PROMPTS if job.invalid_count == job.prompt_count else ALL_PROMPTS_FAILED
 
 
-async def _clean_up(app: App, job_id: str) -> None:
+async def _clean_up(app: AppContext, job_id: str) -> None:
     """Remove what only the work needed: segments, the chunks' parts and the steps of the joining."""
-    await clear(app.work, f"{job_id}/")
-    await clear(app.results, f"{job_id}/parts/")
+    await delete_prefix(app.work, f"{job_id}/")
+    await delete_prefix(app.results, f"{job_id}/parts/")
 
 
 def _step(target: str, level: int, first: int) -> str:

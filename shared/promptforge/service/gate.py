@@ -5,15 +5,15 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from promptforge.domain.job import Problem
+from promptforge.domain.job import JobError
 from promptforge.domain.retry import FailureKind, throttle_seconds
-from promptforge.ports.provider import Answer, Failure
+from promptforge.ports.provider import CallFailure, Completion
 
 PROBE_SECONDS = 5.0
-REFUSED_SECONDS = 60.0
+REJECTION_SECONDS = 60.0
 
 
-class Gate:
+class CircuitBreaker:
     """Shut by a throttled call, opened by time. Times are those of the event loop.
 
     Many calls in flight are throttled at once; only one that began after the gate was last shut makes the wait grow.
@@ -23,32 +23,32 @@ class Gate:
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._shut_at = float("-inf")
+        self._blocked_at = float("-inf")
         self._in_a_row = 0
-        self._proven = False
+        self._confirmed = False
         self._probe: asyncio.Event | None = None
-        self._refusal: tuple[float, Problem] | None = None
-        self.opens_at = float("-inf")
-        self.why: Problem | None = None
+        self._rejection: tuple[float, JobError] | None = None
+        self.blocked_until = float("-inf")
+        self.block_reason: JobError | None = None
 
-    def shut(self, now: float) -> bool:
+    def is_blocked(self, now: float) -> bool:
         """Whether no call may begin now."""
-        return self.opens_at > now or self._probe is not None or self.refusal(now) is not None
+        return self.blocked_until > now or self._probe is not None or self.rejection(now) is not None
 
-    def refusal(self, now: float) -> Problem | None:
+    def rejection(self, now: float) -> JobError | None:
         """Why no call would succeed now, if that is known. When it is forgotten, one call finds out anew."""
-        if self._refusal and now >= self._refusal[0]:
-            self._refusal, self._proven = None, False
-        return self._refusal[1] if self._refusal else None
+        if self._rejection and now >= self._rejection[0]:
+            self._rejection, self._confirmed = None, False
+        return self._rejection[1] if self._rejection else None
 
     @contextmanager
     def call(self) -> Iterator[None]:
         """Around each call, which begins while the gate is not shut."""
-        if self._proven:
+        if self._confirmed:
             yield
             return
         probe = self._probe = asyncio.Event()
-        timer = asyncio.get_running_loop().call_later(PROBE_SECONDS, self._prove)
+        timer = asyncio.get_running_loop().call_later(PROBE_SECONDS, self._confirm)
         try:
             yield
         finally:
@@ -56,37 +56,37 @@ class Gate:
             probe.set()
             self._probe = None if self._probe is probe else self._probe
 
-    async def probed(self) -> None:
+    async def wait_for_probe(self) -> None:
         """Wait while one call goes alone."""
         if self._probe:
             await self._probe.wait()
 
-    def heard(self, began_at: float, now: float, reply: Answer | Failure) -> None:
+    def record(self, began_at: float, now: float, reply: Completion | CallFailure) -> None:
         """What came of a call that began at `began_at`."""
-        if isinstance(reply, Answer):
-            self._prove()
-            if began_at > self._shut_at:
+        if isinstance(reply, Completion):
+            self._confirm()
+            if began_at > self._blocked_at:
                 self._in_a_row = 0
         elif reply.kind is FailureKind.ACCOUNT:
-            self._refusal = (now + REFUSED_SECONDS, Problem(code=reply.code, message=reply.message))
+            self._rejection = (now + REJECTION_SECONDS, JobError(code=reply.code, message=reply.message))
         elif reply.kind in (FailureKind.THROTTLED, FailureKind.NOT_SENT):
-            self._throttled(began_at, now, reply)
+            self._back_off(began_at, now, reply)
         else:
-            self._prove()
+            self._confirm()
 
-    def _throttled(self, began_at: float, now: float, failure: Failure) -> None:
+    def _back_off(self, began_at: float, now: float, failure: CallFailure) -> None:
         """A call was told to wait, or could not be sent."""
-        self.why = Problem(code=failure.code, message=failure.message)
-        asked = failure.wait_seconds
-        if began_at > self._shut_at:
+        self.block_reason = JobError(code=failure.code, message=failure.message)
+        asked = failure.retry_after_seconds
+        if began_at > self._blocked_at:
             self._in_a_row += 1
-            self._shut_at = now
+            self._blocked_at = now
         elif asked is None:
             return
-        self.opens_at = max(self.opens_at, now + throttle_seconds(asked, self._in_a_row, self._rng))
+        self.blocked_until = max(self.blocked_until, now + throttle_seconds(asked, self._in_a_row, self._rng))
 
-    def _prove(self) -> None:
-        self._proven = True
+    def _confirm(self) -> None:
+        self._confirmed = True
         if self._probe:
             self._probe.set()
             self._probe = None

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from promptforge.domain.chunk import Chunk, Cut
-from promptforge.domain.job import Job, Problem
+from promptforge.domain.chunk import Chunk, ChunkRange
+from promptforge.domain.job import Job, JobError
 from promptforge.errors import Conflict, LeaseLost, Unavailable
 from promptforge.ports.clock import Clock
 from promptforge.ports.documents import Create, Document, Documents, Update, Write
@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 MAX_TRIES = 40
 PAGE = 200
-PROGRESS_SECONDS = 1.0
-SUMS = ("completed", "failed", "tokens", "output_tokens", "cost_nanos")
-RECENT_SECONDS = 1.5
-NEWS_SECONDS = 10.0
+TOTALS_CACHE_SECONDS = 1.0
+TOTAL_FIELDS = ("completed", "failed", "tokens", "output_tokens", "cost_nanos")
+JOB_CACHE_SECONDS = 1.5
+WAITING_NOTE_INTERVAL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ClaimedChunk:
     """A chunk that is held, at the version its holder last wrote."""
 
     job_id: str
@@ -60,16 +60,16 @@ class Ledger:
             return job_of(document)
         return job
 
-    async def job(self, job_id: str) -> Job | None:
+    async def get(self, job_id: str) -> Job | None:
         """The job, or None if there is none or it is being erased."""
         document = await self._documents.get(job_path(job_id))
         return job_of(document) if document else None
 
-    async def taken(self, job_id: str) -> bool:
+    async def exists(self, job_id: str) -> bool:
         """Whether the id is that of a job, or of one that is being erased."""
         return await self._documents.get(job_path(job_id)) is not None
 
-    async def change_job(self, job_id: str, decide: Callable[[Job], Job | None]) -> Job | None:
+    async def update_job(self, job_id: str, decide: Callable[[Job], Job | None]) -> Job | None:
         """Put the job that `decide` makes of it in its place; None from it leaves the job alone. Answers the job
         as it then stands, or None if there is none. `decide` may run several times."""
         for attempt in range(MAX_TRIES):
@@ -83,7 +83,7 @@ class Ledger:
             try:
                 writes: list[Write] = [Update(document.path, decided.model_dump(mode="json"), document.version)]
                 if job.open and not decided.open:
-                    writes += await allowances.settled(self._documents, decided)
+                    writes += await allowances.release_unused(self._documents, decided)
                 await self._documents.commit(writes)
             except Conflict:
                 await pause(self._rng, attempt)
@@ -91,40 +91,40 @@ class Ledger:
                 return decided
         raise Conflict(job_id)
 
-    async def stop_job(self, job_id: str, problem: Problem) -> None:
+    async def stop_job(self, job_id: str, problem: JobError) -> None:
         """Have the job's workers call no more; the first problem stays."""
 
         def decide(job: Job) -> Job | None:
-            return None if job.stop or not job.open else job.model_copy(update={"stop": problem})
+            return None if job.stop_reason or not job.open else job.model_copy(update={"stop_reason": problem})
 
-        await self.change_job(job_id, decide)
+        await self.update_job(job_id, decide)
 
-    async def note_waiting(self, job_id: str, problem: Problem, resume_at: float) -> None:
+    async def set_waiting(self, job_id: str, problem: JobError, resume_at: float) -> None:
         """Let the client know what its job waits for, until it has gone on for a while; not more often than it is
         news."""
-        until = resume_at + 2 * NEWS_SECONDS
+        until = resume_at + 2 * WAITING_NOTE_INTERVAL_SECONDS
 
         def decide(job: Job) -> Job | None:
-            known = job.waiting == problem and until - job.waiting_until < NEWS_SECONDS
+            known = job.waiting == problem and until - job.waiting_until < WAITING_NOTE_INTERVAL_SECONDS
             changes = {"waiting": problem, "waiting_until": until}
             return None if known or not job.open else job.model_copy(update=changes)
 
-        await self.change_job(job_id, decide)
+        await self.update_job(job_id, decide)
 
-    async def recent_job(self, job_id: str) -> Job | None:
+    async def get_cached(self, job_id: str) -> Job | None:
         """The job as it was at most RECENT_SECONDS ago, however many chunks of it ask."""
         now = self._clock.now()
         asked_at, job = self._recent.get(job_id, (float("-inf"), None))
-        if not 0 <= now - asked_at < RECENT_SECONDS:
-            job = await self.job(job_id)
+        if not 0 <= now - asked_at < JOB_CACHE_SECONDS:
+            job = await self.get(job_id)
             _keep(self._recent, job_id, (now, job))
         return job
 
-    async def count_open_jobs(self, client: str) -> int:
+    async def count_active(self, client: str) -> int:
         """How many jobs of the client are in no final status."""
         return await self._documents.count("jobs", {"client": client, "open": True})
 
-    async def open_jobs(self, due_before: float) -> AsyncIterator[Job]:
+    async def list_due_jobs(self, due_before: float) -> AsyncIterator[Job]:
         """Jobs not in a final status that are due, soonest first."""
         async for document in self._pages("jobs", {"open": True}, "due_at"):
             job = Job.model_validate(document.data)
@@ -135,7 +135,7 @@ class Ledger:
     # Chunks
 
     async def create_chunks(
-        self, job_id: str, cuts: Sequence[Cut], due_at: float, expire_at: float | None = None
+        self, job_id: str, cuts: Sequence[ChunkRange], due_at: float, expire_at: float | None = None
     ) -> None:
         """Store the chunks that are not there yet. Two splitters may do so at once: they cut alike."""
         for attempt in range(MAX_TRIES):
@@ -153,7 +153,7 @@ class Ledger:
                 return
         raise Conflict(job_id)
 
-    async def claim(self, job_id: str, number: int, holder: str, lease_seconds: float) -> Claim | Chunk | None:
+    async def claim(self, job_id: str, number: int, holder: str, lease_seconds: float) -> ClaimedChunk | Chunk | None:
         """Take the chunk under the next epoch. Answers the Claim, or the chunk as it stands if it is settled, waits
         for its time, or another's lease runs, or None if there is no such chunk."""
         for attempt in range(MAX_TRIES):
@@ -162,25 +162,25 @@ class Ledger:
                 return None
             chunk, now = Chunk.model_validate(document.data), self._clock.now()
             if chunk.open and chunk.holder == holder:
-                return Claim(job_id, chunk, document.version)
-            if not chunk.claimable(now):
+                return ClaimedChunk(job_id, chunk, document.version)
+            if not chunk.can_claim(now):
                 return chunk
             held = {"epoch": chunk.epoch + 1, "holder": holder, "due_at": now + lease_seconds}
-            taken = chunk.mourned().model_copy(update=held)
+            taken = chunk.with_crashed_holder().model_copy(update=held)
             try:
                 version = await self._write_chunk(job_id, taken, document.version)
             except (Conflict, Unavailable):  # a lost answer may have been a yes: the next look tells
                 await pause(self._rng, attempt)
             else:
-                return Claim(job_id, taken, version)
+                return ClaimedChunk(job_id, taken, version)
         raise Conflict(job_id)
 
-    async def amend(self, claim: Claim, **changes: object) -> Claim:
+    async def update_chunk(self, claim: ClaimedChunk, **changes: object) -> ClaimedChunk:
         """Write a held chunk. Raises LeaseLost, and writes nothing, if another has claimed it."""
         changed, version = claim.chunk.model_copy(update=changes), claim.version
         for attempt in range(MAX_TRIES):
             try:
-                return Claim(claim.job_id, changed, await self._write_chunk(claim.job_id, changed, version))
+                return ClaimedChunk(claim.job_id, changed, await self._write_chunk(claim.job_id, changed, version))
             except Conflict:
                 document = await self._documents.get(_chunk_path(claim.job_id, changed.number))
                 if document is None or document.data["epoch"] != changed.epoch:
@@ -189,15 +189,15 @@ class Ledger:
                 if not document.data["open"]:  # settled by this very holder: nothing may open it again
                     if changed.open:
                         raise LeaseLost(claim.job_id) from None
-                    return Claim(claim.job_id, Chunk.model_validate(document.data), version)
+                    return ClaimedChunk(claim.job_id, Chunk.model_validate(document.data), version)
                 await pause(self._rng, attempt)
         raise Conflict(claim.job_id)
 
-    async def has_open_chunk(self, job_id: str) -> bool:
+    async def has_open(self, job_id: str) -> bool:
         """Whether any chunk of the job is not settled."""
         return bool(await self._documents.query(chunks_path(job_id), {"open": True}, limit=1))
 
-    async def open_chunks(self, job_id: str, due_before: float) -> AsyncIterator[Chunk]:
+    async def list_open(self, job_id: str, due_before: float) -> AsyncIterator[Chunk]:
         """Unsettled chunks that are due, soonest first."""
         async for document in self._pages(chunks_path(job_id), {"open": True}, "due_at"):
             chunk = Chunk.model_validate(document.data)
@@ -205,35 +205,35 @@ class Ledger:
                 return
             yield chunk
 
-    async def end_lease(self, job_id: str, chunk: Chunk, due_at: float) -> bool:
+    async def expire_lease(self, job_id: str, chunk: Chunk, due_at: float) -> bool:
         """Leave a chunk without a holder until `due_at`; a holder that it still has counts as dead. False if the chunk
         is not as it was seen any more."""
         document = await self._documents.get(_chunk_path(job_id, chunk.number))
         if document is None or Chunk.model_validate(document.data) != chunk:
             return False
         try:
-            left = chunk.mourned().model_copy(update={"holder": None, "due_at": due_at, "resume_at": 0.0})
+            left = chunk.with_crashed_holder().model_copy(update={"holder": None, "due_at": due_at, "resume_at": 0.0})
             await self._write_chunk(job_id, left, document.version)
         except Conflict:
             return False
         return True
 
-    async def chunks(self, job_id: str) -> AsyncIterator[Chunk]:
+    async def list_all(self, job_id: str) -> AsyncIterator[Chunk]:
         """All chunks in input order."""
         async for document in self._pages(chunks_path(job_id), {}, "number"):
             yield Chunk.model_validate(document.data)
 
-    async def progress(self, job_id: str) -> dict[str, int]:
+    async def totals(self, job_id: str) -> dict[str, int]:
         """What is in SUMS, summed over the chunks; up to PROGRESS_SECONDS old, however often it is asked for, so that
         polling does not slow the work."""
         now = self._clock.now()
         asked_at, sums = self._progress.get(job_id, (float("-inf"), {}))
-        if not 0 <= now - asked_at < PROGRESS_SECONDS:
-            sums = await self._documents.sum(chunks_path(job_id), SUMS)
+        if not 0 <= now - asked_at < TOTALS_CACHE_SECONDS:
+            sums = await self._documents.sum(chunks_path(job_id), TOTAL_FIELDS)
             _keep(self._progress, job_id, (now, sums))
         return sums
 
-    async def cost(self, job_id: str) -> int:
+    async def total_cost(self, job_id: str) -> int:
         """`cost_nanos` summed over the chunks, as of now."""
         return (await self._documents.sum(chunks_path(job_id), ["cost_nanos"]))["cost_nanos"]
 
@@ -273,7 +273,7 @@ def _keep(cache: dict[str, T], job_id: str, value: T) -> None:
 
 def job_of(document: Document) -> Job | None:
     """The job that a document of `jobs` is; None for an erasure in its place."""
-    return None if document.data.get("erasing") else Job.model_validate(document.data)
+    return None if document.data.get("tombstone") else Job.model_validate(document.data)
 
 
 def job_path(job_id: str) -> str:

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-LOOK_SECONDS = 2.0
+TOTAL_REFRESH_SECONDS = 2.0
 
 
-class Purse:
+class CostBudget:
     """One for each job of a process; `limit` is None for one that may cost whatever it does. All amounts are
     nano-dollars; `now` is of a clock that never jumps.
 
@@ -23,87 +23,87 @@ class Purse:
         self._limit = limit
         self._total = total
         self._now = now
-        self._looking = asyncio.Lock()
-        self._looked_at = float("-inf")
-        self._known = 0  # what the chunks said at the last look
-        self._before = 0  # how much of that was surely our own
-        self._sure = False  # whether no more of it was
+        self._refresh_lock = asyncio.Lock()
+        self._refreshed_at = float("-inf")
+        self._persisted_total = 0  # what the chunks said at the last look
+        self._own_persisted = 0  # how much of that was surely our own
+        self._total_is_exact = False  # whether no more of it was
         self._written = 0
         self._spent = 0
-        self._writing: set[int] = set()
+        self._unconfirmed: set[int] = set()
         self._writes = 0
-        self._under_way = 0
-        self._dearest: int | None = None
-        self._news = asyncio.Event()
+        self._in_flight = 0
+        self._max_call_cost: int | None = None
+        self._changed = asyncio.Event()
 
-    async def enough(self, halted: asyncio.Event) -> bool:
+    async def wait(self, halted: asyncio.Event) -> bool:
         """Wait until another call is within the limit, as far as is known now. False when everything is spent, or when
         it is `halted`, to which `stir` belongs. Raises Unavailable while nothing can be known."""
         while not halted.is_set():
             if self._limit is not None:
-                await self._look()
-            if self._within():
+                await self._refresh()
+            if self._fits():
                 return True
-            if not self._under_way:
-                if self._sure:
+            if not self._in_flight:
+                if self._total_is_exact:
                     return False
-                self._looked_at = float("-inf")
-                if not self._writing:
+                self._refreshed_at = float("-inf")
+                if not self._unconfirmed:
                     continue
-            await self._news.wait()
+            await self._changed.wait()
         return False
 
     @contextmanager
-    def call(self) -> Iterator[bool]:
+    def reserve_call(self) -> Iterator[bool]:
         """Around each call, and around telling what it cost: whether it is still within the limit and may begin."""
-        within = self._within()
-        self._under_way += within
+        within = self._fits()
+        self._in_flight += within
         try:
             yield within
         finally:
             if within:
-                self._under_way -= 1
-                self.stir()
+                self._in_flight -= 1
+                self.notify()
 
-    def stir(self) -> None:
+    def notify(self) -> None:
         """Have whoever waits look again at how things stand."""
-        self._news.set()
-        self._news = asyncio.Event()
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    def spend(self, amount: int) -> None:
+    def add_spent(self, amount: int) -> None:
         """A call of this process has cost so much."""
         self._spent += amount
-        self._dearest = max(self._dearest or 0, amount)
+        self._max_call_cost = max(self._max_call_cost or 0, amount)
 
-    def writing(self, chunk: int) -> None:
+    def write_started(self, chunk: int) -> None:
         """What was spent on the chunk begins to be written there."""
-        self._writing.add(chunk)
+        self._unconfirmed.add(chunk)
         self._writes += 1
 
-    def wrote(self, chunk: int, amount: int) -> None:
+    def write_finished(self, chunk: int, amount: int) -> None:
         """So much more of what was spent on the chunk stands there now."""
-        self._writing.discard(chunk)
+        self._unconfirmed.discard(chunk)
         self._written += amount
-        self.stir()
+        self.notify()
 
-    def let_go(self, chunk: int, amount: int) -> None:
+    def drop_chunk(self, chunk: int, amount: int) -> None:
         """The chunk is held no longer, and so much was not heard to be written. Where a write was begun nobody will
         ever know: then what the chunk says is believed."""
-        if chunk in self._writing:
-            self.wrote(chunk, amount)
+        if chunk in self._unconfirmed:
+            self.write_finished(chunk, amount)
 
-    def _within(self) -> bool:
+    def _fits(self) -> bool:
         if self._limit is None:
             return True
-        cost = self._known + self._spent - self._before
-        if self._dearest is None:
-            return cost < self._limit and not self._under_way
-        return cost + self._under_way * self._dearest < self._limit
+        cost = self._persisted_total + self._spent - self._own_persisted
+        if self._max_call_cost is None:
+            return cost < self._limit and not self._in_flight
+        return cost + self._in_flight * self._max_call_cost < self._limit
 
-    async def _look(self) -> None:
-        async with self._looking:
+    async def _refresh(self) -> None:
+        async with self._refresh_lock:
             now = self._now()
-            if now - self._looked_at >= LOOK_SECONDS:
-                before, writes, still = self._written, self._writes, not self._writing
-                self._known, self._before, self._looked_at = await self._total(), before, now
-                self._sure = still and self._writes == writes
+            if now - self._refreshed_at >= TOTAL_REFRESH_SECONDS:
+                before, writes, still = self._written, self._writes, not self._unconfirmed
+                self._persisted_total, self._own_persisted, self._refreshed_at = await self._total(), before, now
+                self._total_is_exact = still and self._writes == writes

@@ -5,37 +5,37 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Room:
+class CallSlots:
     """As many calls at once as there are places, or a single one that is suspected of killing us."""
 
     def __init__(self, places: int) -> None:
-        self._places = asyncio.Semaphore(places)
+        self._slots = asyncio.Semaphore(places)
         self._calls = 0
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._open = asyncio.Event()
-        self._open.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._not_exclusive = asyncio.Event()
+        self._not_exclusive.set()
 
     @asynccontextmanager
-    async def shared(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """Inside, a call may be under way among others."""
-        async with self._places:
-            await self._open.wait()
+        async with self._slots:
+            await self._not_exclusive.wait()
             self._calls += 1
-            self._empty.clear()
+            self._idle.clear()
             try:
                 yield
             finally:
                 self._calls -= 1
                 if not self._calls:
-                    self._empty.set()
+                    self._idle.set()
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def exclusive(self) -> AsyncIterator[None]:
         """Inside, nothing else is under way. For one at a time."""
-        self._open.clear()
+        self._not_exclusive.clear()
         try:
-            await self._empty.wait()
+            await self._idle.wait()
             yield
         finally:
-            self._open.set()
+            self._not_exclusive.set()

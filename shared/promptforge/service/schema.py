@@ -9,7 +9,7 @@ import orjson
 from promptforge.domain.params import ResponseFormat
 
 
-def schema_fault(form: ResponseFormat | None) -> str | None:
+def schema_error(form: ResponseFormat | None) -> str | None:
     """What is wrong with a response_format's schema, if something is."""
     if form is None or form.json_schema is None:
         return None
@@ -20,7 +20,7 @@ def schema_fault(form: ResponseFormat | None) -> str | None:
     return None
 
 
-def fits(form: ResponseFormat, text: str) -> bool:
+def matches_schema(form: ResponseFormat, text: str) -> bool:
     """Whether an answer is what its response_format asks for."""
     try:
         value = orjson.loads(text)

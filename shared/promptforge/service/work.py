@@ -5,36 +5,37 @@ from contextlib import nullcontext
 
 from promptforge import logs
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.job import INPUT_CHANGED, Input, Job, Problem
+from promptforge.domain.job import INPUT_CHANGED, Job, JobError, PinnedInput
 from promptforge.domain.lines import LineSplitter
-from promptforge.domain.messages import ChunkMessage, upload_object
-from promptforge.domain.params import unsupported
-from promptforge.domain.prompt import BadLine, Prompt, duplicate, is_blank, read_line
+from promptforge.domain.messages import ProcessChunk, upload_object
+from promptforge.domain.params import unsupported_parameter
+from promptforge.domain.prompt import InvalidLine, Prompt, duplicate_id_error, is_blank, parse_line
 from promptforge.errors import LeaseLost, ObjectMissing
 from promptforge.service import finish
-from promptforge.service.app import App
+from promptforge.service.app import AppContext
 from promptforge.service.ask import Asker
-from promptforge.service.hold import Hold, look_again
-from promptforge.service.ledger import Claim
-from promptforge.service.schema import schema_fault
+from promptforge.service.hold import ChunkLease, schedule_chunk
+from promptforge.service.ledger import ClaimedChunk
+from promptforge.service.schema import schema_error
 
-MAX_FAULTS = 10  # unforeseen faults after which a chunk's prompts are given up
-BLAMED_DEATHS = 3  # holders dead in a row while they asked one prompt alone, after which that prompt is given up
-SURRENDER_FAULTS = 20  # after so many not even giving up works: the chunk is closed without being read
-SURRENDER_DEATHS = 100  # … many of which may have been of other chunks' prompts
-STEP_ASIDE_SECONDS = (5.0, 60.0)
+FAIL_PROMPTS_AFTER_ERRORS = 10  # unforeseen faults after which a chunk's prompts are given up
+MAX_ISOLATED_CRASHES = 3  # holders dead in a row while they asked one prompt alone, after which that prompt is given up
+ABANDON_AFTER_ERRORS = 20  # after so many not even giving up works: the chunk is closed without being read
+ABANDON_AFTER_CRASHES = 100  # … many of which may have been of other chunks' prompts
+ISOLATION_BUSY_DELAY_SECONDS = (5.0, 60.0)
 
-WORKER_FAULT = Problem(
-    code="worker_fault", message=f"Work on this prompt's chunk failed {MAX_FAULTS} times with a fault of our own."
+WORKER_FAULT = JobError(
+    code="worker_fault",
+    message=f"Work on this prompt's chunk failed {FAIL_PROMPTS_AFTER_ERRORS} times with a fault of our own.",
 )
-WORKER_CRASH = Problem(code="worker_crash", message="The worker died each time it asked for this prompt.")
+WORKER_CRASH = JobError(code="worker_crash", message="The worker died each time it asked for this prompt.")
 
 
-async def work(app: App, message: ChunkMessage) -> None:
+async def process_chunk(app: AppContext, message: ProcessChunk) -> None:
     """Bring the chunk as far as this call can. Returns when there is nothing more to do here: the chunk is settled,
     held by another (then looked at again when that lease ends), or given back. Safe to call at any time, any number
     of times, in parallel."""
-    job = await app.ledger.job(message.job_id)
+    job = await app.ledger.get(message.job_id)
     if job is None or not job.open or job.input is None:
         return
     holder = f"{app.instance}.{app.new_id()}"
@@ -43,21 +44,21 @@ async def work(app: App, message: ChunkMessage) -> None:
         case None:
             logs.warning("chunk_unknown", job_id=job.job_id, chunk=message.chunk)
         case Chunk(open=False):
-            await finish.ask(app, job.job_id)
+            await finish.finalize_if_done(app, job.job_id)
         case Chunk():
-            await look_again(app, job.job_id, claim)
-        case Claim():
+            await schedule_chunk(app, job.job_id, claim)
+        case ClaimedChunk():
             await _work_on(app, job, job.input, claim)
 
 
-async def _work_on(app: App, job: Job, pinned: Input, claim: Claim) -> None:
-    hold = Hold(app, job, claim)
+async def _work_on(app: AppContext, job: Job, pinned: PinnedInput, claim: ClaimedChunk) -> None:
+    hold = ChunkLease(app, job, claim)
     try:
         async with hold:
             if problem := _surrender(claim.chunk):
                 hold.unreadable(problem)
             else:
-                await hold.answers.recover(claim.chunk.flushed)
+                await hold.answers.recover(claim.chunk.segments)
                 await _answer(app, job, hold, await _prompts(app, job, pinned, hold))
             if hold.lost:
                 raise LeaseLost(job.job_id)
@@ -68,35 +69,35 @@ async def _work_on(app: App, job: Job, pinned: Input, claim: Claim) -> None:
     except LeaseLost:
         logs.warning("lease_lost", job_id=job.job_id, chunk=claim.chunk.number, epoch=claim.chunk.epoch)
         return
-    await finish.ask(app, job.job_id)
+    await finish.finalize_if_done(app, job.job_id)
 
 
-def _surrender(chunk: Chunk) -> Problem | None:
+def _surrender(chunk: Chunk) -> JobError | None:
     """Why the chunk must be closed without looking at what it holds, if it must."""
-    if chunk.faults >= SURRENDER_FAULTS:
+    if chunk.error_count >= ABANDON_AFTER_ERRORS:
         return WORKER_FAULT
-    return WORKER_CRASH if chunk.deaths >= SURRENDER_DEATHS else None
+    return WORKER_CRASH if chunk.crash_count >= ABANDON_AFTER_CRASHES else None
 
 
-async def _answer(app: App, job: Job, hold: Hold, prompts: dict[int, Prompt]) -> None:
+async def _answer(app: AppContext, job: Job, hold: ChunkLease, prompts: dict[int, Prompt]) -> None:
     """Ask for all at once; or, where work on the chunk keeps going wrong, as its faults and deaths advise."""
     chunk = hold.chunk
-    if chunk.faults >= MAX_FAULTS:
+    if chunk.error_count >= FAIL_PROMPTS_AFTER_ERRORS:
         _give_up(hold, prompts, list(prompts), WORKER_FAULT)
-    elif not chunk.careful or hold.stop:
-        await Asker(app, job, hold, app.room.shared).ask_all(prompts)
-    elif app.careful.locked():
-        hold.end(resume_at=app.clock.now() + app.rng.uniform(*STEP_ASIDE_SECONDS))
+    elif not chunk.isolated or hold.stop:
+        await Asker(app, job, hold, app.call_slots.slot).ask_all(prompts)
+    elif app.isolation_lock.locked():
+        hold.end(resume_at=app.clock.now() + app.rng.uniform(*ISOLATION_BUSY_DELAY_SECONDS))
     else:
-        async with app.careful:
+        async with app.isolation_lock:
             await _one_by_one(app, job, hold, prompts)
 
 
-async def _one_by_one(app: App, job: Job, hold: Hold, prompts: dict[int, Prompt]) -> None:
+async def _one_by_one(app: AppContext, job: Job, hold: ChunkLease, prompts: dict[int, Prompt]) -> None:
     """A prompt that kills whoever asks for it is found out: each is asked while nothing else is under way in the
     process, and that it is asked is written down before. Nobody takes the blame for another's prompt."""
-    suspect, deaths = hold.chunk.alone, hold.chunk.alone_deaths
-    if suspect in prompts and deaths >= BLAMED_DEATHS:
+    suspect, deaths = hold.chunk.isolated_line, hold.chunk.isolated_crash_count
+    if suspect in prompts and deaths >= MAX_ISOLATED_CRASHES:
         _give_up(hold, prompts, [suspect], WORKER_CRASH)
         await hold.flush()
     asker = Asker(app, job, hold, nullcontext)
@@ -104,19 +105,19 @@ async def _one_by_one(app: App, job: Job, hold: Hold, prompts: dict[int, Prompt]
         if hold.ending.is_set():
             return
         if line not in hold.answers:
-            async with app.room.alone():
+            async with app.call_slots.exclusive():
                 await hold.go_alone(line)
                 await asker.ask_all({line: prompt})
                 await hold.flush()
 
 
-def _give_up(hold: Hold, prompts: dict[int, Prompt], lines: Iterable[int], problem: Problem) -> None:
+def _give_up(hold: ChunkLease, prompts: dict[int, Prompt], lines: Iterable[int], problem: JobError) -> None:
     """Answer some prompts with what is wrong with them or with us, so that the job ends."""
     for line in lines:
         hold.fail(line, prompts[line].prompt_id, problem.code, problem.message, hold.failures.get(line, 0))
 
 
-async def _prompts(app: App, job: Job, pinned: Input, hold: Hold) -> dict[int, Prompt]:
+async def _prompts(app: AppContext, job: Job, pinned: PinnedInput, hold: ChunkLease) -> dict[int, Prompt]:
     """The chunk's unanswered prompts by line number; its bad lines become answers at once. If the input is gone, the
     whole job is stopped."""
     chunk, prompts = hold.chunk, dict[int, Prompt]()
@@ -137,7 +138,7 @@ async def _prompts(app: App, job: Job, pinned: Input, hold: Hold) -> dict[int, P
     try:
         async for block in app.uploads.read(name, generation=pinned.generation, start=chunk.start, end=chunk.end):
             take(splitter.feed(block))
-        take(splitter.end())
+        take(splitter.finish())
     except ObjectMissing:
         await app.ledger.stop_job(job.job_id, INPUT_CHANGED)
         hold.unreadable(INPUT_CHANGED)
@@ -145,27 +146,27 @@ async def _prompts(app: App, job: Job, pinned: Input, hold: Hold) -> dict[int, P
     return prompts
 
 
-def _judge(app: App, job: Job, chunk: Chunk, number: int, line: bytes) -> Prompt | BadLine:
-    judged = read_line(line)
-    if isinstance(judged, BadLine):
+def _judge(app: AppContext, job: Job, chunk: Chunk, number: int, line: bytes) -> Prompt | InvalidLine:
+    judged = parse_line(line)
+    if isinstance(judged, InvalidLine):
         return judged
     if first := chunk.duplicates.get(number):
-        return duplicate(judged.prompt_id, number, first)
+        return duplicate_id_error(judged.prompt_id, number, first)
     return _parameter_fault(app, job, judged) or judged
 
 
-def _parameter_fault(app: App, job: Job, prompt: Prompt) -> BadLine | None:
+def _parameter_fault(app: AppContext, job: Job, prompt: Prompt) -> InvalidLine | None:
     """What only the job's provider, a validator of schemas, or the operator's prices can find wrong with a line's
     parameters."""
     if prompt.params is None:
         return None
-    if name := unsupported(job.provider, prompt.params):
+    if name := unsupported_parameter(job.provider, prompt.params):
         message = f"{job.provider} has no parameter {name}: leave it out."
-        return BadLine("unsupported_parameter", message, prompt.prompt_id)
-    if fault := schema_fault(prompt.params.response_format):
-        return BadLine("invalid_parameter", f"response_format.schema: {fault}.", prompt.prompt_id)
+        return InvalidLine("unsupported_parameter", message, prompt.prompt_id)
+    if fault := schema_error(prompt.params.response_format):
+        return InvalidLine("invalid_parameter", f"response_format.schema: {fault}.", prompt.prompt_id)
     model = prompt.params.model or job.model
     if job.max_cost_nanos is not None and model != job.model and app.settings.price_of(job.provider, model) is None:
         message = "The operator has set no price for the line's own model, and the job may cost only so much."
-        return BadLine("price_unknown", message, prompt.prompt_id)
+        return InvalidLine("price_unknown", message, prompt.prompt_id)
     return None

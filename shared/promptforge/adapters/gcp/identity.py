@@ -32,7 +32,7 @@ Claims = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class CallerPolicy:
     """Which accounts may call a function, and what the function is called: its address, and the name of the Cloud Run
     service that this process is an instance of, empty elsewhere."""
 
@@ -41,10 +41,10 @@ class Rules:
     service: str = ""
 
 
-class GoogleCallers:
+class TokenVerifier:
     """The callers port: a caller needs a token of one of the function's accounts that was made for this function."""
 
-    def __init__(self, rules: Rules, clock: Clock, certificates_url: str = CERTIFICATES_URL) -> None:
+    def __init__(self, rules: CallerPolicy, clock: Clock, certificates_url: str = CERTIFICATES_URL) -> None:
         self._rules = rules
         self._clock = clock
         self._certificates_url = certificates_url
@@ -52,7 +52,7 @@ class GoogleCallers:
         self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
 
-    async def refusal(self, function: str, token: str) -> str | None:
+    async def rejection_reason(self, function: str, token: str) -> str | None:
         if not token:
             return "no_token"
         try:

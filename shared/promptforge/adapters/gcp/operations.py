@@ -4,7 +4,7 @@ from collections import Counter
 from enum import StrEnum
 
 
-class Operation(StrEnum):
+class BilledOperation(StrEnum):
     """A thing that has a price, or, where it says so, only a number worth knowing."""
 
     DOCUMENT_READ = "document_read"  # a document that was asked for, or up to 1,000 index entries of a count or sum
@@ -19,12 +19,12 @@ class Operation(StrEnum):
     SIGN = "sign"  # free up to a quota
 
 
-class Operations:
+class BilledOperations:
     """A count of each, since the process began. One event loop adds to it, so it needs no lock."""
 
     def __init__(self) -> None:
-        self.counts: Counter[Operation] = Counter()
+        self.counts: Counter[BilledOperation] = Counter()
 
-    def add(self, operation: Operation, number: int = 1) -> None:
+    def add(self, operation: BilledOperation, number: int = 1) -> None:
         """Count `number` more."""
         self.counts[operation] += number

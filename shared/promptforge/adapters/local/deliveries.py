@@ -33,13 +33,13 @@ class Delivery:
     attempts: int
 
 
-def owe(connection: sqlite3.Connection, source: str, bodies: Iterable[bytes], not_before: float = 0.0) -> None:
+def enqueue(connection: sqlite3.Connection, source: str, bodies: Iterable[bytes], not_before: float = 0.0) -> None:
     """Add deliveries, within the caller's transaction."""
     sql = "insert into deliveries (source, body, not_before) values (?, ?, ?)"
     connection.executemany(sql, [(source, body, not_before) for body in bodies])
 
 
-class SqliteDeliveries:
+class SqliteQueue:
     """The consumer's side of the table."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -63,7 +63,7 @@ class SqliteDeliveries:
 
         return await self._database.write(work)
 
-    async def due(self, sources: Sequence[str]) -> list[str]:
+    async def sources_due(self, sources: Sequence[str]) -> list[str]:
         """Which of the sources have something to claim; cheaper than claiming from each."""
         marks = ", ".join("?" * len(sources))
         sql = f"select distinct source from deliveries where source in ({marks}) and dead = 0 and not_before <= ?"  # noqa: S608
@@ -85,7 +85,7 @@ class SqliteDeliveries:
         await self._database.write(lambda connection: connection.execute(sql, values))
         return dead
 
-    async def recall(self) -> None:
+    async def make_visible(self) -> None:
         """Make every delivery that waits after a claim due now: for a new claimer, when the old one is dead."""
         now = self._clock.now()
         sql = "update deliveries set not_before = ? where attempts > 0 and dead = 0 and not_before > ?"
@@ -99,7 +99,7 @@ class SqliteTopics:
         self._database = database
 
     async def publish(self, topic: str, messages: Sequence[bytes]) -> None:
-        await self._database.write(lambda connection: owe(connection, f"topic:{topic}", messages))
+        await self._database.write(lambda connection: enqueue(connection, f"topic:{topic}", messages))
 
 
 class SqliteTasks:
@@ -116,6 +116,6 @@ class SqliteTasks:
             connection.execute("delete from task_names where taken_at < ?", (now - NAME_TAKEN_SECONDS,))
             sql = "insert into task_names (name, taken_at) values (?, ?) on conflict do nothing"
             if connection.execute(sql, (name, max(now, not_before))).rowcount:
-                owe(connection, f"queue:{queue}", [body], not_before)
+                enqueue(connection, f"queue:{queue}", [body], not_before)
 
         await self._database.write(work)
