@@ -17,12 +17,11 @@ from pathlib import Path
 import pytest
 from benchmarks.metered import Usage, metered
 from benchmarks.prices import ASSUMED, LEFT_OUT, PRICED, Item, bill
+from promptforge.client.async_client import Client
 from tests.support.emulators import Firestore, Pubsub
 from tests.support.front import behind
 from tests.support.machine import prompts
 from tests.support.stage import CloudStack, cloud_stack
-
-from promptforge.client import Client
 
 POLL_SECONDS = 1.0  # as `promptforge run` does
 JOB_SECONDS = 1200.0

@@ -18,10 +18,10 @@ from pathlib import Path
 from benchmarks.peak import peak_mib
 from benchmarks.splitting import ordinary_line, uploaded
 
-from promptforge.domain.messages import ProcessChunk
-from promptforge.service.app import AppContext
-from promptforge.service.split import split
-from promptforge.service.work import process_chunk
+from promptforge.context import AppContext
+from promptforge.domain.commands import ProcessChunk
+from promptforge.pipeline.split import split
+from promptforge.worker.process_chunk import process_chunk
 
 LIMIT_MIB = 256
 BLOCK_BYTES = 1_000_000

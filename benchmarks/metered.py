@@ -21,8 +21,8 @@ from tests.support.serving import serving
 
 from promptforge import logs
 from promptforge.adapters.gcp.documents import FirestoreDocuments
-from promptforge.app import build_context, set_current
-from promptforge.local.gateway import gateway_app
+from promptforge.bootstrap import build_context, set_current
+from promptforge.engine.cloud_gateway import gateway_app
 from promptforge.settings import Settings
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import orjson
 
-from promptforge.app import build_context
+from promptforge.bootstrap import build_context
+from promptforge.context import AppContext
+from promptforge.domain.commands import upload_object
 from promptforge.domain.job import Job
-from promptforge.domain.messages import upload_object
-from promptforge.service.app import AppContext
-from promptforge.service.split import split
+from promptforge.pipeline.split import split
 from promptforge.settings import Settings
 
 

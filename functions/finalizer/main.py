@@ -2,13 +2,13 @@
 
 import functions_framework.aio as functions_framework
 
-from promptforge import edge
-from promptforge.app import current
-from promptforge.domain.messages import JobCommand
-from promptforge.service.finish import finalize
+from promptforge.bootstrap import current
+from promptforge.domain.commands import JobCommand
+from promptforge.entrypoints import http
+from promptforge.pipeline.finalize import finalize
 
 
 @functions_framework.http
-@edge.event_endpoint(edge.decode_command(JobCommand))
+@http.event_endpoint(http.decode_command(JobCommand))
 async def finalizer(message: JobCommand) -> None:
     await finalize(current(), message.job_id)

@@ -2,13 +2,13 @@
 
 import functions_framework.aio as functions_framework
 
-from promptforge import edge
-from promptforge.app import current
-from promptforge.domain.messages import ProcessChunk
-from promptforge.service.work import process_chunk
+from promptforge.bootstrap import current
+from promptforge.domain.commands import ProcessChunk
+from promptforge.entrypoints import http
+from promptforge.worker.process_chunk import process_chunk
 
 
 @functions_framework.http
-@edge.event_endpoint(edge.decode_command(ProcessChunk))
+@http.event_endpoint(http.decode_command(ProcessChunk))
 async def worker(message: ProcessChunk) -> None:
     await process_chunk(current(), message)

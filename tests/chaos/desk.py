@@ -7,11 +7,11 @@ from pathlib import Path
 
 from promptforge.adapters.clock import SystemClock
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import SqliteTasks
 from promptforge.adapters.local.documents import SqliteDocuments
+from promptforge.adapters.local.queue import SqliteTasks
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.messages import ProcessChunk
-from promptforge.service.ledger import Ledger
+from promptforge.domain.commands import ProcessChunk
+from promptforge.state.jobs import Ledger
 
 Held = tuple[str, Chunk]
 

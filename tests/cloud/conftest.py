@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.objects import BucketObjects
-from promptforge.adapters.gcp.operations import BilledOperations
 from promptforge.adapters.gcp.signing import SignedUrls
 from tests.support.clock import HandClock
 from tests.support.strict_storage import StrictStorage, strict_storage

@@ -14,11 +14,12 @@ from cloudevents.http.event import CloudEvent
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from promptforge import edge, logs
-from promptforge.domain.messages import Command, JobCommand, JobUploaded, ProcessChunk, SweepJobs, task_headers
+from promptforge import logs
+from promptforge.context import AppContext
+from promptforge.domain.commands import Command, JobCommand, JobUploaded, ProcessChunk, SweepJobs, task_headers
+from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
+from promptforge.entrypoints import http
 from promptforge.errors import ObjectMissing, Unavailable
-from promptforge.local.functions import EVENT_FUNCTIONS, load_function
-from promptforge.service.app import AppContext
 from tests.support.machine import in_process_stack
 
 JOB = "job_0123456789abcdef0123456789abcdef"
@@ -86,7 +87,7 @@ def structured(message: Command) -> Post:
     return headers, body
 
 
-def recorder(decode: edge.Decoder[Command], fault: Exception | None = None) -> tuple[ASGIApp, list[Command]]:
+def recorder(decode: http.Decoder[Command], fault: Exception | None = None) -> tuple[ASGIApp, list[Command]]:
     """A function that keeps its messages, or fails."""
     handled: list[Command] = []
 
@@ -95,7 +96,7 @@ def recorder(decode: edge.Decoder[Command], fault: Exception | None = None) -> t
         if fault:
             raise fault
 
-    function = edge.event_endpoint(decode)(recording)
+    function = http.event_endpoint(decode)(recording)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await (await function(Request(scope, receive)))(scope, receive, send)
@@ -108,8 +109,8 @@ async def sent(app: ASGIApp, post: Post, method: str = "POST") -> httpx.Response
         return await client.request(method, "/", headers=post[0], content=post[1])
 
 
-CHUNKS: edge.Decoder[Command] = edge.decode_command(ProcessChunk)
-SWEEPS: edge.Decoder[Command] = edge.decode_command(SweepJobs)
+CHUNKS: http.Decoder[Command] = http.decode_command(ProcessChunk)
+SWEEPS: http.Decoder[Command] = http.decode_command(SweepJobs)
 
 
 @pytest.mark.parametrize(
@@ -118,16 +119,16 @@ SWEEPS: edge.Decoder[Command] = edge.decode_command(SweepJobs)
         (CHUNKS, push(CHUNK.encode()), CHUNK),
         (CHUNKS, task(CHUNK), CHUNK),
         (CHUNKS, structured(CHUNK), CHUNK),
-        (edge.decode_upload, storage_event(f"{JOB}/input.jsonl"), JobUploaded(job_id=JOB)),
-        (edge.decode_upload, task(JobCommand(job_id=JOB)), JobCommand(job_id=JOB)),
-        (edge.decode_command(JobCommand), task(JobCommand(job_id=JOB)), JobCommand(job_id=JOB)),
+        (http.decode_upload, storage_event(f"{JOB}/input.jsonl"), JobUploaded(job_id=JOB)),
+        (http.decode_upload, task(JobCommand(job_id=JOB)), JobCommand(job_id=JOB)),
+        (http.decode_command(JobCommand), task(JobCommand(job_id=JOB)), JobCommand(job_id=JOB)),
         (SWEEPS, (JSON, b"{}"), SweepJobs()),
         (SWEEPS, ({"content-type": "application/octet-stream"}, b"{}"), SweepJobs()),
         (SWEEPS, task(SweepJobs(job_id=JOB)), SweepJobs(job_id=JOB)),
     ],
 )
 async def test_each_form_is_one_message_and_is_answered_with_nothing(
-    decode: edge.Decoder[Command], post: Post, message: Command
+    decode: http.Decoder[Command], post: Post, message: Command
 ) -> None:
     app, handled = recorder(decode)
 
@@ -149,13 +150,13 @@ async def test_each_form_is_one_message_and_is_answered_with_nothing(
         (CHUNKS, (JSON, b"")),
         (CHUNKS, ({}, b"\xff")),
         (CHUNKS, storage_event(f"{JOB}/input.jsonl")),
-        (CHUNKS, push(b" " * edge.MAX_EVENT_BYTES + CHUNK.encode())),
-        (edge.decode_upload, storage_event("someone-else/input.jsonl")),
-        (edge.decode_upload, storage_event(f"{JOB}/parts/1")),
+        (CHUNKS, push(b" " * http.MAX_EVENT_BYTES + CHUNK.encode())),
+        (http.decode_upload, storage_event("someone-else/input.jsonl")),
+        (http.decode_upload, storage_event(f"{JOB}/parts/1")),
     ],
 )
 async def test_what_is_no_message_of_ours_is_logged_and_acknowledged(
-    decode: edge.Decoder[Command], post: Post, log: io.StringIO
+    decode: http.Decoder[Command], post: Post, log: io.StringIO
 ) -> None:
     app, handled = recorder(decode)
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from promptforge.adapters.clock import SystemClock
-from promptforge.adapters.gcp.identity import CallerPolicy, TokenVerifier
-from promptforge.app import set_current
+from promptforge.adapters.gcp.caller_auth import CallerPolicy, TokenVerifier
+from promptforge.bootstrap import set_current
+from promptforge.engine.load_functions import load_function
 from promptforge.errors import Unavailable
-from promptforge.local.functions import load_function
 from promptforge.settings import Settings
 from tests.support.google_tokens import Issuer, handed_on, issuer
 from tests.support.machine import in_process_stack

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from promptforge.client.async_client import Client, RequestFailed
+from promptforge.client.verify import verify
 
-from promptforge.client import Client, RequestFailed
-from promptforge.domain.erasure import Tombstone
-from promptforge.service.app import AppContext
-from promptforge.verify import verify
+from promptforge.context import AppContext
+from promptforge.domain.tombstone import Tombstone
 from tests.support.cut import FlakyProxy
 from tests.support.emulators import Firestore, Pubsub
 from tests.support.machine import prompts

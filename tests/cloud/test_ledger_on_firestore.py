@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.documents import FirestoreDocuments
-from promptforge.adapters.gcp.operations import BilledOperation, BilledOperations
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.chunk import ChunkRange as Piece
 from promptforge.errors import LeaseLost, Unavailable
 from promptforge.ports.documents import Documents, Version, Write
-from promptforge.service.ledger import ClaimedChunk, Ledger
+from promptforge.state.jobs import ClaimedChunk, Ledger
 from tests.support.clock import HandClock
 from tests.support.cut import FlakyProxy
 from tests.support.emulators import Firestore

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.objects import BLOCK_BYTES, THREADS, BucketObjects
-from promptforge.adapters.gcp.operations import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.signing import SignedUrls
 from promptforge.errors import ObjectExists, PromptForgeError, Unavailable
 from tests.contract.object_data import blocks, content

@@ -10,7 +10,7 @@ import pytest
 from google.cloud.storage import Client
 
 from promptforge.adapters.clock import SystemClock
-from promptforge.adapters.gcp.operations import BilledOperations
+from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.signing import IN_FLIGHT, MAX_URL_SECONDS, IamAccount, SignedUrls
 from promptforge.errors import Unavailable
 from tests.support.clock import HandClock

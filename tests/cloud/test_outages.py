@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.documents import FirestoreDocuments
-from promptforge.adapters.gcp.operations import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.topics import PubsubTopics
 from promptforge.errors import Unavailable
 from promptforge.ports.documents import Create, Update

@@ -13,13 +13,13 @@ from google.cloud.tasks_v2 import CloudTasksAsyncClient
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
 from promptforge.adapters.clock import SystemClock
-from promptforge.adapters.gcp.identity import CallerPolicy, TokenVerifier
-from promptforge.adapters.gcp.operations import BilledOperation, BilledOperations
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
+from promptforge.adapters.gcp.caller_auth import CallerPolicy, TokenVerifier
 from promptforge.adapters.gcp.tasks import DISPATCH_SECONDS, CloudTasks, Target
-from promptforge.app import set_current
-from promptforge.domain.messages import JobCommand
+from promptforge.bootstrap import set_current
+from promptforge.domain.commands import JobCommand
+from promptforge.engine.load_functions import load_function
 from promptforge.errors import Unavailable
-from promptforge.local.functions import load_function
 from tests.contract.task_benches import LOCATION, CloudBench, cloud_bench, make_queues
 from tests.support.clock import HandClock
 from tests.support.cloud_tasks import task_server

@@ -9,7 +9,7 @@ import mistralai.client
 import openai
 from google import genai
 
-from promptforge.domain.params import Params
+from promptforge.domain.formats.params import Params
 from promptforge.ports.provider import CompletionRequest
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from promptforge.domain.params import PARAMS, ChatMessage, Params, ResponseFormat, unsupported_parameter
+from promptforge.domain.formats.params import PARAMS, ChatMessage, Params, ResponseFormat, unsupported_parameter
 from promptforge.ports.provider import Completion, CompletionRequest
 from tests.conformance.conftest import Pair
 from tests.conformance.sdks import SDKS

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.documents import FirestoreDocuments
-from promptforge.adapters.gcp.operations import BilledOperations
 from promptforge.adapters.gcp.topics import PubsubTopics
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import SqliteQueue, SqliteTasks, SqliteTopics
 from promptforge.adapters.local.documents import SqliteDocuments
+from promptforge.adapters.local.queue import SqliteQueue, SqliteTasks, SqliteTopics
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
 from tests.contract.object_stores import FAKE_GCS_GAPS, Store, emulated, files, strict

@@ -9,13 +9,13 @@ from uuid import uuid4
 import httpx
 from starlette.applications import Starlette
 
+from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.objects import BucketObjects
-from promptforge.adapters.gcp.operations import BilledOperations
 from promptforge.adapters.gcp.signing import SignedUrls
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import UrlSigner
-from promptforge.app import build_context
-from promptforge.local.storage import SignedUrlRoutes
+from promptforge.bootstrap import build_context
+from promptforge.engine.signed_url_routes import SignedUrlRoutes
 from promptforge.ports.clock import Clock
 from promptforge.ports.objects import Objects
 from promptforge.settings import Settings

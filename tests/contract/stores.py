@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import SqliteQueue
+from promptforge.adapters.local.queue import SqliteQueue
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
 from promptforge.ports.tasks import Tasks

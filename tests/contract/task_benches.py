@@ -9,10 +9,10 @@ from typing import Protocol
 from aiohttp import web
 from google.cloud import tasks_v2
 
-from promptforge.adapters.gcp.operations import BilledOperations
+from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.tasks import CloudTasks, Target
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import SqliteQueue, SqliteTasks
+from promptforge.adapters.local.queue import SqliteQueue, SqliteTasks
 from promptforge.ports.clock import Clock
 from promptforge.ports.tasks import Tasks
 from tests.support.cloud_tasks import TaskServer, task_server

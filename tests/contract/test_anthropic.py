@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from promptforge.domain.params import Params
+from promptforge.domain.formats.params import Params
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
 from tests.contract.provider_bench import ANTHROPIC_ANSWER, HttpBench

@@ -2,12 +2,7 @@ import asyncio
 
 import pytest
 
-from promptforge.adapters.local.deliveries import (
-    MAX_ATTEMPTS,
-    MAX_BACKOFF_SECONDS,
-    MIN_BACKOFF_SECONDS,
-    Delivery,
-)
+from promptforge.adapters.local.queue import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS, Delivery
 from tests.contract.stores import OpenPost, Post
 from tests.support.clock import HandClock
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from promptforge.adapters.local.deliveries import SqliteQueue
 from promptforge.adapters.local.objects import FileObjects
+from promptforge.adapters.local.queue import SqliteQueue
 from promptforge.adapters.local.urls import UrlSigner
 from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
 from tests.contract.object_data import Broken, broken, content

@@ -15,8 +15,8 @@ from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.openai_server import OpenAIServer, openai_server, slow
 
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.messages import ProcessChunk
-from promptforge.service.split import split
+from promptforge.domain.commands import ProcessChunk
+from promptforge.pipeline.split import split
 
 IN_FLIGHT = 8
 ONE_CHUNK = b" " * 40_000

@@ -7,7 +7,7 @@ import pytest
 from tests.support.clock import HandClock
 from tests.support.machine import in_process_stack, prompts
 
-from promptforge.service.access import admit_key, create_key, list_keys, revoke_keys
+from promptforge.api.auth import admit_key, create_key, list_keys, revoke_keys
 
 CALLS = [("GET", "/v1/jobs/{}/status"), ("GET", "/v1/jobs/{}/results"), ("POST", "/v1/jobs/init")]
 

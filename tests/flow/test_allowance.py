@@ -11,9 +11,9 @@ from tests.support.formats import INPUT_TOKENS, OUTPUT_TOKENS
 from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.openai_server import OpenAIServer, openai_server
 
-from promptforge.service.access import create_key
-from promptforge.service.allowances import set_limit
-from promptforge.service.split import split
+from promptforge.api.auth import create_key
+from promptforge.pipeline.split import split
+from promptforge.state.spend_quotas import set_limit
 
 CALL_USD = (INPUT_TOKENS + 2 * OUTPUT_TOKENS) / 1000
 DAY = 24 * 60 * 60

@@ -12,12 +12,12 @@ from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.openai_server import Act, openai_server, refusal
 from tests.support.scripted import Play
 
+from promptforge.api.auth import create_key
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Job, Status
-from promptforge.domain.messages import ProcessChunk
-from promptforge.service.access import create_key
-from promptforge.service.split import split
-from promptforge.service.sweep import sweep
-from promptforge.service.work import process_chunk
+from promptforge.pipeline.split import split
+from promptforge.pipeline.sweep import sweep
+from promptforge.worker.process_chunk import process_chunk
 
 HEARD_SECONDS = 5.0  # after so long no call may begin any more
 

@@ -14,11 +14,10 @@ from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.openai_server import OpenAIServer, openai_server, refusal
 
 from promptforge.domain.chunk import Chunk
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
-from promptforge.domain.messages import ProcessChunk
-from promptforge.service.ask import KEY_MISSING_SECONDS
-from promptforge.service.split import split
-from promptforge.service.work import (
+from promptforge.pipeline.split import split
+from promptforge.worker.process_chunk import (
     ABANDON_AFTER_CRASHES,
     ABANDON_AFTER_ERRORS,
     FAIL_PROMPTS_AFTER_ERRORS,
@@ -27,6 +26,7 @@ from promptforge.service.work import (
     WORKER_FAULT,
     process_chunk,
 )
+from promptforge.worker.realtime_lane import KEY_MISSING_SECONDS
 
 ONE_CHUNK = b" " * 40_000
 

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.support.clock import HandClock
 from tests.support.machine import InProcessStack, in_process_stack, prompts
 
-from promptforge.local.api import api_app
-from promptforge.openapi import document
+from promptforge.engine.http_app import api_app
+from promptforge.entrypoints.openapi import document
 from promptforge.settings import PROVIDER_KEYS
 
 Case = schemathesis.Case[Any]

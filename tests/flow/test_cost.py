@@ -15,14 +15,14 @@ from tests.support.formats import INPUT_TOKENS, OUTPUT_TOKENS, OpenAIFormat
 from tests.support.machine import InProcessStack, Line, in_process_stack, prompts
 from tests.support.openai_server import OpenAIServer, openai_server
 
-from promptforge.app import build_context, set_current
-from promptforge.domain.messages import ProcessChunk
+from promptforge.bootstrap import build_context, set_current
+from promptforge.domain.commands import ProcessChunk
 from promptforge.errors import Unavailable
+from promptforge.pipeline.split import split
 from promptforge.ports.documents import Documents
-from promptforge.service import purse
-from promptforge.service.hold import COST_UNKNOWN_SECONDS
-from promptforge.service.split import split
-from promptforge.service.work import process_chunk
+from promptforge.worker import cost_budget
+from promptforge.worker.lease import COST_UNKNOWN_SECONDS
+from promptforge.worker.process_chunk import process_chunk
 
 CALL_USD = (INPUT_TOKENS + 2 * OUTPUT_TOKENS) / 1000
 PRICES = {"openai/m": (1000.0, 2000.0), "openai/dear": (100_000.0, 200_000.0)}
@@ -173,7 +173,7 @@ async def slow_sums(one: InProcessStack) -> AsyncIterator[SlowSums]:
 async def test_what_is_flushed_while_the_sum_is_read_does_not_end_a_job_below_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purse, "TOTAL_REFRESH_SECONDS", 0.1)
+    monkeypatch.setattr(cost_budget, "TOTAL_REFRESH_SECONDS", 0.1)
     spans: dict[str, Any] = {"max_in_flight": 8, "flush_count": 5, "flush_seconds": 0.02}
     async with (
         openai_server() as provider,
@@ -260,4 +260,4 @@ async def test_processes_that_share_a_job_hear_of_each_others_costs_in_time(tmp_
     assert status["error"]["code"] == "cost_limit"
     assert len(results) == len(called_at) >= limit
     spent_at = answered_at[limit - 1]
-    assert max(called_at) - spent_at < purse.TOTAL_REFRESH_SECONDS + 0.5 + 1
+    assert max(called_at) - spent_at < cost_budget.TOTAL_REFRESH_SECONDS + 0.5 + 1

@@ -9,12 +9,12 @@ from tests.support.clock import HandClock
 from tests.support.machine import in_process_stack, prompts
 from tests.support.openai_server import openai_server, refusal
 
-from promptforge.adapters.local.deliveries import MAX_ATTEMPTS, SqliteQueue
+from promptforge.adapters.local.queue import MAX_ATTEMPTS, SqliteQueue
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Job, Status
-from promptforge.domain.messages import ProcessChunk
-from promptforge.service.split import UNCLAIMED_REQUEUE_SECONDS, split
-from promptforge.service.sweep import sweep
-from promptforge.service.work import process_chunk
+from promptforge.pipeline.split import UNCLAIMED_REQUEUE_SECONDS, split
+from promptforge.pipeline.sweep import sweep
+from promptforge.worker.process_chunk import process_chunk
 
 DAY = 24 * 60 * 60
 

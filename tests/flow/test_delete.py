@@ -11,17 +11,17 @@ from tests.support.erasing import wait_until_erased
 from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.openai_server import openai_server, refusal
 
+from promptforge.api.auth import create_key
 from promptforge.domain.chunk import ChunkRange
-from promptforge.domain.messages import ProcessChunk
+from promptforge.domain.commands import ProcessChunk
 from promptforge.errors import LeaseLost
-from promptforge.service.access import create_key
-from promptforge.service.erase import ERASE_RETRY_SECONDS, erase
-from promptforge.service.finish import finalize
-from promptforge.service.hold import ChunkLease
-from promptforge.service.ledger import ClaimedChunk
-from promptforge.service.split import split
-from promptforge.service.sweep import sweep
-from promptforge.service.work import process_chunk
+from promptforge.pipeline.erase import ERASE_RETRY_SECONDS, erase
+from promptforge.pipeline.finalize import finalize
+from promptforge.pipeline.split import split
+from promptforge.pipeline.sweep import sweep
+from promptforge.state.jobs import ClaimedChunk
+from promptforge.worker.lease import ChunkLease
+from promptforge.worker.process_chunk import process_chunk
 
 HEARD_SECONDS = 5.0  # after so long no call may begin any more
 UNKNOWN = "job_" + "0" * 32

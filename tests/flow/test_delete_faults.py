@@ -10,11 +10,11 @@ from tests.support.clock import HandClock
 from tests.support.machine import in_process_stack, prompts
 
 from promptforge.errors import Unavailable
+from promptforge.pipeline.erase import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_SECONDS, erase
+from promptforge.pipeline.sweep import sweep
 from promptforge.ports.documents import Document, Documents, Update
 from promptforge.ports.objects import Objects
-from promptforge.service.erase import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_SECONDS, erase
-from promptforge.service.erasures import TombstoneStore
-from promptforge.service.sweep import sweep
+from promptforge.state.tombstones import TombstoneStore
 
 
 class Failing:

@@ -11,9 +11,9 @@ from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.openai_server import openai_server, slow
 
 from promptforge.domain.job import Status
-from promptforge.service.finish import finalize
-from promptforge.service.split import split
-from promptforge.service.sweep import sweep
+from promptforge.pipeline.finalize import finalize
+from promptforge.pipeline.split import split
+from promptforge.pipeline.sweep import sweep
 
 TASK = {"ce-specversion": "1.0", "ce-id": "7", "ce-source": "//test", "content-type": "application/json"}
 

@@ -10,15 +10,15 @@ from tests.support.clock import HandClock
 from tests.support.machine import InProcessStack, in_process_stack, prompts
 
 from promptforge.adapters.local.objects import FileObjects
+from promptforge.domain.commands import ProcessChunk, upload_object
 from promptforge.domain.job import Status
-from promptforge.domain.messages import ProcessChunk, upload_object
 from promptforge.errors import Unavailable
+from promptforge.pipeline.finalize import finalize
+from promptforge.pipeline.split import split
 from promptforge.ports.documents import Documents, Version, Write
-from promptforge.service.finish import finalize
-from promptforge.service.hold import ChunkLease
-from promptforge.service.ledger import ClaimedChunk, Ledger
-from promptforge.service.split import split
-from promptforge.service.work import FAIL_PROMPTS_AFTER_ERRORS, process_chunk
+from promptforge.state.jobs import ClaimedChunk, Ledger
+from promptforge.worker.lease import ChunkLease
+from promptforge.worker.process_chunk import FAIL_PROMPTS_AFTER_ERRORS, process_chunk
 
 
 class Forgetful:

@@ -12,9 +12,9 @@ from promptforge.adapters.local.objects import FileObjects
 from promptforge.domain.chunk import Chunk, ChunkPart
 from promptforge.domain.job import CANCELLED, Job, PinnedInput, Status
 from promptforge.errors import Unavailable
+from promptforge.pipeline.finalize import finalize, finalize_if_done
 from promptforge.ports.documents import Create
 from promptforge.ports.objects import MAX_COMPOSE
-from promptforge.service.finish import finalize, finalize_if_done
 
 Counts = Sequence[tuple[int, int]]
 """How many results and errors each chunk has."""

@@ -12,12 +12,12 @@ from tests.support.clock import HandClock
 from tests.support.machine import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.chunk import CLOCK_SKEW_SECONDS, ISOLATE_AFTER_CRASHES, Chunk
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import CANCELLED, INPUT_CHANGED
-from promptforge.domain.messages import ProcessChunk
 from promptforge.errors import LeaseLost, Unavailable
-from promptforge.service.hold import ChunkLease, schedule_chunk
-from promptforge.service.ledger import ClaimedChunk
-from promptforge.service.split import split
+from promptforge.pipeline.split import split
+from promptforge.state.jobs import ClaimedChunk
+from promptforge.worker.lease import ChunkLease, schedule_chunk
 
 ONE_CHUNK = b" " * 40_000
 

@@ -9,11 +9,11 @@ from tests.support.clock import HandClock
 from tests.support.machine import in_process_stack, prompts
 from tests.support.openai_server import openai_server, refusal, slow
 
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
-from promptforge.domain.messages import ProcessChunk
-from promptforge.service.ledger import ClaimedChunk
-from promptforge.service.split import split
-from promptforge.service.work import process_chunk
+from promptforge.pipeline.split import split
+from promptforge.state.jobs import ClaimedChunk
+from promptforge.worker.process_chunk import process_chunk
 
 
 def openai(url: str) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.openai_server import openai_server
 
 from promptforge.domain.chunk import CLOCK_SKEW_SECONDS, Chunk
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
-from promptforge.domain.messages import ProcessChunk
 from promptforge.errors import LeaseLost
-from promptforge.service.hold import ChunkLease
-from promptforge.service.ledger import ClaimedChunk
-from promptforge.service.split import split
-from promptforge.service.sweep import expire_leases, sweep
-from promptforge.service.work import process_chunk
+from promptforge.pipeline.split import split
+from promptforge.pipeline.sweep import expire_leases, sweep
+from promptforge.state.jobs import ClaimedChunk
+from promptforge.worker.lease import ChunkLease
+from promptforge.worker.process_chunk import process_chunk
 
 
 async def _split_job(one: InProcessStack, count: int = 1, **order: str) -> str:

@@ -12,9 +12,9 @@ from tests.support.machine import InProcessStack, in_process_stack, prompts
 from promptforge.domain.chunk import Chunk, ChunkRange
 from promptforge.domain.job import CANCELLED, DEADLINE_EXCEEDED, Job, JobError
 from promptforge.errors import LeaseLost
+from promptforge.pipeline.split import split
 from promptforge.ports.documents import Delete, Documents, Update, Version, Write
-from promptforge.service.ledger import JOB_CACHE_SECONDS, PAGE, TOTALS_CACHE_SECONDS, ClaimedChunk, Ledger
-from promptforge.service.split import split
+from promptforge.state.jobs import JOB_CACHE_SECONDS, PAGE, TOTALS_CACHE_SECONDS, ClaimedChunk, Ledger
 
 
 class Crowded:

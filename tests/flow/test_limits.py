@@ -7,9 +7,9 @@ import httpx
 from tests.support.clock import HandClock
 from tests.support.machine import InProcessStack, in_process_stack, prompts
 
+from promptforge.api.auth import create_key
 from promptforge.domain.job import Status
-from promptforge.domain.pace import TokenBuckets
-from promptforge.service.access import create_key
+from promptforge.domain.limits.token_bucket import TokenBuckets
 
 ORDER = {"provider": "echo", "model": "m"}
 

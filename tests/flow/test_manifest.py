@@ -9,12 +9,12 @@ from tests.support.bundle import crc32c, described, download_finished_job, downl
 from tests.support.clock import HandClock
 from tests.support.machine import InProcessStack, in_process_stack, prompts
 
-from promptforge.domain.messages import ProcessChunk
-from promptforge.service.finish import finalize
-from promptforge.service.hold import ChunkLease
-from promptforge.service.ledger import ClaimedChunk
-from promptforge.service.split import split
-from promptforge.service.work import process_chunk
+from promptforge.domain.commands import ProcessChunk
+from promptforge.pipeline.finalize import finalize
+from promptforge.pipeline.split import split
+from promptforge.state.jobs import ClaimedChunk
+from promptforge.worker.lease import ChunkLease
+from promptforge.worker.process_chunk import process_chunk
 
 CONTENT = (
     b"\xef\xbb\xbf" + prompts(30).replace(b"\n", b"\r\n") + b"\nbad\n" + prompts(1) + prompts(5, first=30).rstrip()

@@ -15,11 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.support.machine import lines_of
 from tests.support.player import CLIENTS, UNKNOWN, Known, TwoClients, content_of, lines_asked, two_clients
 
+from promptforge.api.auth import create_key, revoke_keys
 from promptforge.domain.job import TRANSITIONS, Status
-from promptforge.local.envelopes import SUBSCRIPTIONS
-from promptforge.service.access import create_key, revoke_keys
-from promptforge.service.ledger import ClaimedChunk
-from promptforge.service.sweep import sweep
+from promptforge.engine.push_requests import SUBSCRIPTIONS
+from promptforge.pipeline.sweep import sweep
+from promptforge.state.jobs import ClaimedChunk
 
 EXAMPLES = os.environ.get("PROMPTFORGE_EXAMPLES") or None
 MAX_JOBS = 4

@@ -12,11 +12,11 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from tests.support.machine import in_process_stack
 
-from promptforge.edge import PUBLIC_PATHS
-from promptforge.local.functions import HTTP_FUNCTIONS
-from promptforge.local.server import Protocol
-from promptforge.openapi import document
-from promptforge.replies import ProblemDetails
+from promptforge.engine.http_server import Protocol
+from promptforge.engine.load_functions import HTTP_FUNCTIONS
+from promptforge.entrypoints.http import PUBLIC_PATHS
+from promptforge.entrypoints.openapi import document
+from promptforge.entrypoints.responses import ProblemDetails
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "X")
 
@@ -103,7 +103,7 @@ async def test_what_is_no_http_is_answered_with_a_problem() -> None:
 
 def test_a_function_loads_the_document_only_when_it_is_asked_for() -> None:
     script = (
-        "import sys; from promptforge.local.functions import load_function; load_function('status');"
-        "sys.exit('promptforge.openapi' in sys.modules)"
+        "import sys; from promptforge.engine.load_functions import load_function; load_function('status');"
+        "sys.exit('promptforge.entrypoints.openapi' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -10,12 +10,17 @@ from tests.support.machine import prompts
 from tests.support.openai_server import refusal
 from tests.support.ward import LEASE_SECONDS, ONE_CHUNK, ChunkScenario, chunk_scenario
 
-from promptforge.app import build_context
+from promptforge.bootstrap import build_context
 from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES
+from promptforge.domain.commands import ProcessChunk, upload_object
 from promptforge.domain.job import Status
-from promptforge.domain.messages import ProcessChunk, upload_object
-from promptforge.service.hold import ChunkLease
-from promptforge.service.work import ABANDON_AFTER_CRASHES, ABANDON_AFTER_ERRORS, MAX_ISOLATED_CRASHES, process_chunk
+from promptforge.worker.lease import ChunkLease
+from promptforge.worker.process_chunk import (
+    ABANDON_AFTER_CRASHES,
+    ABANDON_AFTER_ERRORS,
+    MAX_ISOLATED_CRASHES,
+    process_chunk,
+)
 
 
 async def test_a_chunk_is_asked_at_once_until_its_holders_die_too_often(tmp_path: Path) -> None:

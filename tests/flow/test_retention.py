@@ -7,7 +7,7 @@ from tests.support.clock import HandClock
 from tests.support.erasing import wait_until_erased
 from tests.support.machine import InProcessStack, in_process_stack, prompts
 
-from promptforge.service.sweep import sweep
+from promptforge.pipeline.sweep import sweep
 
 
 async def _open(one: InProcessStack, key: str) -> httpx.Response:

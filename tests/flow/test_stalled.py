@@ -12,12 +12,12 @@ from tests.support.erasing import wait_until_erased
 from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.stalling import Stalling
 
-from promptforge.domain.messages import ProcessChunk
-from promptforge.service.erase import MAX_PROCESS_STALL_SECONDS, erase
-from promptforge.service.finish import finalize
-from promptforge.service.split import split
-from promptforge.service.sweep import sweep
-from promptforge.service.work import process_chunk
+from promptforge.domain.commands import ProcessChunk
+from promptforge.pipeline.erase import MAX_PROCESS_STALL_SECONDS, erase
+from promptforge.pipeline.finalize import finalize
+from promptforge.pipeline.split import split
+from promptforge.pipeline.sweep import sweep
+from promptforge.worker.process_chunk import process_chunk
 
 
 async def _open(one: InProcessStack) -> httpx.Response:

@@ -17,12 +17,12 @@ from tests.support.clock import HandClock
 from tests.support.machine import InProcessStack, in_process_stack
 from tests.support.raw import Answer, Headers, sent
 
-from promptforge.domain.messages import ProcessChunk
-from promptforge.local.api import api_app
-from promptforge.openapi import OPERATIONS, Operation
-from promptforge.service.access import create_key
-from promptforge.service.split import split
-from promptforge.service.work import process_chunk
+from promptforge.api.auth import create_key
+from promptforge.domain.commands import ProcessChunk
+from promptforge.engine.http_app import api_app
+from promptforge.entrypoints.openapi import OPERATIONS, Operation
+from promptforge.pipeline.split import split
+from promptforge.worker.process_chunk import process_chunk
 
 UNKNOWN = "job_" + "7" * 32
 SECRET = "alices-own-words"

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from promptforge.client.verify import SHOWN, verify
 from tests.support.bundle import BAD, CONTENT, ERRORS, GOOD, MANIFEST, FinishedJob, download_finished_job
 from tests.support.machine import in_process_stack, prompts
 
 from promptforge.errors import SettingsError
-from promptforge.verify import SHOWN, verify
 
 
 def test_a_good_folder_is_found_good(good: FinishedJob) -> None:

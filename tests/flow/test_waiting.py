@@ -13,7 +13,7 @@ from tests.support.formats import OpenAIFormat
 from tests.support.machine import InProcessStack, Line, in_process_stack, prompts
 from tests.support.scripted import ScriptedProvider, good, scripted
 
-from promptforge.service.app import MAX_CIRCUIT_BREAKERS
+from promptforge.context import MAX_CIRCUIT_BREAKERS
 
 
 @asynccontextmanager

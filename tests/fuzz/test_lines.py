@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from promptforge.domain.lines import LineSplitter, LongLine
-from promptforge.domain.prompt import InvalidLine, Prompt, is_blank, parse_line, valid_prompt_ids
+from promptforge.domain.formats.lines import LineSplitter, LongLine
+from promptforge.domain.formats.native import InvalidLine, Prompt, is_blank, parse_line, valid_prompt_ids
 from tests.fuzz.effort import examples
 from tests.fuzz.texts import lines, lines_with_params, many_lines
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from promptforge.adapters.gcp.documents import COMMIT
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.erasure import Tombstone
 from promptforge.domain.job import Job
+from promptforge.domain.tombstone import Tombstone
 from promptforge.ports.documents import EXPIRE_FIELD, Document, Scalar, Version, Write
-from promptforge.service.erasures import TombstoneStore
-from promptforge.service.ledger import Ledger
+from promptforge.state.jobs import Ledger
+from promptforge.state.tombstones import TombstoneStore
 from tests.support.clock import HandClock
 
 JOB = "job_" + 32 * "0"

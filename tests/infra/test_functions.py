@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from promptforge.adapters.gcp.tasks import DISPATCH_SECONDS
-from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functions_folder
+from promptforge.engine.load_functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functions_folder
 from promptforge.settings import ENV_PREFIX, GCP_FUNCTIONS, GCP_REQUIRED, PROVIDER_KEYS, PROVIDER_URLS, Settings
 from tests.infra.terraform import blocks, function, local, module, resources
 

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import promptforge
-from promptforge.edge import STORAGE_EVENT_TYPE
+from promptforge.entrypoints.http import STORAGE_EVENT_TYPE
 from tests.infra.terraform import local, resources
 
 PACKAGE = Path(promptforge.__file__).parent

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from promptforge.service.access import admit_key
+from promptforge.api.auth import admit_key
 from tests.simulation.faults import Plan
 from tests.simulation.http import Reply, request
 from tests.simulation.money import CALL_USD

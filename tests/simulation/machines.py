@@ -6,10 +6,10 @@ import dataclasses
 import random
 from typing import TYPE_CHECKING
 
-from promptforge.app import build_context, install_here
-from promptforge.local.api import api_app
+from promptforge.bootstrap import build_context, install_here
+from promptforge.context import AppContext
+from promptforge.engine.http_app import api_app
 from promptforge.ports.clock import Clock
-from promptforge.service.app import AppContext
 from promptforge.settings import Settings
 from tests.simulation.faults import STEP
 from tests.simulation.ports import FaultyDocuments, FaultyObjects, FaultyTasks, FaultyTopics

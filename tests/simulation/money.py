@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from promptforge.domain.allowance import SpendQuota
-from promptforge.domain.money import NANOS_PER_USD, Price, token_cost
-from promptforge.service.allowances import set_limit
-from promptforge.service.purse import TOTAL_REFRESH_SECONDS
+from promptforge.domain.limits.pricing import NANOS_PER_USD, Price, token_cost
+from promptforge.domain.limits.spend_quota import SpendQuota
+from promptforge.state.spend_quotas import set_limit
+from promptforge.worker.cost_budget import TOTAL_REFRESH_SECONDS
 
 if TYPE_CHECKING:
     from tests.simulation.clients import Order

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import Delivery, SqliteQueue
-from promptforge.domain.messages import SweepJobs
-from promptforge.local.envelopes import SUBSCRIPTIONS, push_request
-from promptforge.local.functions import load_function
-from promptforge.service.sweep import expire_leases
+from promptforge.adapters.local.queue import Delivery, SqliteQueue
+from promptforge.domain.commands import SweepJobs
+from promptforge.engine.load_functions import load_function
+from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
+from promptforge.pipeline.sweep import expire_leases
 from tests.simulation.http import Reply, request
 from tests.simulation.machines import Instance, SimulatedClock
 

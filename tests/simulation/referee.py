@@ -8,7 +8,7 @@ import orjson
 
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.job import TRANSITIONS, Status
-from promptforge.local.api import api_app
+from promptforge.engine.http_app import api_app
 from promptforge.ports.documents import Create, Delete, Write
 from tests.simulation.accounts import check_accounts, check_calls, check_log
 from tests.simulation.machines import EPOCH, Instance, SimulatedClock, build_instance_context

@@ -1,8 +1,8 @@
 """Waiting until nothing is looked at any more."""
 
-from promptforge.domain.moment import DAY_SECONDS
-from promptforge.service.erase import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_SECONDS
-from promptforge.service.sweep import sweep
+from promptforge.domain.timestamps import DAY_SECONDS
+from promptforge.pipeline.erase import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_SECONDS
+from promptforge.pipeline.sweep import sweep
 from tests.support.clock import HandClock
 from tests.support.machine import InProcessStack
 

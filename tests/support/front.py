@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
+from promptforge.engine.load_functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
 from tests.support.loopback import loopback
 
 PATHS = {re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): name for path, name in HTTP_FUNCTIONS.items()}

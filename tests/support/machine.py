@@ -13,15 +13,15 @@ import httpx
 import orjson
 
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import SqliteQueue
-from promptforge.app import build_context, set_current
+from promptforge.adapters.local.queue import SqliteQueue
+from promptforge.api.auth import create_key
+from promptforge.bootstrap import build_context, set_current
+from promptforge.context import AppContext
 from promptforge.domain.job import Job
-from promptforge.local.api import api_app
-from promptforge.local.dispatcher import Dispatcher
-from promptforge.local.envelopes import SUBSCRIPTIONS, push_request
-from promptforge.local.functions import load_function
-from promptforge.service.access import create_key
-from promptforge.service.app import AppContext
+from promptforge.engine.dispatcher import Dispatcher
+from promptforge.engine.http_app import api_app
+from promptforge.engine.load_functions import load_function
+from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
 from promptforge.settings import Settings
 from tests.support.canary import leaks
 from tests.support.clock import HandClock

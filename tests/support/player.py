@@ -11,11 +11,11 @@ import httpx
 import orjson
 from aiohttp import web
 
-from promptforge.adapters.local.deliveries import Delivery, SqliteQueue
-from promptforge.domain.messages import ProcessChunk
-from promptforge.local.envelopes import SUBSCRIPTIONS, push_request
-from promptforge.service.access import create_key
-from promptforge.service.work import process_chunk
+from promptforge.adapters.local.queue import Delivery, SqliteQueue
+from promptforge.api.auth import create_key
+from promptforge.domain.commands import ProcessChunk
+from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
+from promptforge.worker.process_chunk import process_chunk
 from tests.support.clock import HandClock
 from tests.support.machine import InProcessStack, Line, in_process_stack
 from tests.support.openai_server import OpenAIServer, openai_server, refusal

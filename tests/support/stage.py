@@ -27,12 +27,12 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncI
 from google.pubsub_v1.types import PushConfig, Subscription, Topic
 
 from promptforge.adapters.clock import SystemClock
-from promptforge.app import build_context
-from promptforge.domain.messages import SweepJobs
-from promptforge.local.engine import stop_on_signals
-from promptforge.local.functions import EVENT_FUNCTIONS
-from promptforge.service.access import create_key
-from promptforge.service.app import AppContext
+from promptforge.api.auth import create_key
+from promptforge.bootstrap import build_context
+from promptforge.context import AppContext
+from promptforge.domain.commands import SweepJobs
+from promptforge.engine.engine import stop_on_signals
+from promptforge.engine.load_functions import EVENT_FUNCTIONS
 from promptforge.settings import PROVIDER_KEYS, PROVIDER_URLS, Settings
 from tests.support.cloud_tasks import TaskServer, task_server
 from tests.support.cut import FlakyProxy

@@ -11,11 +11,11 @@ from typing import Any
 from aiohttp import web
 
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.messages import ProcessChunk
-from promptforge.service.hold import ChunkLease
-from promptforge.service.ledger import ClaimedChunk
-from promptforge.service.split import split
-from promptforge.service.work import process_chunk
+from promptforge.domain.commands import ProcessChunk
+from promptforge.pipeline.split import split
+from promptforge.state.jobs import ClaimedChunk
+from promptforge.worker.lease import ChunkLease
+from promptforge.worker.process_chunk import process_chunk
 from tests.support.clock import HandClock
 from tests.support.machine import InProcessStack, in_process_stack
 from tests.support.openai_server import OpenAIServer, openai_server

@@ -5,10 +5,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from promptforge.domain.chunk import ChunkRange
-from promptforge.domain.cutter import Chunker
+from promptforge.domain.chunker import Chunker
+from promptforge.domain.formats.lines import LineSplitter
+from promptforge.domain.formats.native import Prompt, is_blank, parse_line, valid_prompt_ids
 from promptforge.domain.job import PinnedInput
-from promptforge.domain.lines import LineSplitter
-from promptforge.domain.prompt import Prompt, is_blank, parse_line, valid_prompt_ids
 
 LIMIT = 200
 ids = st.sampled_from(["a", "b", "c", "dd", "é", "1"])

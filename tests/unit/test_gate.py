@@ -6,7 +6,7 @@ import pytest
 from promptforge.domain.job import JobError
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, Completion
-from promptforge.service.gate import PROBE_SECONDS, REJECTION_SECONDS, CircuitBreaker
+from promptforge.worker.circuit_breaker import PROBE_SECONDS, REJECTION_SECONDS, CircuitBreaker
 
 ANSWER = Completion("Yes.", "model-1", 1, 2)
 REFUSED = CallFailure(FailureKind.ACCOUNT, "provider_account", "The key is refused.")
@@ -175,7 +175,7 @@ async def test_those_who_wait_for_the_first_call_go_on_when_it_ends(gate: Circui
 async def test_a_first_call_that_takes_long_lets_in_the_others(
     gate: CircuitBreaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("promptforge.service.gate.PROBE_SECONDS", 0.0)
+    monkeypatch.setattr("promptforge.worker.circuit_breaker.PROBE_SECONDS", 0.0)
     with gate.call():
         await gate.wait_for_probe()
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptforge.domain.lines import LineSplitter, LongLine
+from promptforge.domain.formats.lines import LineSplitter, LongLine
 
 Seen = tuple[str, int, bytes]
 

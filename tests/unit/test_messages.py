@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from promptforge.domain.messages import (
+from promptforge.domain.commands import (
     JobCommand,
     JobUploaded,
     ProcessChunk,

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from promptforge.domain.money import token_cost, usd_to_nanos
+from promptforge.domain.limits.pricing import token_cost, usd_to_nanos
 from promptforge.errors import SettingsError
 from promptforge.settings import Settings
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from promptforge.domain import pace
-from promptforge.domain.pace import BURST_SECONDS, TokenBuckets
+from promptforge.domain.limits import token_bucket
+from promptforge.domain.limits.token_bucket import BURST_SECONDS, TokenBuckets
 from tests.support.clock import HandClock
 
 
@@ -55,7 +55,7 @@ def test_a_slow_rate_still_lets_one_request_through() -> None:
 
 
 def test_the_table_is_bounded_and_who_was_silent_longest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "MAX_BUCKETS", 3)
+    monkeypatch.setattr(token_bucket, "MAX_BUCKETS", 3)
     bucket = TokenBuckets(0.001, HandClock().now)
     for key in ("a", "b", "c", "a", "d"):
         bucket.take(key)

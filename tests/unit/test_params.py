@@ -6,9 +6,9 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from promptforge.domain.frozen import Model
-from promptforge.domain.params import MAX_DEPTH, LineParams, Params, unsupported_parameter
-from promptforge.domain.prompt import InvalidLine, Prompt, parse_line, valid_prompt_ids, validation_message
+from promptforge.domain.formats.native import InvalidLine, Prompt, parse_line, valid_prompt_ids, validation_message
+from promptforge.domain.formats.params import MAX_DEPTH, LineParams, Params, unsupported_parameter
+from promptforge.domain.model import Model
 
 SCHEMA = {"type": "json_schema", "schema": {"type": "object"}}
 GOOD: list[tuple[str, Any]] = [

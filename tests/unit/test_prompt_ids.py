@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptforge.domain.prompt import InvalidLine, Prompt, duplicate_id_error, parse_line
+from promptforge.domain.formats.native import InvalidLine, Prompt, duplicate_id_error, parse_line
 
 MAX_ID_BYTES = 1024
 

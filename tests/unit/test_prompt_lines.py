@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptforge.domain.lines import LongLine
-from promptforge.domain.prompt import InvalidLine, Prompt, is_blank, parse_line
+from promptforge.domain.formats.lines import LongLine
+from promptforge.domain.formats.native import InvalidLine, Prompt, is_blank, parse_line
 
 GOOD = b'{"prompt_id": "p1", "prompt": "Why is the sky blue?"}'
 TEXT = GOOD.decode()

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from promptforge.errors import Unavailable
-from promptforge.service.purse import TOTAL_REFRESH_SECONDS, CostBudget
+from promptforge.worker.cost_budget import TOTAL_REFRESH_SECONDS, CostBudget
 from tests.support.clock import HandClock
 
 CHUNK = 7

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptforge.domain.uniqueness import DuplicateIdFinder
+from promptforge.domain.duplicate_ids import DuplicateIdFinder
 
 
 def taken(prompt_ids: list[str], window: int, batch: int) -> dict[int, int]:

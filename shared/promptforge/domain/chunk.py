@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field
 
-from promptforge.domain.frozen import Model
+from promptforge.domain.model import Model
 
 ISOLATE_AFTER_CRASHES = 3  # holders dead in a row after which a chunk is asked one prompt at a time
 CLOCK_SKEW_SECONDS = 2.0  # how far apart the clocks of well-kept machines may be

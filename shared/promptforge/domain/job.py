@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Any, Self
 
-from promptforge.domain.frozen import Model
-from promptforge.domain.money import Price
-from promptforge.domain.params import Params
+from promptforge.domain.formats.params import Params
+from promptforge.domain.limits.pricing import Price
+from promptforge.domain.model import Model
 
 
 class Status(StrEnum):

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from promptforge.domain.frozen import Model
+from promptforge.domain.model import Model
 
 MANIFEST_FILE = "manifest.json"
 ERRORS_FILE = "errors.jsonl"

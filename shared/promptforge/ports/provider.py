@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from promptforge.domain.params import ChatMessage, Params
+from promptforge.domain.formats.params import ChatMessage, Params
 from promptforge.domain.retry import FailureKind
 
 DEFAULT_PARAMS = Params()

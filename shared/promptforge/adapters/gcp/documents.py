@@ -21,9 +21,9 @@ from google.cloud.firestore_v1.types import document as documents_wire
 from google.cloud.firestore_v1.types import firestore as wire
 from google.cloud.firestore_v1.types import write as writes_wire
 
-from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, connected
-from promptforge.adapters.gcp.operations import BilledOperation, BilledOperations
-from promptforge.adapters.gcp.values import Value, decoded, encoded, moment, timestamp
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
+from promptforge.adapters.gcp.firestore_values import Value, decoded, encoded, moment, timestamp
+from promptforge.adapters.gcp.grpc_channels import ANSWER_SECONDS, RETRY, connected
 from promptforge.errors import Conflict, Unavailable
 from promptforge.ports.documents import (
     EXPIRE_FIELD,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import google_crc32c
 
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.crc32c import joined
-from promptforge.adapters.gcp.operations import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.signing import SignedUrls
 from promptforge.adapters.gcp.threads import Lazy, Threads
 from promptforge.errors import ObjectExists, ObjectMissing, Unavailable

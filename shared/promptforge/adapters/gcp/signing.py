@@ -14,7 +14,7 @@ from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.urllib3 import AuthorizedHttp
 
-from promptforge.adapters.gcp.operations import BilledOperation, BilledOperations
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.threads import Lazy, Threads
 from promptforge.errors import Unavailable
 from promptforge.ports.clock import Clock

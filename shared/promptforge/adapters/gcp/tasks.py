@@ -20,9 +20,9 @@ from google.api_core.exceptions import (
 from google.api_core.retry import AsyncRetry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
 
-from promptforge.adapters.gcp.channels import connected
-from promptforge.adapters.gcp.operations import BilledOperation, BilledOperations
-from promptforge.domain.messages import task_headers
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
+from promptforge.adapters.gcp.grpc_channels import connected
+from promptforge.domain.commands import task_headers
 from promptforge.errors import Unavailable
 
 if TYPE_CHECKING:

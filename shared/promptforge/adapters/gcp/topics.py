@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from google.api_core import exceptions
 
-from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, connected
-from promptforge.adapters.gcp.operations import BilledOperation, BilledOperations
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
+from promptforge.adapters.gcp.grpc_channels import ANSWER_SECONDS, RETRY, connected
 from promptforge.errors import Unavailable
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from promptforge.adapters.llm.transport import BAD_RESPONSE, HttpReply, Transport
-from promptforge.domain.params import ResponseFormat
+from promptforge.domain.formats.params import ResponseFormat
 from promptforge.domain.retry import FailureKind, parse_retry_after
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason

@@ -16,7 +16,7 @@ import google_crc32c
 import orjson
 
 from promptforge.adapters.local.database import Database, next_number
-from promptforge.adapters.local.deliveries import enqueue
+from promptforge.adapters.local.queue import enqueue
 from promptforge.adapters.local.urls import UrlSigner
 from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
 from promptforge.ports.objects import MAX_COMPOSE, ObjectInfo
