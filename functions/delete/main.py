@@ -4,9 +4,9 @@ import functions_framework.aio as functions_framework
 from starlette.requests import Request
 from starlette.responses import Response
 
+from promptforge.api.delete_job import delete_job
 from promptforge.bootstrap import current
 from promptforge.entrypoints import http
-from promptforge.pipeline.erase import delete_job
 
 
 @functions_framework.http

@@ -4,7 +4,7 @@ import functions_framework.aio as functions_framework
 from starlette.requests import Request
 from starlette.responses import Response
 
-from promptforge.api import job_status
+from promptforge.api.job_results import job_results
 from promptforge.bootstrap import current
 from promptforge.entrypoints import http
 
@@ -12,4 +12,4 @@ from promptforge.entrypoints import http
 @functions_framework.http
 @http.http_endpoint("GET")
 async def results(request: Request, client: str) -> Response:
-    return http.json_response(200, await job_status.job_results(current(), client, http.job_id_from_path(request)))
+    return http.json_response(200, await job_results(current(), client, http.job_id_from_path(request)))

@@ -168,9 +168,7 @@ def keys() -> None:
 @data_dir_option
 def create(client: str, data_dir: Path) -> None:
     """Make a key and print it, this once."""
-    from promptforge.api import auth
-
-    click.echo(_with_app(data_dir, lambda app: auth.create_key(app, client)))
+    click.echo(_with_app(data_dir, lambda app: app.api_keys.create(client)))
 
 
 @keys.command("list")
@@ -178,10 +176,9 @@ def create(client: str, data_dir: Path) -> None:
 @data_dir_option
 def list_(client: str | None, data_dir: Path) -> None:
     """Show every key's id, client, age and state; never the key."""
-    from promptforge.api import auth
     from promptforge.domain.timestamps import rfc3339
 
-    for key in _with_app(data_dir, lambda app: auth.list_keys(app, client)):
+    for key in _with_app(data_dir, lambda app: app.api_keys.list_for(client)):
         state = f"revoked {rfc3339(key.revoked_at)}" if key.revoked_at else "valid"
         click.echo(f"{key.key_id}  {key.client}  {rfc3339(key.created_at)}  {state}")
 
@@ -203,12 +200,11 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
 @data_dir_option
 def limit(client: str, usd_per_day: float | None, data_dir: Path) -> None:
     """Let a client spend only so much in a day (UTC), by the prices in PROMPTFORGE_PRICES."""
-    from promptforge.api import auth
-    from promptforge.state import spend_quotas
+    from promptforge.state.api_keys import StoredApiKey
 
-    async def change(app: "AppContext") -> list[auth.KeyInfo]:
-        await spend_quotas.set_limit(app.documents, client, usd_per_day)
-        return await auth.list_keys(app, client)
+    async def change(app: "AppContext") -> list[StoredApiKey]:
+        await app.quotas.set_daily_limit(client, usd_per_day)
+        return await app.api_keys.list_for(client)
 
     if not _with_app(data_dir, change):
         click.echo(f"promptforge: so far there is no key of a client {client}.", err=True)
@@ -221,9 +217,7 @@ def limit(client: str, usd_per_day: float | None, data_dir: Path) -> None:
 @data_dir_option
 def revoke(client: str, key_id: str | None, data_dir: Path) -> None:
     """Make a client's keys useless, from the next request on."""
-    from promptforge.api import auth
-
-    revoked = _with_app(data_dir, lambda app: auth.revoke_keys(app, client, key_id))
+    revoked = _with_app(data_dir, lambda app: app.api_keys.revoke(client, key_id))
     click.echo(f"{revoked} revoked")
     sys.exit(0 if revoked else 1)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp
 
-from promptforge.bootstrap import build_context, set_current
+from promptforge.bootstrap import build_context, build_worker_runtime, set_current
 from promptforge.context import AppContext
 from promptforge.engine.http_app import routes, serving
 from promptforge.engine.http_server import public_server
@@ -41,9 +41,10 @@ async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Even
     the project has answered. Raises SettingsError if it does not."""
     app = build_context(settings)
     app.stopping = stop
+    runtime = build_worker_runtime(app)
     try:
         await check_firestore(app)
-        set_current(app)
+        set_current(app, runtime)
         server = public_server(gateway_app())
         ready()
         tasks = [asyncio.create_task(server.serve(sockets=[listening])), asyncio.create_task(stop.wait())]
@@ -52,4 +53,5 @@ async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Even
         server.should_exit = True
         await asyncio.gather(*tasks)
     finally:
+        await runtime.close()
         await app.close()

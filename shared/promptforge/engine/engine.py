@@ -15,11 +15,9 @@ from promptforge import logs
 from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.queue import SqliteQueue
 from promptforge.adapters.local.secret import derive, load_secret
-from promptforge.api.auth import admit_key, create_key
 from promptforge.bootstrap import build_context, set_current
 from promptforge.context import AppContext
 from promptforge.domain.api_keys import is_mistyped, make_key
-from promptforge.domain.commands import SweepJobs
 from promptforge.engine.dispatcher import Dispatcher
 from promptforge.engine.http_app import api_app
 from promptforge.engine.http_server import bind, public_server
@@ -97,7 +95,7 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
     database = Database(settings.data_dir / "state.db")
     deliveries = SqliteQueue(database, app.clock)
     await recover(app, deliveries)
-    open_jobs = len([job async for job in app.ledger.list_due_jobs(float("inf")) if job.input])
+    open_jobs = len([job async for job in app.jobs.list_due(float("inf")) if job.input])
     key = await _admit(app, plan.api_key)
     pool = WorkerPool(plan.workers, _environ(settings), plan.log, lambda instance: expire_leases(app, instance))
     dispatcher = Dispatcher(deliveries, pool.send, plan.workers)
@@ -133,9 +131,9 @@ async def _admit(app: AppContext, api_key: str | None) -> str:
     if api_key is None:
         secret = derive(load_secret(app.settings.data_dir), "engine-key")
         api_key = make_key(int.from_bytes(secret))
-        if not await admit_key(app, CLIENT, api_key):
-            return await create_key(app, CLIENT)
-    elif not await admit_key(app, CLIENT, api_key):
+        if not await app.api_keys.admit(CLIENT, api_key):
+            return await app.api_keys.create(CLIENT)
+    elif not await app.api_keys.admit(CLIENT, api_key):
         raise SettingsError(f"The key in {ENV_PREFIX}API_KEY was revoked: set another one.")
     return api_key
 
@@ -147,9 +145,8 @@ def _environ(settings: Settings) -> dict[str, str]:
 async def _sweep_regularly(app: AppContext, database: Database) -> None:
     """What Cloud Scheduler does; and let nothing that was erased stay in the database's log."""
     while not app.stopping.is_set():
-        name = f"sweep-{int(app.clock.now() / SWEEP_SECONDS)}"
         try:
-            await app.tasks.enqueue("sweeper", SweepJobs().encode(), name=name)
+            await app.queues.enqueue_sweep(int(app.clock.now() / SWEEP_SECONDS))
             await database.clear_log()
         except PromptForgeError as exc:
             logs.error("sweep_failed", error=type(exc).__name__)

@@ -10,9 +10,9 @@ from starlette.types import Message, Receive, Scope, Send
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import PREFIX, InvalidSignature, UrlExpired
 from promptforge.context import AppContext
-from promptforge.domain.commands import uploaded_job
 from promptforge.entrypoints.http import handle_errors, problem_response
 from promptforge.errors import ApiError, ObjectExists, ObjectMissing
+from promptforge.state.objects import uploaded_job
 
 NDJSON = "application/x-ndjson"
 ALREADY_UPLOADED = ApiError(403, "already_uploaded", "This URL was used; it cannot replace what was uploaded.")
@@ -54,7 +54,7 @@ class SignedUrlRoutes:
 
     async def _put(self, bucket: FileObjects, name: str, request: Request) -> Response:
         upload = uploaded_job(name)
-        if upload and await self._app.ledger.get(upload.job_id) is None:
+        if upload and await self._app.jobs.get(upload.job_id) is None:
             raise JOB_NOT_FOUND
         if await bucket.stat(name):
             raise ALREADY_UPLOADED

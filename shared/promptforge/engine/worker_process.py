@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from promptforge.bootstrap import current
+from promptforge.bootstrap import build_worker_runtime, current, set_current
 from promptforge.engine.http_server import DRAIN_SECONDS, QuietServer
 from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
 
@@ -57,10 +57,11 @@ async def engine_gone() -> None:
 
 async def main(socket_fd: int, instance: str) -> None:
     app = current()
-    app.instance = instance
+    runtime = build_worker_runtime(app, instance)
+    set_current(app, runtime)
     hold_worker_lock(app.settings.data_dir)
     for provider in app.settings.provider_keys:
-        app.provider(provider)  # imported now, not while the first prompt waits
+        runtime.provider(provider)  # imported now, not while the first prompt waits
     functions = Router([Mount(f"/{name}", load_function(name)) for name in EVENT_FUNCTIONS])
     guarded = only_engine(functions, os.environ[TOKEN_VARIABLE])
     config = uvicorn.Config(guarded, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)
@@ -77,6 +78,7 @@ async def main(socket_fd: int, instance: str) -> None:
     lifeline.add_done_callback(lambda _: stop())
     await server.serve(sockets=[socket.socket(fileno=socket_fd)])
     lifeline.cancel()
+    await runtime.close()
     await app.close()
 
 

@@ -15,10 +15,11 @@ from starlette.responses import Response
 from promptforge import logs
 from promptforge.api.auth import authenticate
 from promptforge.bootstrap import current
-from promptforge.domain.commands import TASK_EVENT_TYPE, Command, JobCommand, uploaded_job
+from promptforge.domain.commands import TASK_EVENT_TYPE, Command, JobCommand
 from promptforge.domain.formats.native import validation_message
 from promptforge.entrypoints.responses import HealthResponse, ProblemDetails
 from promptforge.errors import ApiError, Unavailable
+from promptforge.state.objects import uploaded_job
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_EVENT_BYTES = 512 * 1024

@@ -12,7 +12,8 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from promptforge.api.create_job import IDEMPOTENCY_KEY, CreateJobRequest, CreateJobResponse
-from promptforge.api.job_status import JobResultsResponse, JobStatusResponse
+from promptforge.api.job_results import JobResultsResponse
+from promptforge.api.job_status import JobStatusResponse
 from promptforge.domain.commands import JobId
 from promptforge.entrypoints.responses import HealthResponse, ProblemDetails
 
