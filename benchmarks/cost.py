@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 from benchmarks.metered import Usage, metered
 from benchmarks.prices import ASSUMED, LEFT_OUT, PRICED, Item, bill
-from promptforge.client.async_client import Client
 from tests.support.emulators import Firestore, Pubsub
 from tests.support.front import behind
 from tests.support.machine import prompts
 from tests.support.stage import CloudStack, cloud_stack
+
+from promptforge.client.async_client import Client
 
 POLL_SECONDS = 1.0  # as `promptforge run` does
 JOB_SECONDS = 1200.0
@@ -86,7 +87,7 @@ async def measure(folder: Path, firestore: Firestore, pubsub: Pubsub, count: int
         before = await work.usage(), await api.usage()
         seconds, job_id, files = await _job(one, folder / "prompts.jsonl", count)
         after = await work.usage(), await api.usage()
-        chunks = [chunk async for chunk in one.app.ledger.list_all(job_id)]
+        chunks = [chunk async for chunk in one.app.chunks.list_all(job_id)]
     flushes = sum(len(chunk.segments) for chunk in chunks)
     used = [now - then for now, then in zip(after, before, strict=True)]
     return Run(count, latency, len(chunks), flushes, files, seconds, *used)

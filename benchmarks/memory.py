@@ -65,7 +65,7 @@ async def split_and_work(folder: Path, path: Path, lines: int, long_line: int) -
     app, job_id = await uploaded(folder, path, lines)
     peaks = {"before": peak_mib()}
     await split(app, job_id)
-    job = await app.ledger.get(job_id)
+    job = await app.jobs.get(job_id)
     if job is None or (job.prompt_count, job.invalid_count) != (lines, bool(long_line)):
         raise SystemExit(f"the split went wrong: {job}")
     peaks["splitter"] = peak_mib()
@@ -78,9 +78,9 @@ async def split_and_work(folder: Path, path: Path, lines: int, long_line: int) -
 
 async def _work_on(app: AppContext, job_id: str, line: int) -> None:
     """Settle the chunk that holds a line, which is its only bad one."""
-    (number,) = [c.number async for c in app.ledger.list_all(job_id) if c.first_line <= line <= c.last_line]
+    (number,) = [c.number async for c in app.chunks.list_all(job_id) if c.first_line <= line <= c.last_line]
     await process_chunk(app, ProcessChunk(job_id=job_id, chunk=number))
-    (chunk,) = [c async for c in app.ledger.list_all(job_id) if c.number == number]
+    (chunk,) = [c async for c in app.chunks.list_all(job_id) if c.number == number]
     if chunk.open or (chunk.completed, chunk.failed) != (chunk.line_count - 1, 1):
         raise SystemExit(f"the work went wrong: {chunk}")
 

@@ -19,10 +19,10 @@ import orjson
 
 from promptforge.bootstrap import build_context
 from promptforge.context import AppContext
-from promptforge.domain.commands import upload_object
 from promptforge.domain.job import Job
 from promptforge.pipeline.split import split
 from promptforge.settings import Settings
+from promptforge.state.objects import upload_object
 
 
 def write_input(path: Path, lines: int) -> None:
@@ -54,7 +54,7 @@ async def uploaded(folder: Path, path: Path, lines: int) -> tuple[AppContext, st
         job_id=job_id, client="c", provider="echo", model="m", max_retries=0, created_at=0, upload_expires_at=0,
         request_digest="", due_at=0, deadline_at=0,
     )  # fmt: skip
-    await app.ledger.create_job(job)
+    await app.jobs.create(job)
     await app.uploads.create(upload_object(job_id), _blocks(path))
     return app, job_id
 
@@ -65,7 +65,7 @@ async def split_once(folder: Path, path: Path, lines: int) -> float:
     began = time.perf_counter()
     await split(app, job_id)
     seconds = time.perf_counter() - began
-    ended = await app.ledger.get(job_id)
+    ended = await app.jobs.get(job_id)
     if ended is None or ended.prompt_count != lines or ended.invalid_count:
         raise SystemExit(f"the split went wrong: {ended}")
     return seconds

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import aiohttp
 import orjson
-from promptforge.client.async_client import Client, RequestFailed
 
+from promptforge.client.async_client import Client, RequestFailed
 from tests.chaos.terms import Config
 from tests.chaos.weather import HOPELESS
 from tests.support.machine import Line, lines_of

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+
 from promptforge.client.async_client import Client, RequestFailed
 from promptforge.client.verify import verify
-
 from promptforge.context import AppContext
 from promptforge.domain.tombstone import Tombstone
 from tests.support.cut import FlakyProxy
@@ -198,4 +198,4 @@ async def _left(app: AppContext, job_id: str) -> list[str]:
     """What there still is of a job."""
     buckets = [bucket.list(f"{job_id}/") for bucket in (app.uploads, app.work, app.results)]
     objects = [name for bucket in buckets async for name in bucket]
-    return objects + [str(chunk.number) async for chunk in app.ledger.list_all(job_id)]
+    return objects + [str(chunk.number) async for chunk in app.chunks.list_all(job_id)]

@@ -15,7 +15,7 @@ from promptforge.domain.chunk import Chunk
 from promptforge.domain.chunk import ChunkRange as Piece
 from promptforge.errors import LeaseLost, Unavailable
 from promptforge.ports.documents import Documents, Version, Write
-from promptforge.state.jobs import ClaimedChunk, Ledger
+from promptforge.state.chunks import ClaimedChunk, Ledger
 from tests.support.clock import HandClock
 from tests.support.cut import FlakyProxy
 from tests.support.emulators import Firestore

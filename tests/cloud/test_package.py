@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 from infra.package import REQUIREMENTS
-from promptforge.client.verify import verify
 
+from promptforge.client.verify import verify
 from tests.cloud.test_flow import run
 from tests.support.emulators import Firestore, Pubsub
 from tests.support.functions import ALL, Function, function_processes

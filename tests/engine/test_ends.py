@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from promptforge.client.async_client import Client
-from promptforge.client.verify import verify
 from tests.support.engine import Engine, engine
 from tests.support.machine import prompts
 from tests.support.openai_server import openai_server, slow
 
+from promptforge.client.async_client import Client
+from promptforge.client.verify import verify
 from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES
-from promptforge.worker.process_chunk import MAX_ISOLATED_CRASHES
+from promptforge.worker.isolation import MAX_ISOLATED_CRASHES
 
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from promptforge.client.async_client import Client, RequestFailed
 from tests.support.engine import Engine, engine, freeze, promptforge, start, stop
 from tests.support.machine import lines_of, prompts
 from tests.support.openai_server import openai_server, slow
+
+from promptforge.client.async_client import Client, RequestFailed
 
 FINAL = ("COMPLETED", "FAILED")
 

@@ -23,7 +23,7 @@ ONE_CHUNK = b" " * 40_000
 
 
 async def chunk_of(one: InProcessStack, job_id: str) -> Chunk:
-    (chunk,) = [chunk async for chunk in one.app.ledger.list_all(job_id)]
+    (chunk,) = [chunk async for chunk in one.app.chunks.list_all(job_id)]
     return chunk
 
 

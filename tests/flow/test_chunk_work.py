@@ -16,17 +16,16 @@ from tests.support.openai_server import OpenAIServer, openai_server, refusal
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
+from promptforge.domain.timeouts import KEY_MISSING_SECONDS
 from promptforge.pipeline.split import split
+from promptforge.worker.isolation import MAX_ISOLATED_CRASHES, WORKER_CRASH
 from promptforge.worker.process_chunk import (
     ABANDON_AFTER_CRASHES,
     ABANDON_AFTER_ERRORS,
     FAIL_PROMPTS_AFTER_ERRORS,
-    MAX_ISOLATED_CRASHES,
-    WORKER_CRASH,
     WORKER_FAULT,
     process_chunk,
 )
-from promptforge.worker.realtime_lane import KEY_MISSING_SECONDS
 
 ONE_CHUNK = b" " * 40_000
 
@@ -44,15 +43,15 @@ class Shop:
         await process_chunk(self.one.app, ProcessChunk(job_id=self.job_id, chunk=0))
 
     async def chunk(self) -> Chunk:
-        (chunk,) = [chunk async for chunk in self.one.app.ledger.list_all(self.job_id)]
+        (chunk,) = [chunk async for chunk in self.one.app.chunks.list_all(self.job_id)]
         return chunk
 
     async def mark(self, **changes: Any) -> None:
         """Give the chunk a past: as if its last holder had given it back like this."""
-        claim = await self.one.app.ledger.claim(self.job_id, 0, "past", 60)
+        claim = await self.one.app.chunks.claim(self.job_id, 0, "past", 60)
         assert not isinstance(claim, Chunk)
         assert claim is not None
-        await self.one.app.ledger.update_chunk(claim, holder=None, **changes)
+        await self.one.app.chunks.update(claim, holder=None, **changes)
 
     async def errors(self) -> list[tuple[int, str | None, str, str, int]]:
         await self.one.until_ended(self.job_id)

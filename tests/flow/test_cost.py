@@ -17,11 +17,11 @@ from tests.support.openai_server import OpenAIServer, openai_server
 
 from promptforge.bootstrap import build_context, set_current
 from promptforge.domain.commands import ProcessChunk
+from promptforge.domain.timeouts import COST_UNKNOWN_SECONDS
 from promptforge.errors import Unavailable
 from promptforge.pipeline.split import split
 from promptforge.ports.documents import Documents
 from promptforge.worker import cost_budget
-from promptforge.worker.lease import COST_UNKNOWN_SECONDS
 from promptforge.worker.process_chunk import process_chunk
 
 CALL_USD = (INPUT_TOKENS + 2 * OUTPUT_TOKENS) / 1000

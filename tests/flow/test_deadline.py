@@ -12,7 +12,8 @@ from tests.support.openai_server import openai_server, refusal
 from promptforge.adapters.local.queue import MAX_ATTEMPTS, SqliteQueue
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Job, Status
-from promptforge.pipeline.split import UNCLAIMED_REQUEUE_SECONDS, split
+from promptforge.domain.timeouts import UNCLAIMED_REQUEUE_SECONDS
+from promptforge.pipeline.split import split
 from promptforge.pipeline.sweep import sweep
 from promptforge.worker.process_chunk import process_chunk
 
@@ -87,7 +88,7 @@ async def test_a_job_whose_splitter_never_comes_through_ends(tmp_path: Path, beg
             pinned = {"generation": upload.generation, "size": upload.size, "crc32c": upload.crc32c}
             limits = {"max_line_bytes": 100, "chunk_lines": 1, "chunk_bytes": 1, "part_lines": 1}
             queued = {"status": "QUEUED", "input": {**pinned, **limits}}
-            await one.app.ledger.update_job(
+            await one.app.jobs.update(
                 job_id, lambda job: Job.model_validate(job.model_dump() | queued) if job.input is None else None
             )
         clock.move(DAY - 1)
@@ -156,7 +157,7 @@ async def test_a_job_whose_chunks_are_never_announced_ends(tmp_path: Path) -> No
     async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.submit(prompts(2) + b" " * 9000)
         await split(one.app, job_id)
-        await one.app.ledger.update_job(job_id, lambda job: job.model_copy(update={"chunks_published": False}))
+        await one.app.jobs.update(job_id, lambda job: job.model_copy(update={"chunks_published": False}))
         for source in ("bucket:uploads", "topic:chunks", "queue:sweeper"):
             await one.lose(source)
         clock.move(DAY)

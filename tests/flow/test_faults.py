@@ -10,13 +10,14 @@ from tests.support.clock import HandClock
 from tests.support.machine import InProcessStack, in_process_stack, prompts
 
 from promptforge.adapters.local.objects import FileObjects
-from promptforge.domain.commands import ProcessChunk, upload_object
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
 from promptforge.errors import Unavailable
 from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
 from promptforge.ports.documents import Documents, Version, Write
-from promptforge.state.jobs import ClaimedChunk, Ledger
+from promptforge.state.chunks import ClaimedChunk, Ledger
+from promptforge.state.objects import upload_object
 from promptforge.worker.lease import ChunkLease
 from promptforge.worker.process_chunk import FAIL_PROMPTS_AFTER_ERRORS, process_chunk
 
@@ -47,7 +48,7 @@ def forgetful(one: InProcessStack) -> Forgetful:
 
 
 async def hold_of(one: InProcessStack, job_id: str) -> ChunkLease:
-    claim = await one.app.ledger.claim(job_id, 0, "holder", 60)
+    claim = await one.app.chunks.claim(job_id, 0, "holder", 60)
     assert isinstance(claim, ClaimedChunk)
     return ChunkLease(one.app, await one.job(job_id), claim)
 
@@ -68,7 +69,7 @@ async def test_a_settled_chunk_stays_settled_when_the_answer_to_its_commit_is_lo
         with pytest.raises(Unavailable):
             await settle()
 
-        (chunk,) = [chunk async for chunk in one.app.ledger.list_all(job_id)]
+        (chunk,) = [chunk async for chunk in one.app.chunks.list_all(job_id)]
         assert (chunk.open, chunk.results and chunk.results.lines) == (False, 1)
         assert (await one.until_ended(job_id)).status is Status.COMPLETED
 
@@ -79,7 +80,7 @@ async def test_a_claim_whose_answer_is_lost_is_still_a_claim(tmp_path: Path) -> 
         job_id = await one.submit(prompts(1))
         await split(one.app, job_id)
         documents.lose_next = True
-        claim = await one.app.ledger.claim(job_id, 0, "holder", 60)
+        claim = await one.app.chunks.claim(job_id, 0, "holder", 60)
 
         assert isinstance(claim, ClaimedChunk)
         assert (claim.chunk.holder, claim.chunk.epoch) == ("holder", 1)
@@ -196,7 +197,7 @@ async def test_settings_may_change_while_a_job_runs(tmp_path: Path) -> None:
         await two.until_ended(job_id)
         job = await two.job(job_id)
         assert (job.completed_count, job.failed_count, job.result_parts) == (40, 2, 5)
-        await two.app.ledger.update_job(job_id, lambda job: job)
+        await two.app.jobs.update(job_id, lambda job: job)
         await finalize(two.app, job_id)
 
 
@@ -230,7 +231,7 @@ async def test_a_part_that_vanished_ends_the_job_with_the_truth(tmp_path: Path) 
         parts = [name async for name in one.app.results.list(f"{job_id}/parts/")]
         await one.app.results.delete(parts[1])
         ended = await one.until_ended(job_id)
-        lost = [chunk async for chunk in one.app.ledger.list_all(job_id)][1].line_count
+        lost = [chunk async for chunk in one.app.chunks.list_all(job_id)][1].line_count
 
         assert (ended.status, ended.error and ended.error.code) == (Status.FAILED, "result_incomplete")
         assert len(await one.results(job_id)) == 20 - lost

@@ -12,7 +12,7 @@ from tests.support.openai_server import openai_server, refusal, slow
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
 from promptforge.pipeline.split import split
-from promptforge.state.jobs import ClaimedChunk
+from promptforge.state.chunks import ClaimedChunk
 from promptforge.worker.process_chunk import process_chunk
 
 
@@ -32,7 +32,7 @@ async def test_no_call_begins_after_the_lease_was_lost(tmp_path: Path) -> None:
         while provider.calls.total() < 4:
             await asyncio.sleep(0.005)
         clock.move(61)
-        while not isinstance(await one.app.ledger.claim(job_id, 0, "thief", 60), ClaimedChunk):
+        while not isinstance(await one.app.chunks.claim(job_id, 0, "thief", 60), ClaimedChunk):
             clock.move(61)  # the holder renewed first
         at_the_loss = provider.calls.total()
         await working

@@ -12,7 +12,7 @@ from tests.support.machine import InProcessStack, in_process_stack, prompts
 from promptforge.domain.commands import ProcessChunk
 from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
-from promptforge.state.jobs import ClaimedChunk
+from promptforge.state.chunks import ClaimedChunk
 from promptforge.worker.lease import ChunkLease
 from promptforge.worker.process_chunk import process_chunk
 
@@ -81,7 +81,7 @@ async def test_many_finalizers_at_once_and_again_later_write_one_manifest(tmp_pa
         await asyncio.gather(*[finalize(one.app, job_id) for _ in range(5)])
         first = await download_manifest(one, job_id)
         clock.move(1000)
-        await one.app.ledger.update_job(job_id, lambda job: before)  # as if the last commit had not come through
+        await one.app.jobs.update(job_id, lambda job: before)  # as if the last commit had not come through
         await finalize(one.app, job_id)
 
         assert await download_manifest(one, job_id) == first
@@ -90,7 +90,7 @@ async def test_many_finalizers_at_once_and_again_later_write_one_manifest(tmp_pa
 
 async def _settle_wrongly(one: InProcessStack, job_id: str, number: int, publics: list[bytes]) -> None:
     """What a worker with a fault would do: settle a chunk with lines that are none, or too few of them."""
-    claim = await one.app.ledger.claim(job_id, number, "faulty", 60)
+    claim = await one.app.chunks.claim(job_id, number, "faulty", 60)
     assert isinstance(claim, ClaimedChunk)
     hold = ChunkLease(one.app, await one.job(job_id), claim)
     for line, public in enumerate(publics, claim.chunk.first_line):

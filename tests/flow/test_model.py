@@ -19,7 +19,7 @@ from promptforge.api.auth import create_key, revoke_keys
 from promptforge.domain.job import TRANSITIONS, Status
 from promptforge.engine.push_requests import SUBSCRIPTIONS
 from promptforge.pipeline.sweep import sweep
-from promptforge.state.jobs import ClaimedChunk
+from promptforge.state.chunks import ClaimedChunk
 
 EXAMPLES = os.environ.get("PROMPTFORGE_EXAMPLES") or None
 MAX_JOBS = 4
@@ -174,7 +174,7 @@ class TwoClientMachine(RuleBasedStateMachine):
     def kill(self, number: int, chunk: int) -> None:
         job = self.working(number)
         if job and job.kills < MAX_KILLS:
-            claim = self.player.one.app.ledger.claim(job.job_id, chunk, f"ghost-{job.kills}", 60)
+            claim = self.player.one.app.chunks.claim(job.job_id, chunk, f"ghost-{job.kills}", 60)
             job.kills += isinstance(self.loop.run(claim), ClaimedChunk)
 
     @rule(number=some_job, chunk=st.integers(0, 3), ticks=st.integers(0, 60))

@@ -12,15 +12,12 @@ from tests.support.ward import LEASE_SECONDS, ONE_CHUNK, ChunkScenario, chunk_sc
 
 from promptforge.bootstrap import build_context
 from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES
-from promptforge.domain.commands import ProcessChunk, upload_object
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
+from promptforge.state.objects import upload_object
+from promptforge.worker.isolation import MAX_ISOLATED_CRASHES
 from promptforge.worker.lease import ChunkLease
-from promptforge.worker.process_chunk import (
-    ABANDON_AFTER_CRASHES,
-    ABANDON_AFTER_ERRORS,
-    MAX_ISOLATED_CRASHES,
-    process_chunk,
-)
+from promptforge.worker.process_chunk import ABANDON_AFTER_CRASHES, ABANDON_AFTER_ERRORS, process_chunk
 
 
 async def test_a_chunk_is_asked_at_once_until_its_holders_die_too_often(tmp_path: Path) -> None:

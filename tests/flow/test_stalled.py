@@ -13,7 +13,8 @@ from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.stalling import Stalling
 
 from promptforge.domain.commands import ProcessChunk
-from promptforge.pipeline.erase import MAX_PROCESS_STALL_SECONDS, erase
+from promptforge.domain.timeouts import MAX_PROCESS_STALL_SECONDS
+from promptforge.pipeline.erase import erase
 from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
 from promptforge.pipeline.sweep import sweep

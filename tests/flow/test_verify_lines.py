@@ -8,8 +8,9 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from promptforge.client.verify import verify
 from tests.support.bundle import CONTENT, ERRORS, FinishedJob
+
+from promptforge.client.verify import verify
 
 Spoiler = Callable[[FinishedJob, Callable[[int], int]], Iterator[str]]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from promptforge.client.verify import verify
 
-from promptforge.worker.process_chunk import MAX_ISOLATED_CRASHES
+from promptforge.client.verify import verify
+from promptforge.worker.isolation import MAX_ISOLATED_CRASHES
 from tests.simulation.clients import CANARY, Line, Order
 from tests.simulation.provider import Call
 

@@ -2,18 +2,19 @@
 
 import asyncio
 import contextvars
-import dataclasses
 import random
 from typing import TYPE_CHECKING
 
-from promptforge.bootstrap import build_context, install_here
+from promptforge.bootstrap import build_context, set_current
 from promptforge.context import AppContext
 from promptforge.engine.http_app import api_app
 from promptforge.ports.clock import Clock
 from promptforge.settings import Settings
+from promptforge.worker.runtime import WorkerRuntime
 from tests.simulation.faults import STEP
 from tests.simulation.ports import FaultyDocuments, FaultyObjects, FaultyTasks, FaultyTopics
 from tests.simulation.provider import SimulatedProvider
+from tests.support.context import with_adapters
 
 if TYPE_CHECKING:
     from tests.simulation.world import Simulator
@@ -56,19 +57,19 @@ class Instance:
         self.app = self._wrapped(build_instance_context(world, self.clock))
         self.front = api_app(self.app, world.platform.wake)
         self.context = contextvars.copy_context()
-        self.context.run(install_here, self.app)
+        runtime = WorkerRuntime(self.app, lambda name: SimulatedProvider(self), self.name)
+        self.context.run(set_current, self.app, runtime)
 
     def _wrapped(self, app: AppContext) -> AppContext:
-        return dataclasses.replace(
+        backend = app.backend
+        return with_adapters(
             app,
-            instance=self.name,
-            documents=FaultyDocuments(self, app.documents),
-            uploads=FaultyObjects(self, app.uploads, "uploads"),
-            work=FaultyObjects(self, app.work, "work"),
-            results=FaultyObjects(self, app.results, "results"),
-            topics=FaultyTopics(self, app.topics),
-            tasks=FaultyTasks(self, app.tasks),
-            make_provider=lambda name: SimulatedProvider(self),
+            documents=FaultyDocuments(self, backend.documents),
+            uploads=FaultyObjects(self, backend.uploads, "uploads"),
+            work=FaultyObjects(self, backend.work, "work"),
+            results=FaultyObjects(self, backend.results, "results"),
+            topics=FaultyTopics(self, backend.topics),
+            tasks=FaultyTasks(self, backend.tasks),
         )
 
     async def reach(self, point: str) -> None:

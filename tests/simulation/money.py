@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptforge.domain.limits.pricing import NANOS_PER_USD, Price, token_cost
 from promptforge.domain.limits.spend_quota import SpendQuota
-from promptforge.state.spend_quotas import set_limit
-from promptforge.worker.cost_budget import TOTAL_REFRESH_SECONDS
+from promptforge.domain.timeouts import TOTAL_REFRESH_SECONDS
 
 if TYPE_CHECKING:
     from tests.simulation.clients import Order
@@ -41,7 +40,7 @@ class CostAccounting:
     async def limit(self, client: str, calls: int) -> None:
         """Let a client spend only so much a day."""
         referee = self._world.referee
-        await set_limit(referee.app.documents, client, calls * CALL_USD)
+        await referee.app.quotas.set_daily_limit(client, calls * CALL_USD)
         for document in await referee.app.documents.query("clients", limit=10):
             referee.documents[document.path] = document.data
 

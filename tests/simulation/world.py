@@ -173,9 +173,9 @@ def simulate(seed: int) -> Outcome:
     finally:
         if world:
             for machine in world.platform.machines:
-                machine.app.release()
+                machine.app.backend.release()
             world.platform.database.close()
-            world.referee.app.release()
+            world.referee.app.backend.release()
         asyncio.set_event_loop(None)
         loop.close()
         shutil.rmtree(folder)

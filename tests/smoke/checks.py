@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from promptforge.client.verify import verify
-
 from promptforge.engine.load_functions import EVENT_FUNCTIONS
 from tests.smoke.site import GOOGLE, UPLOAD, Site, Skipped, Storage, Wrong, bucket_of, unsigned
 from tests.support.machine import prompts

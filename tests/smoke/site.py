@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+
 from promptforge.client.async_client import Client, as_signed
 
 GOOGLE = "https://storage.googleapis.com"

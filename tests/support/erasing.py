@@ -1,7 +1,7 @@
 """Waiting until nothing is looked at any more."""
 
+from promptforge.domain.timeouts import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_SECONDS
 from promptforge.domain.timestamps import DAY_SECONDS
-from promptforge.pipeline.erase import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_SECONDS
 from promptforge.pipeline.sweep import sweep
 from tests.support.clock import HandClock
 from tests.support.machine import InProcessStack

@@ -14,8 +14,7 @@ import orjson
 
 from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.queue import SqliteQueue
-from promptforge.api.auth import create_key
-from promptforge.bootstrap import build_context, set_current
+from promptforge.bootstrap import build_context, build_worker_runtime, set_current
 from promptforge.context import AppContext
 from promptforge.domain.job import Job
 from promptforge.engine.dispatcher import Dispatcher
@@ -23,6 +22,7 @@ from promptforge.engine.http_app import api_app
 from promptforge.engine.load_functions import load_function
 from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
 from promptforge.settings import Settings
+from promptforge.worker.runtime import WorkerRuntime
 from tests.support.canary import leaks
 from tests.support.clock import HandClock
 
@@ -35,6 +35,7 @@ class InProcessStack:
     """One machine without processes. `copies` is how often each delivery is brought, all at once."""
 
     app: AppContext
+    runtime: WorkerRuntime
     database: Database
     http: httpx.AsyncClient
     key: str
@@ -108,7 +109,7 @@ class InProcessStack:
 
     async def job(self, job_id: str) -> Job:
         """The job's document."""
-        job = await self.app.ledger.get(job_id)
+        job = await self.app.jobs.get(job_id)
         assert job is not None
         return job
 
@@ -170,13 +171,15 @@ async def in_process_stack(
 ) -> AsyncIterator[InProcessStack]:
     """A machine in a folder, with settings of its own and a client called `tests`."""
     app = build_context(Settings(data_dir=folder, public_url=URL, **settings), clock, random.Random(7))
-    set_current(app)
+    runtime = build_worker_runtime(app)
+    set_current(app, runtime)
     database = Database(folder / "state.db")
     transport = httpx.ASGITransport(api_app(app, lambda: None))
     try:
         async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
-            yield InProcessStack(app, database, http, await create_key(app, "tests"))
+            yield InProcessStack(app, runtime, database, http, await app.api_keys.create("tests"))
     finally:
+        await runtime.close()
         await app.close()
         database.close()
 

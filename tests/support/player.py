@@ -12,7 +12,6 @@ import orjson
 from aiohttp import web
 
 from promptforge.adapters.local.queue import Delivery, SqliteQueue
-from promptforge.api.auth import create_key
 from promptforge.domain.commands import ProcessChunk
 from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
 from promptforge.worker.process_chunk import process_chunk
@@ -123,7 +122,7 @@ async def two_clients(folder: Path) -> AsyncIterator[TwoClients]:
     async with openai_server(_act) as provider:
         keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
         async with in_process_stack(folder, clock, chunk_lines=3, part_lines=4, **keys) as one:
-            yield TwoClients(one, clock, provider, {"tests": one.key, "other": await create_key(one.app, "other")})
+            yield TwoClients(one, clock, provider, {"tests": one.key, "other": await one.app.api_keys.create("other")})
 
 
 def content_of(job: int, kind: str) -> bytes:

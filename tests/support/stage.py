@@ -27,7 +27,6 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncI
 from google.pubsub_v1.types import PushConfig, Subscription, Topic
 
 from promptforge.adapters.clock import SystemClock
-from promptforge.api.auth import create_key
 from promptforge.bootstrap import build_context
 from promptforge.context import AppContext
 from promptforge.domain.commands import SweepJobs
@@ -94,7 +93,7 @@ async def cloud_stack(
         }
         app = build_context(Settings.from_env(variables))
         stack.push_async_callback(app.close)
-        key = await create_key(app, "tests")
+        key = await app.api_keys.create("tests")
         if processes:
             functions = await enter(function_processes(ALL, variables, folder / "functions.err"))
             gate.functions = {name: function.url for name, function in functions.items()}

@@ -13,8 +13,8 @@ from aiohttp import web
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.commands import ProcessChunk
 from promptforge.pipeline.split import split
-from promptforge.state.jobs import ClaimedChunk
-from promptforge.worker.lease import ChunkLease
+from promptforge.state.chunks import ClaimedChunk
+from promptforge.worker.chunk_run import ChunkRun
 from promptforge.worker.process_chunk import process_chunk
 from tests.support.clock import HandClock
 from tests.support.machine import InProcessStack, in_process_stack
@@ -42,11 +42,11 @@ class ChunkScenario:
         await self.one.lose("topic:chunks")
         return job_id
 
-    async def claim(self, job_id: str, number: int = 0) -> ChunkLease:
+    async def claim(self, job_id: str, number: int = 0) -> ChunkRun:
         """A holder of the chunk that never was before."""
-        claim = await self.one.app.ledger.claim(job_id, number, f"holder-{next(_names)}", LEASE_SECONDS)
+        claim = await self.one.app.chunks.claim(job_id, number, f"holder-{next(_names)}", LEASE_SECONDS)
         assert isinstance(claim, ClaimedChunk)
-        return ChunkLease(self.one.app, await self.one.job(job_id), claim)
+        return ChunkRun(self.one.runtime, await self.one.job(job_id), claim)
 
     async def crash(self, job_id: str, times: int, number: int = 0) -> None:
         """So many holders are never heard of again."""
@@ -55,10 +55,10 @@ class ChunkScenario:
             self.clock.move(LEASE_SECONDS + 1)
 
     async def process(self, job_id: str, number: int = 0) -> None:
-        await process_chunk(self.one.app, ProcessChunk(job_id=job_id, chunk=number))
+        await process_chunk(self.one.runtime, ProcessChunk(job_id=job_id, chunk=number))
 
     async def chunk(self, job_id: str, number: int = 0) -> Chunk:
-        return [chunk async for chunk in self.one.app.ledger.list_all(job_id)][number]
+        return [chunk async for chunk in self.one.app.chunks.list_all(job_id)][number]
 
     async def errors(self, job_id: str) -> list[tuple[int, str]]:
         return [(line["line"], line["error"]) for line in await self.one.errors(job_id)]

@@ -5,8 +5,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from promptforge.domain.timeouts import TOTAL_REFRESH_SECONDS
 from promptforge.errors import Unavailable
-from promptforge.worker.cost_budget import TOTAL_REFRESH_SECONDS, CostBudget
+from promptforge.worker.cost_budget import CostBudget
 from tests.support.clock import HandClock
 
 CHUNK = 7

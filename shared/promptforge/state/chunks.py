@@ -50,6 +50,8 @@ class ChunkStore:
         missing = list(ranges)
 
         async def attempt() -> None:
+            if not missing:
+                return
             chunks = [Chunk(**range_.model_dump(), due_at=due_at, expire_at=expire_at) for range_ in missing]
             try:
                 await self._documents.commit(
@@ -57,8 +59,7 @@ class ChunkStore:
                 )
             except Conflict:
                 missing[:] = [range_ for range_ in missing if not await self._exists(job_id, range_.number)]
-                if missing:
-                    raise
+                raise
 
         await retry_on_conflict(self._rng, attempt)
 
