@@ -1,8 +1,8 @@
 # Every function, in one table. What a row says it may do is granted beside the thing that it may do it to: objects in
-# buckets.tf, documents in firestore.tf, publishes in chunks.tf, enqueues in tasks.tf, secrets in secrets.tf.
+# buckets.tf, documents in firestore.tf, publishes in pubsub.tf, enqueues in cloud_tasks.tf, secrets in secrets.tf.
 #
 #   paths        what it serves of the public API; * is one segment
-#   called_by    accounts that may call it (callers.tf); a function with paths may be called by anyone
+#   called_by    accounts that may call it (service_accounts.tf); a function with paths may be called by anyone
 #   concurrency  requests in one instance at once
 #   timeout      seconds. Pub/Sub waits 600 for an answer, Cloud Tasks as DISPATCH_SECONDS in adapters/gcp/tasks.py says;
 #                whoever waits less than a function may run has its step repeated beside itself
