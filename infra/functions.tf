@@ -153,7 +153,7 @@ locals {
   }
 
   # A function that only asks whether a provider has a key here gets a word in its place.
-  provider_names = { for provider in var.providers_used : local.provider_keys[provider] => "held-by-the-worker" }
+  provider_names = { for provider in var.enabled_providers : local.provider_keys[provider] => "held-by-the-worker" }
 }
 
 resource "google_service_account" "function" {
@@ -200,7 +200,7 @@ module "function" {
   invokers = merge(
     { for name in each.value.called_by : name => google_service_account.caller[name].member },
     # The function itself asks for an API key.
-    length(each.value.paths) == 0 || !var.public_by_iam ? {} : { everyone = "allUsers" },
+    length(each.value.paths) == 0 || !var.allow_unauthenticated ? {} : { everyone = "allUsers" },
   )
 
   # A revision is refused if its secrets cannot be read, and a build if its account may not build.

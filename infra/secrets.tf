@@ -11,13 +11,13 @@ locals {
   own_secrets = { pepper = "PROMPTFORGE_PEPPER" }
   secrets = merge(
     local.own_secrets,
-    { for provider in var.providers_used : "${provider}-api-key" => local.provider_keys[provider] },
+    { for provider in var.enabled_providers : "${provider}-api-key" => local.provider_keys[provider] },
   )
 
   secrets_of = {
     for name, function in local.functions : name => concat(
       function.pepper ? ["pepper"] : [],
-      function.providers == "keys" ? [for provider in var.providers_used : "${provider}-api-key"] : [],
+      function.providers == "keys" ? [for provider in var.enabled_providers : "${provider}-api-key"] : [],
     )
   }
 

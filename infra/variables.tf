@@ -9,6 +9,12 @@ variable "alert_email" {
   }
 }
 
+variable "allow_unauthenticated" {
+  description = "Whether everybody is made an invoker of the public functions, which ask for an API key themselves. Where an organization forbids that, say false, and for each of them: gcloud run services update promptforge-NAME --no-invoker-iam-check"
+  type        = bool
+  default     = true
+}
+
 variable "api_min_instances" {
   description = "Instances of each public function that are kept warm, and paid for while idle."
   type        = number
@@ -62,6 +68,17 @@ variable "domain" {
   }
 }
 
+variable "enabled_providers" {
+  description = "The providers whose API keys are kept here. Each needs a version of its secret before functions are made; echo needs none and is always there."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(setsubtract(var.enabled_providers, ["anthropic", "gemini", "mistral", "openai"])) == 0
+    error_message = "enabled_providers may have anthropic, gemini, mistral and openai."
+  }
+}
+
 variable "pipeline" {
   description = "A repository that is connected to Cloud Build, whose commits are planned, and applied when somebody approves: projects/PROJECT/locations/REGION/connections/NAME/repositories/NAME. The file of variables is a path in infra/."
   type = object({
@@ -102,33 +119,16 @@ variable "project" {
 }
 
 variable "provider_urls" {
-  description = "Other addresses of providers in `providers_used`: { openai = \"https://api.groq.com/openai/v1\" } for whoever speaks like OpenAI."
+  description = "Other addresses of providers in `enabled_providers`: { openai = \"https://api.groq.com/openai/v1\" } for whoever speaks like OpenAI."
   type        = map(string)
   default     = {}
 
   validation {
     condition = alltrue([
-      for provider, url in var.provider_urls : contains(var.providers_used, provider) && can(regex("^https://[^\\s/?#]+[^\\s?#]*$", url))
+      for provider, url in var.provider_urls : contains(var.enabled_providers, provider) && can(regex("^https://[^\\s/?#]+[^\\s?#]*$", url))
     ])
-    error_message = "provider_urls may have providers of providers_used, each with an address like https://host/v1."
+    error_message = "provider_urls may have providers of enabled_providers, each with an address like https://host/v1."
   }
-}
-
-variable "providers_used" {
-  description = "The providers whose API keys are kept here. Each needs a version of its secret before functions are made; echo needs none and is always there."
-  type        = set(string)
-  default     = []
-
-  validation {
-    condition     = length(setsubtract(var.providers_used, ["anthropic", "gemini", "mistral", "openai"])) == 0
-    error_message = "providers_used may have anthropic, gemini, mistral and openai."
-  }
-}
-
-variable "public_by_iam" {
-  description = "Whether everybody is made an invoker of the public functions, which ask for an API key themselves. Where an organization forbids that, say false, and for each of them: gcloud run services update promptforge-NAME --no-invoker-iam-check"
-  type        = bool
-  default     = true
 }
 
 variable "redis_memory_gb" {

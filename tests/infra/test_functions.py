@@ -81,7 +81,7 @@ def test_every_caller_calls_something() -> None:
 
 def test_the_providers_keys_have_the_names_that_settings_know() -> None:
     assert local("provider_keys") == {name: variable for name, variable in PROVIDER_KEYS.items() if variable}
-    (choice,) = (block["providers_used"] for block in blocks("variable") if "providers_used" in block)
+    (choice,) = (block["enabled_providers"] for block in blocks("variable") if "enabled_providers" in block)
     for name in local("provider_keys"):
         assert f'"{name}"' in choice["validation"][0]["condition"]
 
@@ -89,7 +89,7 @@ def test_the_providers_keys_have_the_names_that_settings_know() -> None:
 def test_the_providers_addresses_have_the_names_that_settings_know() -> None:
     assert local("provider_addresses") == {name: variable for name, (variable, _) in PROVIDER_URLS.items()}
     (choice,) = (block["provider_urls"] for block in blocks("variable") if "provider_urls" in block)
-    assert "contains(var.providers_used, provider)" in choice["validation"][0]["condition"]
+    assert "contains(var.enabled_providers, provider)" in choice["validation"][0]["condition"]
 
 
 def test_prices_may_be_of_the_providers_there_are() -> None:

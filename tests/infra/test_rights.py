@@ -122,7 +122,7 @@ def test_functions_are_called_by_nobody_but_their_callers() -> None:
     invokers = module("function")["invokers"]
 
     assert "for name in each.value.called_by : name => google_service_account.caller[name].member" in invokers
-    assert 'length(each.value.paths) == 0 || !var.public_by_iam ? {} : {everyone = "allUsers"}' in invokers
+    assert 'length(each.value.paths) == 0 || !var.allow_unauthenticated ? {} : {everyone = "allUsers"}' in invokers
     for file in INFRA.rglob("*.tf"):
         for found in ("allUsers", "allAuthenticatedUsers"):
             assert found not in file.read_text() or file.name == "functions.tf", file
