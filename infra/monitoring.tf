@@ -20,7 +20,7 @@ locals {
     }
     stuck = {
       title  = "jobs do not come on"
-      events = ["job_overdue", "split_repeated", "sweep_failed"]
+      events = ["job_deadline_exceeded", "split_requeued", "sweep_failed"]
       above  = 5
       advice = "Jobs run into their deadline, or uploads are not split: look for `event_failed` of the splitter and the worker, and at the age of the oldest message."
     }
