@@ -1,24 +1,26 @@
-# The API under one name, if there is a domain: an external load balancer with a certificate and Cloud Armor. The public
-# functions then answer nobody but it. Nothing listens on port 80: a key sent there would have been sent in the clear.
+# With var.domain, an external load balancer with a certificate and Cloud Armor serves the API at one host name.
+# The public functions then accept requests from the load balancer only.
+# Port 80 stays closed: a request to it would send the API key in clear text.
 locals {
-  front = var.domain == null ? {} : { front = var.domain }
+  api_domain = var.domain == null ? {} : { api = var.domain }
 
-  public = var.domain == null ? {} : { for name, function in local.functions : name => function if length(function.paths) > 0 }
+  public_functions = var.domain == null ? {} : { for name, function in local.functions : name => function if length(function.paths) > 0 }
 
-  # The first that fits is taken, and /v1/jobs/* fits /v1/jobs/init too. Sorted backwards, words stand before *.
-  served = merge([for name, function in local.public : { for path in function.paths : path => name }]...)
-  routes = reverse(sort(keys(local.served)))
+  # The first matching rule wins, and /v1/jobs/* also matches /v1/jobs/init.
+  # Reverse order puts literal segments before *.
+  path_functions = merge([for name, function in local.public_functions : { for path in function.paths : path => name }]...)
+  routes         = reverse(sort(keys(local.path_functions)))
 }
 
-resource "google_compute_global_address" "front" {
-  for_each = local.front
+resource "google_compute_global_address" "api" {
+  for_each = local.api_domain
 
   name       = local.name
   depends_on = [google_project_service.this]
 }
 
-resource "google_compute_region_network_endpoint_group" "front" {
-  for_each = local.public
+resource "google_compute_region_network_endpoint_group" "api" {
+  for_each = local.public_functions
 
   name                  = "${local.name}-${each.key}"
   region                = var.region
@@ -29,16 +31,16 @@ resource "google_compute_region_network_endpoint_group" "front" {
   }
 }
 
-resource "google_compute_backend_service" "front" {
-  for_each = local.public
+resource "google_compute_backend_service" "api" {
+  for_each = local.public_functions
 
   name                  = "${local.name}-${each.key}"
   load_balancing_scheme = "EXTERNAL_MANAGED"
   protocol              = "HTTPS"
-  security_policy       = google_compute_security_policy.front["front"].id
+  security_policy       = google_compute_security_policy.api["api"].id
 
   backend {
-    group = google_compute_region_network_endpoint_group.front[each.key].id
+    group = google_compute_region_network_endpoint_group.api[each.key].id
   }
 
   log_config {
@@ -46,12 +48,12 @@ resource "google_compute_backend_service" "front" {
   }
 }
 
-resource "google_compute_url_map" "front" {
-  for_each = local.front
+resource "google_compute_url_map" "api" {
+  for_each = local.api_domain
 
   name = local.name
-  # Whatever is nobody's path: of all the functions this one can only look, and knows no such job.
-  default_service = google_compute_backend_service.front["status"].id
+  # Unmatched paths go to status: it only reads, and it answers 404.
+  default_service = google_compute_backend_service.api["status"].id
 
   host_rule {
     hosts        = [each.value]
@@ -60,14 +62,14 @@ resource "google_compute_url_map" "front" {
 
   path_matcher {
     name            = "api"
-    default_service = google_compute_backend_service.front["status"].id
+    default_service = google_compute_backend_service.api["status"].id
 
     dynamic "route_rules" {
       for_each = local.routes
 
       content {
         priority = route_rules.key + 1
-        service  = google_compute_backend_service.front[local.served[route_rules.value]].id
+        service  = google_compute_backend_service.api[local.path_functions[route_rules.value]].id
 
         match_rules {
           path_template_match = route_rules.value
@@ -77,8 +79,8 @@ resource "google_compute_url_map" "front" {
   }
 }
 
-resource "google_compute_managed_ssl_certificate" "front" {
-  for_each = local.front
+resource "google_compute_managed_ssl_certificate" "api" {
+  for_each = local.api_domain
 
   name = "${local.name}-${replace(each.value, ".", "-")}"
 
@@ -86,7 +88,7 @@ resource "google_compute_managed_ssl_certificate" "front" {
     domains = [each.value]
   }
 
-  # Of another domain: the proxy lets go of the old one only when it has the new one.
+  # When the domain changes, the proxy needs the new certificate before the old one can be deleted.
   lifecycle {
     create_before_destroy = true
   }
@@ -94,8 +96,8 @@ resource "google_compute_managed_ssl_certificate" "front" {
   depends_on = [google_project_service.this]
 }
 
-resource "google_compute_ssl_policy" "front" {
-  for_each = local.front
+resource "google_compute_ssl_policy" "api" {
+  for_each = local.api_domain
 
   name            = local.name
   profile         = "MODERN"
@@ -103,34 +105,34 @@ resource "google_compute_ssl_policy" "front" {
   depends_on      = [google_project_service.this]
 }
 
-resource "google_compute_target_https_proxy" "front" {
-  for_each = local.front
+resource "google_compute_target_https_proxy" "api" {
+  for_each = local.api_domain
 
   name             = local.name
-  url_map          = google_compute_url_map.front[each.key].id
-  ssl_certificates = [google_compute_managed_ssl_certificate.front[each.key].id]
-  ssl_policy       = google_compute_ssl_policy.front[each.key].id
+  url_map          = google_compute_url_map.api[each.key].id
+  ssl_certificates = [google_compute_managed_ssl_certificate.api[each.key].id]
+  ssl_policy       = google_compute_ssl_policy.api[each.key].id
 }
 
-resource "google_compute_global_forwarding_rule" "front" {
-  for_each = local.front
+resource "google_compute_global_forwarding_rule" "api" {
+  for_each = local.api_domain
 
   name                  = local.name
   load_balancing_scheme = "EXTERNAL_MANAGED"
-  ip_address            = google_compute_global_address.front[each.key].id
+  ip_address            = google_compute_global_address.api[each.key].id
   port_range            = "443"
-  target                = google_compute_target_https_proxy.front[each.key].id
+  target                = google_compute_target_https_proxy.api[each.key].id
 }
 
-# Uploads and downloads do not pass here: they go to Cloud Storage by signed URLs.
-resource "google_compute_security_policy" "front" {
-  for_each = local.front
+# Uploads and downloads bypass the load balancer: signed URLs lead to Cloud Storage.
+resource "google_compute_security_policy" "api" {
+  for_each = local.api_domain
 
   name       = local.name
   depends_on = [google_project_service.this]
 
   rule {
-    description = "Known attacks on a logging library that we do not even use"
+    description = "Deny known Log4j attacks, although PromptForge does not use Log4j"
     priority    = 100
     action      = "deny(403)"
 
@@ -142,7 +144,7 @@ resource "google_compute_security_policy" "front" {
   }
 
   rule {
-    description = "At most 1200 requests a minute of one address" # a status each second for twenty jobs
+    description = "Limit each address to 1200 requests a minute" # one status request a second for 20 jobs
     priority    = 200
     action      = "throttle"
 
@@ -167,7 +169,7 @@ resource "google_compute_security_policy" "front" {
   }
 
   rule {
-    description = "Everyone else: functions ask for an API key themselves"
+    description = "Allow other requests; the functions check API keys"
     priority    = 2147483647
     action      = "allow"
 

@@ -99,7 +99,7 @@ def test_prices_may_be_of_the_providers_there_are() -> None:
 
 
 def test_the_load_balancer_hides_no_path_behind_another() -> None:
-    assert local("routes") == "${reverse(sort(keys(local.served)))}"
+    assert local("routes") == "${reverse(sort(keys(local.path_functions)))}"
     routes = sorted((path for name in FUNCTIONS for path in function(name)["paths"]), reverse=True)
 
     for place, earlier in enumerate(routes):
