@@ -87,7 +87,7 @@ def test_the_providers_keys_have_the_names_that_settings_know() -> None:
 
 
 def test_the_providers_addresses_have_the_names_that_settings_know() -> None:
-    assert local("provider_addresses") == {name: variable for name, (variable, _) in PROVIDER_URLS.items()}
+    assert local("provider_url_variables") == {name: variable for name, (variable, _) in PROVIDER_URLS.items()}
     (choice,) = (block["provider_urls"] for block in blocks("variable") if "provider_urls" in block)
     assert "contains(var.enabled_providers, provider)" in choice["validation"][0]["condition"]
 
