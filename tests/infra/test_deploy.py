@@ -67,7 +67,7 @@ def test_an_empty_project_gets_its_state_its_secrets_and_the_rest_in_this_order(
     assert places == sorted(places)
     assert (home / "promptforge-openai-api-key").read_text() == "sk-1"
     assert len((home / "promptforge-pepper").read_text()) == 44
-    assert "The API is at https://promptforge-{function}-1.region.run.app" in done.stdout
+    assert "API URL: https://promptforge-{function}-1.region.run.app" in done.stdout
 
 
 def test_again_it_changes_no_secret_and_needs_none(home: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_key_that_is_missing_is_named_before_anything_else_is_made(home: Path)
     done, said = deploy(home, **where())
 
     assert done.returncode == 1
-    assert done.stderr == "The secret promptforge-openai-api-key has no value yet: set OPENAI_API_KEY, and repeat.\n"
+    assert done.stderr == "Secret promptforge-openai-api-key has no value. Set OPENAI_API_KEY and repeat make deploy.\n"
     assert not (home / "promptforge-openai-api-key").exists()
     assert said[-1].startswith("gcloud secrets versions list promptforge-openai-api-key")
 
@@ -100,5 +100,5 @@ def test_whoever_does_not_say_where_is_told_how(home: Path) -> None:
     done, said = deploy(home)
 
     assert done.returncode == 1
-    assert done.stderr == "Say where: make deploy PROJECT=my-project REGION=europe-west1\n"
+    assert done.stderr == "PROJECT and REGION are required: make deploy PROJECT=my-project REGION=europe-west1\n"
     assert said == []

@@ -84,7 +84,7 @@ def test_every_step_belongs_to_one_of_the_two_builds() -> None:
         "check": ["no"],
         "package": [],
         "plan": ["no"],
-        "keep the plan": ["no"],
+        "store the plan": ["no"],
         "fetch the plan": ["yes"],
         "apply": ["yes"],
         "smoke": ["yes"],
