@@ -1,5 +1,5 @@
-# Eventarc calls the splitter for each uploaded object. The function's own `event_trigger` cannot be used:
-# tasks also call the splitter, so it is an HTTP function, and an event function ends after 540 seconds.
+# Eventarc calls the splitter for each uploaded object. The function has no `event_trigger` of its own:
+# tasks also call the splitter, so it must be an HTTP function. An event function also ends after 540 seconds.
 #
 # Eventarc delivers through its own subscription, at least once, with 10 to 600 seconds between tries, for 24 hours.
 # It waits 10 seconds for a response, so the event only enqueues a task, and the task does the work.

@@ -32,7 +32,7 @@ locals {
     }
     refused = {
       title  = "calls were rejected"
-      events = ["caller_refused"]
+      events = ["caller_rejected"]
       above  = 0
       advice = "IAM admitted an account that is not a configured caller of the function. Check for an unwanted grant, or for a URL or account that differs from the settings."
     }

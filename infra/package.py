@@ -31,9 +31,9 @@ REQUIREMENTS = {
 """The requirements file in requirements/functions/ of each function."""
 
 LOCAL_ADAPTERS = "promptforge.adapters.local"
-"""The adapters that `app.build` imports only for the local backend."""
+"""The adapters that `bootstrap.build_context` imports only for the local backend."""
 
-PROVIDER_CALLER = "promptforge.service.ask"
+PROVIDER_CALLER = "promptforge.worker.realtime_lane"
 PROVIDER_ADAPTERS = "promptforge.adapters.llm"
 """The caller imports a provider's adapter by name at run time, so an archive with the caller needs all of them."""
 

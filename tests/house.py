@@ -13,9 +13,9 @@ MAX_FUNCTION_LINES = 40
 MAX_MAIN_LINES = 30
 FOR_FUNCTIONS = (
     "functions_framework",
-    "promptforge.app",
-    "promptforge.domain.messages",
-    "promptforge.edge",
+    "promptforge.bootstrap",
+    "promptforge.domain.commands",
+    "promptforge.entrypoints.http",
     "promptforge.service",
     "starlette",
 )

@@ -1,4 +1,7 @@
-"""Read infra/*.tf as data. Literals become Python values; expressions stay text."""
+"""Reads the Terraform files of infra as data.
+
+Literals become Python values; expressions stay text.
+"""
 
 from collections.abc import Iterator
 from functools import cache
@@ -21,7 +24,7 @@ def blocks(kind: str) -> tuple[Block, ...]:
 
 @cache
 def local(name: str) -> Any:
-    """Return a local value. Expressions in it are strings `${…}`."""
+    """Return a local value; expressions in it are strings `${…}`."""
     (value,) = (block[name] for block in blocks("locals") if name in block)
     return value
 

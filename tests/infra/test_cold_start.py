@@ -11,9 +11,9 @@ from infra.package import REQUIREMENTS, ROOT
 START_SCRIPT = """
 import os, sys
 import main
-from promptforge.app import build
+from promptforge.bootstrap import build_context
 from promptforge.settings import Settings
-build(Settings.from_env(os.environ))
+build_context(Settings.from_env(os.environ))
 print(*sys.modules)
 """
 
@@ -26,7 +26,7 @@ DEFERRED = {
     "jsonschema_rs",
     "promptforge.adapters.llm",
     "promptforge.adapters.local",
-    "promptforge.openapi",
+    "promptforge.entrypoints.openapi",
     "sqlite3",
 }
 """Modules that no function imports before a request needs them."""

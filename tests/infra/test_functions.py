@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from promptforge.adapters.gcp.tasks import DISPATCH_SECONDS
-from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functions_folder
-from promptforge.settings import ENV_PREFIX, GCP_EVERYWHERE, GCP_FUNCTIONS, PROVIDER_KEYS, PROVIDER_URLS, Settings
+from promptforge.engine.load_functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functions_folder
+from promptforge.settings import ENV_PREFIX, GCP_FUNCTIONS, GCP_REQUIRED, PROVIDER_KEYS, PROVIDER_URLS, Settings
 from tests.infra.terraform import blocks, function, local, module, resources
 
 FUNCTIONS = sorted(local("table"))
@@ -60,7 +60,7 @@ def test_function_own_settings_equal_required_settings(name: str) -> None:
 
 
 def test_shared_settings_include_those_that_every_function_requires() -> None:
-    assert {ENV_PREFIX + setting.upper() for setting in GCP_EVERYWHERE} <= {*local("settings")}
+    assert {ENV_PREFIX + setting.upper() for setting in GCP_REQUIRED} <= {*local("settings")}
 
 
 def test_settings_given_are_fields_of_the_product_settings() -> None:

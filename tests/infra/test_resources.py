@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import promptforge
-from promptforge.edge import STORAGE
+from promptforge.entrypoints.http import STORAGE_EVENT_TYPE
 from tests.infra.terraform import local, resources
 
 PACKAGE = Path(promptforge.__file__).parent
@@ -65,7 +65,7 @@ def test_upload_trigger_keeps_default_retries() -> None:
     (trigger,) = resources("google_eventarc_trigger").values()
     wanted = {each["attribute"]: each["value"] for each in trigger["matching_criteria"]}
 
-    assert wanted == {"type": STORAGE, "bucket": '${google_storage_bucket.this["uploads"].name}'}
+    assert wanted == {"type": STORAGE_EVENT_TYPE, "bucket": '${google_storage_bucket.this["uploads"].name}'}
     assert "retry_policy" not in trigger  # its only option is a single delivery
 
 
@@ -78,7 +78,7 @@ def test_scheduler_calls_sweeper_every_minute() -> None:
 
 def test_alert_events_are_logged_by_the_product() -> None:
     logged = {name for level in ("info", "warning", "error") for name in first_arguments(level)}
-    logged |= first_arguments("_failed")
+    logged |= first_arguments("_failure_response")
 
     for alert in local("event_alerts").values():
         assert {*alert["events"]} <= logged
