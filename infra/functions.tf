@@ -153,7 +153,7 @@ locals {
   }
 
   # A function that only checks whether a provider is configured gets a placeholder instead of the key.
-  provider_key_placeholders = { for provider in var.enabled_providers : local.provider_keys[provider] => "held-by-the-worker" }
+  provider_key_placeholders = { for provider in var.enabled_providers : local.provider_keys[provider] => "set-on-the-worker" }
 }
 
 resource "google_service_account" "function" {

@@ -59,14 +59,14 @@ class RecordingDocuments:
 async def required_indexes() -> set[Index]:
     """Run every query of the product and return the indexes that it needs."""
     documents = RecordingDocuments()
-    ledger = Ledger(documents, HandClock(), random.Random(0))
-    assert [job async for job in ledger.list_due_jobs(0)] == []
-    assert [chunk async for chunk in ledger.list_all(JOB)] == []
-    assert [chunk async for chunk in ledger.list_open(JOB, 0)] == []
-    assert not await ledger.has_open(JOB)
-    await ledger.totals(JOB)
-    await ledger.count_active("client")
-    await ledger.total_cost(JOB)
+    store = Ledger(documents, HandClock(), random.Random(0))
+    assert [job async for job in store.list_due_jobs(0)] == []
+    assert [chunk async for chunk in store.list_all(JOB)] == []
+    assert [chunk async for chunk in store.list_open(JOB, 0)] == []
+    assert not await store.has_open(JOB)
+    await store.totals(JOB)
+    await store.count_active("client")
+    await store.total_cost(JOB)
     tombstones = TombstoneStore(documents, random.Random(0))
     assert [due async for due in tombstones.list_due(0)] == []
     await tombstones.delete_chunks(JOB)

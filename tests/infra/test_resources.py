@@ -39,14 +39,14 @@ def test_queues_cover_every_enqueue_call() -> None:
 
 def test_chunk_subscription_dead_letters_without_expiry() -> None:
     subscription = resources("google_pubsub_subscription")["chunks"]
-    letters = subscription["dead_letter_policy"][0]
+    policy = subscription["dead_letter_policy"][0]
 
     assert subscription["ack_deadline_seconds"] == 600
     assert subscription["retry_policy"] == [{"minimum_backoff": "10s", "maximum_backoff": "600s"}]
-    assert 5 <= letters["max_delivery_attempts"] <= 100
-    kept = resources("google_pubsub_subscription")["dead_letters"]
-    assert kept["topic"] == letters["dead_letter_topic"]
-    assert [each["expiration_policy"] for each in (subscription, kept)] == [[{"ttl": ""}]] * 2
+    assert 5 <= policy["max_delivery_attempts"] <= 100
+    dead_letters = resources("google_pubsub_subscription")["dead_letters"]
+    assert dead_letters["topic"] == policy["dead_letter_topic"]
+    assert [each["expiration_policy"] for each in (subscription, dead_letters)] == [[{"ttl": ""}]] * 2
 
 
 def test_push_token_audience_equals_endpoint() -> None:
