@@ -1,17 +1,16 @@
-# None has versions: an object is never written twice, and readers name the generation that they want. None has soft
-# delete: what a client's data is deleted for, at the end of its time or by the finalizer, would be kept, and billed,
-# for another week.
+# Versioning is off: no object is overwritten, and each read names a generation.
+# Soft delete is off: it would keep and bill expired or deleted client data for another week.
 locals {
-  # A job's document, which says that there are results, stands for the days of a job and those of its retention.
-  job_days = ceil(tonumber(lookup(var.settings, "JOB_SECONDS", "86400")) / 86400)
-  kept     = var.retention_days + local.job_days + 1
+  # A job document names its results and lives for the job's duration plus its retention. Objects must outlive it.
+  job_days    = ceil(tonumber(lookup(var.settings, "JOB_SECONDS", "86400")) / 86400)
+  object_days = var.retention_days + local.job_days + 1
 
   buckets = {
-    uploads = { days = local.kept, cors = { method = ["PUT"], response_header = ["Content-Type"] } }
-    # Flushed answers; the finalizer deletes them when a job has ended.
+    uploads = { days = local.object_days, cors = { method = ["PUT"], response_header = ["Content-Type"] } }
+    # Segments of flushed answers. The finalizer deletes them when the job finishes.
     work = { days = local.job_days + 6, cors = null }
     results = {
-      days = local.kept
+      days = local.object_days
       cors = {
         method          = ["GET", "HEAD"]
         response_header = ["Accept-Ranges", "Content-Disposition", "Content-Range", "ETag"]
@@ -29,8 +28,8 @@ locals {
 }
 
 resource "google_storage_bucket" "this" {
-  #checkov:skip=CKV_GCP_62:usage logs are superseded by Cloud Audit Logs, which are switched on for a project, not here
-  #checkov:skip=CKV_GCP_78:no object is written twice, and deleted data shall be gone
+  #checkov:skip=CKV_GCP_62:Cloud Audit Logs replace usage logs and are enabled for a project, not here
+  #checkov:skip=CKV_GCP_78:no object is overwritten, and deleted data must not be retained
   for_each = local.buckets
 
   name                        = "${var.project}-${local.name}-${each.key}"
@@ -63,16 +62,16 @@ resource "google_storage_bucket" "this" {
   }
 }
 
-# To find objects and delete them, no right to read them is needed.
+# Deleting objects does not require permission to read them.
 resource "google_project_iam_custom_role" "remover" {
   role_id     = "promptforgeObjectRemover"
   title       = "PromptForge object remover"
-  description = "Find objects and delete them, without reading them."
+  description = "List and delete objects without reading them."
   permissions = ["storage.objects.delete", "storage.objects.list"]
   depends_on  = [google_project_service.this]
 }
 
-# The viewer's right to list is needed too: without it an object that is not there is answered 403 instead of 404.
+# Readers also need permission to list: without it, a missing object returns 403 instead of 404.
 resource "google_storage_bucket_iam_member" "function" {
   for_each = local.object_grants
 

@@ -1,11 +1,11 @@
 locals {
   charts = [
-    { title = "What the log says, by event, a minute", filter = "resource.type=\"cloud_run_revision\" metric.type=\"${local.events}\"", by = "metric.label.event", aligner = "ALIGN_SUM" },
+    { title = "Log events a minute, by event", filter = "resource.type=\"cloud_run_revision\" metric.type=\"${local.events}\"", by = "metric.label.event", aligner = "ALIGN_SUM" },
     { title = "Requests a second, by function", filter = "resource.type=\"cloud_run_revision\" resource.label.service_name=starts_with(\"${local.name}-\") metric.type=\"run.googleapis.com/request_count\"", by = "resource.label.service_name", aligner = "ALIGN_RATE" },
-    { title = "Requests answered 5xx a second, by function", filter = "resource.type=\"cloud_run_revision\" resource.label.service_name=starts_with(\"${local.name}-\") metric.type=\"run.googleapis.com/request_count\" metric.label.response_code_class=\"5xx\"", by = "resource.label.service_name", aligner = "ALIGN_RATE" },
+    { title = "Requests with status 5xx a second, by function", filter = "resource.type=\"cloud_run_revision\" resource.label.service_name=starts_with(\"${local.name}-\") metric.type=\"run.googleapis.com/request_count\" metric.label.response_code_class=\"5xx\"", by = "resource.label.service_name", aligner = "ALIGN_RATE" },
     { title = "Instances, by function", filter = "resource.type=\"cloud_run_revision\" resource.label.service_name=starts_with(\"${local.name}-\") metric.type=\"run.googleapis.com/container/instance_count\"", by = "resource.label.service_name", aligner = "ALIGN_MAX" },
-    { title = "Chunks waiting, and dead letters", filter = "resource.type=\"pubsub_subscription\" resource.label.subscription_id=starts_with(\"${local.name}-\") metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\"", by = "resource.label.subscription_id", aligner = "ALIGN_MAX" },
-    { title = "Tasks waiting, by queue", filter = "resource.type=\"cloud_tasks_queue\" resource.label.queue_id=starts_with(\"${local.name}-\") metric.type=\"cloudtasks.googleapis.com/queue/depth\"", by = "resource.label.queue_id", aligner = "ALIGN_MAX" },
+    { title = "Waiting chunks and dead letters", filter = "resource.type=\"pubsub_subscription\" resource.label.subscription_id=starts_with(\"${local.name}-\") metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\"", by = "resource.label.subscription_id", aligner = "ALIGN_MAX" },
+    { title = "Waiting tasks, by queue", filter = "resource.type=\"cloud_tasks_queue\" resource.label.queue_id=starts_with(\"${local.name}-\") metric.type=\"cloudtasks.googleapis.com/queue/depth\"", by = "resource.label.queue_id", aligner = "ALIGN_MAX" },
   ]
 }
 

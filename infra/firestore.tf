@@ -9,7 +9,7 @@ resource "google_firestore_database" "this" {
   type                              = "FIRESTORE_NATIVE"
   point_in_time_recovery_enablement = "POINT_IN_TIME_RECOVERY_ENABLED"
   delete_protection_state           = "DELETE_PROTECTION_ENABLED"
-  deletion_policy                   = "ABANDON" # `destroy` forgets it; a person deletes it
+  deletion_policy                   = "ABANDON" # `destroy` keeps the database; an operator deletes it
 
   depends_on = [google_project_service.this]
 }
@@ -34,8 +34,8 @@ resource "google_firestore_index" "this" {
   }
 }
 
-# Only what is asked for is indexed, for each index is written with every document. The field with `ttl` is when
-# Firestore may delete a document, usually within a day.
+# Only queried fields are indexed, because every write of a document also writes its indexes.
+# Firestore deletes a document after the time in its `ttl` field, usually within a day.
 resource "google_firestore_field" "this" {
   for_each = {
     for field in local.firestore.fieldOverrides : "${field.collectionGroup}/${field.fieldPath}" => field
@@ -62,7 +62,7 @@ resource "google_firestore_field" "this" {
   }
 }
 
-# Firestore knows no rights on a database but by such a condition, and none on a collection at all.
+# A condition is the only way to limit a grant to one database. Firestore has no IAM permissions for a collection.
 resource "google_project_iam_member" "documents" {
   for_each = local.functions
 

@@ -1,13 +1,13 @@
-# Every function, in one table. What a row says it may do is granted beside the thing that it may do it to: objects in
-# buckets.tf, documents in firestore.tf, publishes in chunks.tf, enqueues in tasks.tf, secrets in secrets.tf.
+# The table of all functions. The permissions of a row are granted beside the resource: objects in buckets.tf,
+# documents in firestore.tf, publishes in pubsub.tf, enqueues in cloud_tasks.tf, secrets in secrets.tf.
 #
-#   paths        what it serves of the public API; * is one segment
-#   called_by    accounts that may call it (callers.tf); a function with paths may be called by anyone
-#   concurrency  requests in one instance at once
-#   timeout      seconds. Pub/Sub waits 600 for an answer, Cloud Tasks as DISPATCH_SECONDS in adapters/gcp/tasks.py says;
-#                whoever waits less than a function may run has its step repeated beside itself
-#   providers    whether it is given the providers' keys and addresses, or told no more than which keys there are
-#   settings     what it must be told besides what all are told
+#   paths        paths of the public API; * is one segment
+#   called_by    accounts that may call the function (service_accounts.tf); a function with paths is public
+#   concurrency  concurrent requests of one instance
+#   timeout      seconds. Pub/Sub waits 600 for a response, Cloud Tasks DISPATCH_SECONDS (adapters/gcp/tasks.py).
+#                A caller that waits less than the timeout repeats a step that still runs.
+#   providers    "keys": the providers' keys and URLs; "names": only which keys exist; "none": neither
+#   settings     settings of this function only
 locals {
   defaults = {
     paths         = []
@@ -62,8 +62,8 @@ locals {
       pepper        = true
     }
 
-    # One file at a time has the whole core. An event of an upload only leads to a task: Eventarc waits 10 seconds for an
-    # answer, and a task as long as the largest file takes.
+    # Concurrency 1 gives each file the whole CPU. An upload event only enqueues a task: Eventarc waits 10 seconds for
+    # a response, a task waits until the largest file is split.
     splitter = {
       called_by     = ["events", "tasks"]
       memory        = "1Gi"
@@ -75,7 +75,7 @@ locals {
       enqueues      = ["finalizer", "splitter"]
       settings      = { PROMPTFORGE_EVENT_ACCOUNT = google_service_account.caller["events"].email }
     }
-    # 540: at its end a worker gives its chunk back, while Pub/Sub still waits.
+    # 540: the worker releases its chunk before this timeout, while Pub/Sub still waits.
     worker = {
       called_by     = ["push", "tasks"]
       memory        = "1Gi"
@@ -91,7 +91,7 @@ locals {
       providers = "keys"
       settings  = { PROMPTFORGE_PUSH_ACCOUNT = google_service_account.caller["push"].email }
     }
-    # 1800: it reads every byte of the results that it publishes.
+    # 1800: the finalizer reads every byte of the results that it publishes.
     finalizer = {
       called_by     = ["tasks"]
       memory        = "1Gi"
@@ -124,8 +124,8 @@ locals {
 
   functions = { for name, row in local.table : name => merge(local.defaults, row) }
 
-  # Of the two addresses that Cloud Run gives a service this one is known beforehand, so that functions can be told each
-  # other's. Only calls to a run.app address count as internal, which calls to cloudfunctions.net or a domain do not.
+  # Cloud Run gives a service two URLs. This one is known before the deployment, so all functions get it as a setting.
+  # Ingress counts calls to a run.app URL as internal, but not calls to cloudfunctions.net or to a domain.
   function_url = "https://${local.name}-{function}-${data.google_project.this.number}.${var.region}.run.app"
   urls         = { for name in keys(local.functions) : name => replace(local.function_url, "{function}", name) }
 
@@ -143,24 +143,24 @@ locals {
     PROMPTFORGE_RETENTION_DAYS = var.retention_days
     PROMPTFORGE_PRICES         = jsonencode(var.prices)
   }
-  more_settings = { for name, value in var.settings : "PROMPTFORGE_${name}" => value }
+  extra_settings = { for name, value in var.settings : "PROMPTFORGE_${name}" => value }
 
-  provider_addresses = {
+  provider_url_variables = {
     anthropic = "ANTHROPIC_BASE_URL"
     gemini    = "GOOGLE_GEMINI_BASE_URL"
     mistral   = "MISTRAL_BASE_URL"
     openai    = "OPENAI_BASE_URL"
   }
 
-  # A function that only asks whether a provider has a key here gets a word in its place.
-  provider_names = { for provider in var.providers_used : local.provider_keys[provider] => "held-by-the-worker" }
+  # A function that only checks whether a provider is configured gets a placeholder instead of the key.
+  provider_key_placeholders = { for provider in var.enabled_providers : local.provider_keys[provider] => "set-on-the-worker" }
 }
 
 resource "google_service_account" "function" {
   for_each = local.functions
 
   account_id   = "${local.name}-${each.key}"
-  display_name = "PromptForge: the function ${each.key}"
+  display_name = "PromptForge: function ${each.key}"
   depends_on   = [google_project_service.this]
 }
 
@@ -185,11 +185,11 @@ module "function" {
   timeout         = each.value.timeout
   subnetwork      = each.key == "worker" ? one(values(google_compute_subnetwork.workers)[*].id) : null
   environment = merge(
-    local.more_settings,
+    local.extra_settings,
     local.settings,
     each.value.settings,
-    { for variable, word in local.provider_names : variable => word if each.value.providers == "names" },
-    { for provider, url in var.provider_urls : local.provider_addresses[provider] => url if each.value.providers == "keys" },
+    { for variable, placeholder in local.provider_key_placeholders : variable => placeholder if each.value.providers == "names" },
+    { for provider, url in var.provider_urls : local.provider_url_variables[provider] => url if each.value.providers == "keys" },
   )
   secrets = {
     for name in local.secrets_of[each.key] : local.secrets[name] => {
@@ -199,11 +199,11 @@ module "function" {
   }
   invokers = merge(
     { for name in each.value.called_by : name => google_service_account.caller[name].member },
-    # The function itself asks for an API key.
-    length(each.value.paths) == 0 || !var.public_by_iam ? {} : { everyone = "allUsers" },
+    # Public functions check API keys themselves.
+    length(each.value.paths) == 0 || !var.allow_unauthenticated ? {} : { everyone = "allUsers" },
   )
 
-  # A revision is refused if its secrets cannot be read, and a build if its account may not build.
+  # A revision fails if its account cannot read the secrets, and a build fails without the builder's grants.
   depends_on = [
     google_artifact_registry_repository_iam_member.build,
     google_project_iam_member.build,

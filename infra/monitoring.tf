@@ -1,40 +1,40 @@
-# What is watched: what our log lines say (their `event` is the name in the code), dead letters, failing requests, and
-# that the sweeper runs, for it finds whatever else got lost.
+# Alerts on PromptForge's log events (the `event` field of a log line), dead letters, old messages and failed requests.
+# One alert checks that the sweeper runs, because the sweeper requeues all other lost work.
 locals {
-  ours   = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = starts_with(\"${local.name}-\")"
-  events = "logging.googleapis.com/user/${google_logging_metric.events.name}"
+  service_filter = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = starts_with(\"${local.name}-\")"
+  events         = "logging.googleapis.com/user/${google_logging_metric.events.name}"
 
-  # Alerts on log lines: any of `events`, more often than `above` in an hour.
+  # Each alert fires when the `events` occur more than `above` times in an hour.
   event_alerts = {
     provider = {
-      title  = "a provider refuses our key or account"
+      title  = "a provider rejects the key or the account"
       events = ["job_stopped", "provider_key_missing"]
       above  = 0
-      advice = "The provider refused the key, the account has no funds, or a worker has no key. Jobs were stopped; what was answered is kept. See the log line's `provider` and `code`. A new key is a new version of its secret; then deploy again, for functions keep the one that they were deployed with."
+      advice = "The provider rejected the key, the account has no funds, or a worker has no key. Jobs stop and keep their completed results. The log line names the `provider` and the `code`. To replace a key, add a version to its secret and deploy again: a function keeps the version of its deployment."
     }
     lost = {
-      title  = "something that was written is gone"
+      title  = "a stored object is missing"
       events = ["part_missing", "segment_missing"]
       above  = 0
-      advice = "An object that a chunk names is not in its bucket. Look at who deletes there: lifecycle rules, people. The job ends FAILED with `result_incomplete`, or the prompts are asked again."
+      advice = "An object that a chunk names is missing from its bucket. Check for deletions by lifecycle rules and by people. The job ends FAILED with `result_incomplete`, or the prompts are sent again."
     }
     stuck = {
-      title  = "jobs do not come on"
-      events = ["job_overdue", "split_repeated", "sweep_failed"]
+      title  = "jobs make no progress"
+      events = ["job_deadline_exceeded", "split_requeued", "sweep_failed"]
       above  = 5
-      advice = "Jobs run into their deadline, or uploads are not split: look for `event_failed` of the splitter and the worker, and at the age of the oldest message."
+      advice = "Jobs exceed their deadline, or uploads are not split. Check `event_failed` of the splitter and the worker, and the age of the oldest message."
     }
     faults = {
-      title  = "steps fail with faults of our own"
+      title  = "steps fail with internal errors"
       events = ["event_failed", "request_failed"]
       above  = 20
-      advice = "Each is tried again. `error`, `cause` and `at` of the log lines say what it is: a service that is down, a right that is missing, or a defect."
+      advice = "Failed steps are retried. `error`, `cause` and `at` of the log lines show the cause: a service that is down, a missing permission, or a defect."
     }
     refused = {
-      title  = "calls were refused"
-      events = ["caller_refused"]
+      title  = "calls were rejected"
+      events = ["caller_rejected"]
       above  = 0
-      advice = "Somebody whom IAM lets through is not one of the function's callers: a grant that should not be there, or an address or account that no longer agrees with the settings."
+      advice = "IAM admitted an account that is not a configured caller of the function. Check for an unwanted grant, or for a URL or account that differs from the settings."
     }
   }
 
@@ -43,7 +43,7 @@ locals {
 
 resource "google_logging_metric" "events" {
   name        = "${local.name}/events"
-  description = "PromptForge's log lines by their event."
+  description = "PromptForge's log lines by event."
   filter      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name:\"${local.name}-\" AND jsonPayload.event:*"
 
   label_extractors = {
@@ -100,7 +100,7 @@ resource "google_monitoring_alert_policy" "events" {
     content = each.value.advice
   }
 
-  # For some minutes the metric is there and cannot be found yet; making the functions takes as long.
+  # A new metric is not found for some minutes. Creating the functions takes that long.
   depends_on = [module.function]
 }
 
@@ -126,12 +126,12 @@ resource "google_monitoring_alert_policy" "dead_letters" {
   }
 
   documentation {
-    content = "A chunk's message was refused a hundred times. Its job goes on, because the sweeper announces the chunk again, but a fault of ours is behind it, or workers were full for hours: look for `event_failed` of the worker, and for its answers 429. When it is mended: gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --auto-ack --limit=1000"
+    content = "A chunk's message failed 100 times. The job continues, because the sweeper requeues the chunk. The cause is an internal error, or workers at capacity for hours: check `event_failed` of the worker and its 429 responses. After the fix: gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --auto-ack --limit=1000"
   }
 }
 
 resource "google_monitoring_alert_policy" "backlog" {
-  display_name          = "PromptForge: chunks wait for hours"
+  display_name          = "PromptForge: chunks wait more than four hours"
   combiner              = "OR"
   notification_channels = local.channels
 
@@ -152,7 +152,7 @@ resource "google_monitoring_alert_policy" "backlog" {
   }
 
   documentation {
-    content = "There is more work than workers: raise worker_max_instances, if the providers' rate limits allow it. Or workers fail: look for `event_failed`."
+    content = "The workers are at capacity: raise worker_max_instances, if the providers' rate limits allow it. Or workers fail: check `event_failed`."
   }
 }
 
@@ -162,11 +162,11 @@ resource "google_monitoring_alert_policy" "failing" {
   notification_channels = local.channels
 
   conditions {
-    display_name = "more than 5 % answered 5xx for ten minutes"
+    display_name = "more than 5 % of responses are 5xx for ten minutes"
 
     condition_threshold {
-      filter             = "${local.ours} AND metric.type = \"run.googleapis.com/request_count\" AND metric.labels.response_code_class = \"5xx\""
-      denominator_filter = "${local.ours} AND metric.type = \"run.googleapis.com/request_count\""
+      filter             = "${local.service_filter} AND metric.type = \"run.googleapis.com/request_count\" AND metric.labels.response_code_class = \"5xx\""
+      denominator_filter = "${local.service_filter} AND metric.type = \"run.googleapis.com/request_count\""
       comparison         = "COMPARISON_GT"
       threshold_value    = 0.05
       duration           = "600s"
@@ -188,7 +188,7 @@ resource "google_monitoring_alert_policy" "failing" {
   }
 
   documentation {
-    content = "The function's log has `request_failed` or `event_failed` with the kind of error. Without such a line it is the platform: memory, time limit, start."
+    content = "`request_failed` or `event_failed` in the function's log names the error. Without such a line the platform is the cause: memory, timeout or start-up."
   }
 }
 
@@ -198,7 +198,7 @@ resource "google_monitoring_alert_policy" "sweeper" {
   notification_channels = local.channels
 
   conditions {
-    display_name = "no good answer of ${local.name}-sweeper for fifteen minutes"
+    display_name = "no 2xx response of ${local.name}-sweeper for fifteen minutes"
 
     condition_absent {
       filter   = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${local.name}-sweeper\" AND metric.type = \"run.googleapis.com/request_count\" AND metric.labels.response_code_class = \"2xx\""
@@ -213,6 +213,6 @@ resource "google_monitoring_alert_policy" "sweeper" {
   }
 
   documentation {
-    content = "Whatever is lost stays lost until it runs again: gcloud scheduler jobs describe ${google_cloud_scheduler_job.sweeper.name} --location=${var.region}"
+    content = "Lost work is not requeued until the sweeper runs again. Check: gcloud scheduler jobs describe ${google_cloud_scheduler_job.sweeper.name} --location=${var.region}"
   }
 }

@@ -1,5 +1,6 @@
-"""Makes build/NAME.zip of every function: its main.py, every module of ours that it can come to import, and what these
-need of others, pinned. The same tree gives the same bytes, wherever and whenever.
+"""Write build/NAME.zip for every function: main.py, the product modules it can import, and pinned requirements.
+
+The same tree gives the same bytes on every machine and at every time.
 
     python -m infra.package
 """
@@ -27,21 +28,24 @@ REQUIREMENTS = {
     "eraser": "events",
     "worker": "worker",
 }
-"""The functions, and the file of requirements/functions/ that each is given."""
+"""The requirements file in requirements/functions/ of each function."""
 
-ON_ONE_MACHINE = "promptforge.adapters.local"
-"""What `app.build` imports for the other backend only."""
+LOCAL_ADAPTERS = "promptforge.adapters.local"
+"""The adapters that `bootstrap.build_context` imports only for the local backend."""
 
-ASKS = "promptforge.worker.realtime_lane"
-PROVIDERS = "promptforge.adapters.llm"
-"""Whoever has the one needs the other: a provider is imported by its name."""
+PROVIDER_CALLER = "promptforge.worker.realtime_lane"
+PROVIDER_ADAPTERS = "promptforge.adapters.llm"
+"""The caller imports a provider's adapter by name at run time, so an archive with the caller needs all of them."""
 
-MIDNIGHT = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can tell
+EARLIEST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 UNIX = 3
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """Every module that a file imports, wherever it does so; or a name in one, for the syntax is the same."""
+    """Yield every module that a file imports, at any depth.
+
+    `from a import b` yields `a.b`, because the syntax does not tell whether `b` is a module or a name in `a`.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -50,37 +54,40 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def modules(main: Path) -> dict[str, Path]:
-    """Every module of ours that a main.py can come to import, by name."""
+    """Return the source of every product module that a main.py can import, by module name."""
     found: dict[str, Path] = {}
-    waiting = _imports(main)
-    while waiting:
-        name = waiting.pop()
-        if not name or name in found or name.startswith(ON_ONE_MACHINE):
+    pending = _imports(main)
+    while pending:
+        name = pending.pop()
+        if not name or name in found or name.startswith(LOCAL_ADAPTERS):
             continue
-        waiting.append(name.rpartition(".")[0])
+        pending.append(name.rpartition(".")[0])
         if source := _source(name):
             found[name] = source
-            waiting += _imports(source)
-        if name == ASKS:
-            waiting += [f"{PROVIDERS}.{file.stem}" for file in _file(PROVIDERS).glob("*.py")]
+            pending += _imports(source)
+        if name == PROVIDER_CALLER:
+            pending += [f"{PROVIDER_ADAPTERS}.{file.stem}" for file in _module_path(PROVIDER_ADAPTERS).glob("*.py")]
     return found
 
 
 def contents(name: str) -> dict[str, Path]:
-    """The files of a function's archive, and where they are here."""
+    """Return the source of each file in a function's archive, by its path in the archive."""
     main = ROOT / "functions" / name / "main.py"
-    ours = {str(source.relative_to(SHARED)): source for source in modules(main).values()}
-    return ours | {
+    product = {str(source.relative_to(SHARED)): source for source in modules(main).values()}
+    return product | {
         "main.py": main,
         "requirements.txt": ROOT / "requirements" / "functions" / f"{REQUIREMENTS[name]}.txt",
     }
 
 
 def write(name: str, target: Path) -> None:
-    """Write a function's archive. Nothing is compressed: how that is done differs between versions of zlib."""
+    """Write a function's archive.
+
+    Entries are stored uncompressed, because the output of zlib differs between its versions.
+    """
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for path, source in sorted(contents(name).items()):
-            entry = zipfile.ZipInfo(path, MIDNIGHT)
+            entry = zipfile.ZipInfo(path, EARLIEST_ZIP_TIME)
             entry.create_system = UNIX
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             archive.writestr(entry, source.read_bytes())
@@ -90,14 +97,14 @@ def _imports(source: Path) -> list[str]:
     return list(imported(ast.parse(source.read_bytes())))
 
 
-def _file(name: str) -> Path:
+def _module_path(name: str) -> Path:
     return SHARED.joinpath(*name.split("."))
 
 
 def _source(name: str) -> Path | None:
-    """Where a module of ours is; None for what is not ours, or no module."""
-    places = (_file(name).with_suffix(".py"), _file(name) / "__init__.py")
-    return next((place for place in places if place.is_file()), None)
+    """Return the source file of a product module, or None for any other name."""
+    candidates = (_module_path(name).with_suffix(".py"), _module_path(name) / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def main() -> None:

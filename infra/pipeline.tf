@@ -1,7 +1,9 @@
-# With `pipeline`: each commit is checked and planned in the name of an account that may only look, and applied, once a
-# person has approved it, in the name of another. That one deploys functions and what is around them, but can itself give
-# nobody a right, make no account or bucket, and read no secret of theirs: a commit that wants more fails, and an owner
-# runs `make deploy`. The code that it deploys has the functions' own rights; before that stands the approval.
+# With var.pipeline, Cloud Build checks and plans each commit, and applies the plan after a manual approval.
+# The plan account reads configurations, archives and the state, but neither prompts nor secrets.
+# The apply account deploys functions and their surroundings. It cannot grant permissions, create accounts or buckets,
+# or read the functions' secrets.
+# A commit that needs more fails, and an owner runs `make deploy`.
+# Deployed code has the functions' permissions, which is why each apply requires an approval.
 locals {
   pipeline = var.pipeline == null ? {} : {
     plan  = { apply = "no" }
@@ -21,7 +23,7 @@ locals {
     ],
     var.domain == null ? [] : ["roles/compute.loadBalancerAdmin"],
   )
-  # Whoever deploys what runs or calls in an account's name must be allowed to act as it.
+  # To deploy a resource that runs or calls as an account, a principal needs permission to act as that account.
   run_as = merge(
     { for name, account in google_service_account.function : "function-${name}" => account.name },
     { for name, account in google_service_account.caller : "caller-${name}" => account.name },
@@ -45,13 +47,13 @@ resource "google_project_iam_member" "pipeline_log" {
   member  = google_service_account.pipeline[each.key].member
 }
 
-# No ready-made role looks at everything without reading prompts: Viewer may read Firestore's documents.
+# No predefined role sees all configurations without access to prompts: Viewer can read Firestore documents.
 resource "google_project_iam_custom_role" "planner" {
   for_each = toset(length(local.pipeline) == 0 ? [] : ["plan"])
 
   role_id     = "promptforgePlanner"
   title       = "PromptForge planner"
-  description = "See how what Terraform made is set up, and nothing that is kept in it."
+  description = "Read the configuration of the resources that Terraform manages, but none of their data."
   permissions = [
     "artifactregistry.repositories.get", "artifactregistry.repositories.getIamPolicy", "cloudbuild.builds.get",
     "cloudbuild.builds.list", "cloudfunctions.functions.get", "cloudscheduler.jobs.get", "cloudtasks.queues.get",
@@ -70,7 +72,7 @@ resource "google_project_iam_custom_role" "planner" {
   ]
 }
 
-# Whoever applies looks first.
+# The apply account also refreshes the state before it applies.
 resource "google_project_iam_member" "planner" {
   for_each = local.pipeline
 
@@ -79,7 +81,8 @@ resource "google_project_iam_member" "planner" {
   member  = google_service_account.pipeline[each.key].member
 }
 
-# Archives, and the state. Who plans reads both and leaves its plan beside the state; who applies changes both.
+# Access to archives and state. The plan account reads both and stores its plan beside the state.
+# The apply account changes both.
 resource "google_storage_bucket_iam_member" "pipeline" {
   for_each = length(local.pipeline) == 0 ? {} : {
     archives-plan  = { account = "plan", bucket = google_storage_bucket.sources.name, role = "roles/storage.objectViewer", prefix = "" }

@@ -1,4 +1,4 @@
-# Secrets without values: those are added by hand (README.md), so that none is ever in a state file or a plan.
+# Secrets without values. deploy.sh or an operator adds the values, so that no plan and no state file contains one.
 locals {
   provider_keys = {
     anthropic = "ANTHROPIC_API_KEY"
@@ -7,17 +7,17 @@ locals {
     openai    = "OPENAI_API_KEY"
   }
 
-  # What functions call them in their environment.
+  # Maps each secret to the functions' environment variable.
   own_secrets = { pepper = "PROMPTFORGE_PEPPER" }
   secrets = merge(
     local.own_secrets,
-    { for provider in var.providers_used : "${provider}-api-key" => local.provider_keys[provider] },
+    { for provider in var.enabled_providers : "${provider}-api-key" => local.provider_keys[provider] },
   )
 
   secrets_of = {
     for name, function in local.functions : name => concat(
       function.pepper ? ["pepper"] : [],
-      function.providers == "keys" ? [for provider in var.providers_used : "${provider}-api-key"] : [],
+      function.providers == "keys" ? [for provider in var.enabled_providers : "${provider}-api-key"] : [],
     )
   }
 
@@ -44,7 +44,7 @@ resource "google_secret_manager_secret" "this" {
   depends_on = [google_project_service.this]
 }
 
-# Which version is the newest, without what it holds: a new one leads to new instances, at the next apply.
+# The number of the newest version, without its value. After a new version, the next apply replaces the instances.
 data "google_secret_manager_secret_version" "newest" {
   for_each = local.secrets
 

@@ -1,5 +1,5 @@
 variable "alert_email" {
-  description = "Where alerts are sent. Without it they are only shown in Cloud Monitoring."
+  description = "E-mail address for alerts. Without it, alerts appear only in Cloud Monitoring."
   type        = string
   default     = null
 
@@ -9,8 +9,14 @@ variable "alert_email" {
   }
 }
 
+variable "allow_unauthenticated" {
+  description = "Grant everyone the invoker role on the public functions, which check API keys themselves. If the organization forbids such a grant, set false and run for each public function: gcloud run services update promptforge-NAME --no-invoker-iam-check"
+  type        = bool
+  default     = true
+}
+
 variable "api_min_instances" {
-  description = "Instances of each public function that are kept warm, and paid for while idle."
+  description = "Minimum instances of each public function. Idle instances are billed."
   type        = number
   default     = 0
 
@@ -21,7 +27,7 @@ variable "api_min_instances" {
 }
 
 variable "budget" {
-  description = "A monthly budget of the project, in the billing account's currency, whose owners are told at 50, 90 and 100 percent. It stops nothing."
+  description = "Monthly budget of the project, in the billing account's currency. It notifies the project's owners and alert_email at 50, 90 and 100 percent, but stops nothing."
   type = object({
     billing_account = string
     amount          = number
@@ -35,24 +41,24 @@ variable "budget" {
 }
 
 variable "cors_origins" {
-  description = "Web origins whose pages may upload to signed URLs and download from them, such as https://app.example.com."
+  description = "Web origins whose pages may use signed URLs for uploads and downloads, such as https://app.example.com."
   type        = list(string)
   default     = []
 
   validation {
     condition     = alltrue([for origin in var.cors_origins : can(regex("^https?://[^/*\\s]+$", origin))])
-    error_message = "Each of cors_origins must be a scheme and a host, without a path and without *."
+    error_message = "cors_origins requires a scheme and a host in each entry, without a path and without *."
   }
 }
 
 variable "database" {
-  description = "Another Firestore database for the functions, such as a clone that goes back to an earlier time. Without it, the one made here."
+  description = "Name of another Firestore database for the functions, such as a clone from an earlier time. Default: the database of this deployment."
   type        = string
   default     = null
 }
 
 variable "domain" {
-  description = "The one name under which the API is reached: a load balancer with Cloud Armor answers for it, and the functions answer nobody else. Without it each public function has an address of its own, open to the internet."
+  description = "Host name of the API. A load balancer with Cloud Armor serves it, and the functions accept no other requests. Without it, each public function has its own URL, open to the internet."
   type        = string
   default     = null
 
@@ -62,8 +68,19 @@ variable "domain" {
   }
 }
 
+variable "enabled_providers" {
+  description = "Providers whose API keys are stored as secrets. Each secret requires a version before the functions are deployed. echo is always available and needs no key."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(setsubtract(var.enabled_providers, ["anthropic", "gemini", "mistral", "openai"])) == 0
+    error_message = "enabled_providers accepts only anthropic, gemini, mistral and openai."
+  }
+}
+
 variable "pipeline" {
-  description = "A repository that is connected to Cloud Build, whose commits are planned, and applied when somebody approves: projects/PROJECT/locations/REGION/connections/NAME/repositories/NAME. The file of variables is a path in infra/."
+  description = "Repository connected to Cloud Build, as projects/PROJECT/locations/REGION/connections/NAME/repositories/NAME. Cloud Build plans each commit and applies it after an approval. vars_file is a path in infra/."
   type = object({
     repository   = string
     state_bucket = string
@@ -74,12 +91,12 @@ variable "pipeline" {
 
   validation {
     condition     = var.pipeline == null || can(regex("^projects/[^/]+/locations/[^/]+/connections/[^/]+/repositories/[^/]+$", var.pipeline.repository))
-    error_message = "pipeline.repository must be the full name of a repository of a connection."
+    error_message = "pipeline.repository must be projects/PROJECT/locations/REGION/connections/NAME/repositories/NAME."
   }
 }
 
 variable "prices" {
-  description = "US dollars for a million input and a million output tokens of a model, { \"openai/gpt-4o-mini\" = [0.15, 0.6] }, or of all others of a provider, \"openai/*\". Without a price a job's cost is not known and cannot be limited."
+  description = "US dollars per million input tokens and per million output tokens of a model: { \"openai/gpt-4o-mini\" = [0.15, 0.6] }. \"openai/*\" applies to the provider's other models. Without a price, a job's cost is unknown and cannot be limited."
   type        = map(list(number))
   default     = {}
 
@@ -87,12 +104,12 @@ variable "prices" {
     condition = alltrue([
       for model, price in var.prices : can(regex("^(anthropic|echo|gemini|mistral|openai)/[^\\s']+$", model)) && length(price) == 2 && alltrue([for dollars in price : dollars >= 0])
     ])
-    error_message = "Each of prices must be a PROVIDER/MODEL or PROVIDER/* with two prices."
+    error_message = "prices requires PROVIDER/MODEL or PROVIDER/* as keys, each with two prices of at least 0."
   }
 }
 
 variable "project" {
-  description = "Id of the Google Cloud project. It must exist; everything in it that is named promptforge is ours."
+  description = "Id of an existing Google Cloud project. The deployment owns everything in it that is named promptforge."
   type        = string
 
   validation {
@@ -102,37 +119,20 @@ variable "project" {
 }
 
 variable "provider_urls" {
-  description = "Other addresses of providers in `providers_used`: { openai = \"https://api.groq.com/openai/v1\" } for whoever speaks like OpenAI."
+  description = "Base URLs that replace the defaults of providers in `enabled_providers`: { openai = \"https://api.groq.com/openai/v1\" } for an OpenAI-compatible API."
   type        = map(string)
   default     = {}
 
   validation {
     condition = alltrue([
-      for provider, url in var.provider_urls : contains(var.providers_used, provider) && can(regex("^https://[^\\s/?#]+[^\\s?#]*$", url))
+      for provider, url in var.provider_urls : contains(var.enabled_providers, provider) && can(regex("^https://[^\\s/?#]+[^\\s?#]*$", url))
     ])
-    error_message = "provider_urls may have providers of providers_used, each with an address like https://host/v1."
+    error_message = "provider_urls accepts only providers of enabled_providers, each with a URL such as https://host/v1."
   }
-}
-
-variable "providers_used" {
-  description = "The providers whose API keys are kept here. Each needs a version of its secret before functions are made; echo needs none and is always there."
-  type        = set(string)
-  default     = []
-
-  validation {
-    condition     = length(setsubtract(var.providers_used, ["anthropic", "gemini", "mistral", "openai"])) == 0
-    error_message = "providers_used may have anthropic, gemini, mistral and openai."
-  }
-}
-
-variable "public_by_iam" {
-  description = "Whether everybody is made an invoker of the public functions, which ask for an API key themselves. Where an organization forbids that, say false, and for each of them: gcloud run services update promptforge-NAME --no-invoker-iam-check"
-  type        = bool
-  default     = true
 }
 
 variable "redis_memory_gb" {
-  description = "Size of a Memorystore for the workers, or 0 for none. No code asks for one yet."
+  description = "Size of a Memorystore instance for the workers, or 0 for none. No code uses it yet."
   type        = number
   default     = 0
 
@@ -143,7 +143,7 @@ variable "redis_memory_gb" {
 }
 
 variable "region" {
-  description = "Where everything is, data included."
+  description = "Region of all resources and data."
   type        = string
 
   validation {
@@ -153,7 +153,7 @@ variable "region" {
 }
 
 variable "retention_days" {
-  description = "Days for which an ended job, its upload and its results are kept."
+  description = "Days to keep a finished job, its upload and its results."
   type        = number
   default     = 30
 
@@ -164,13 +164,13 @@ variable "retention_days" {
 }
 
 variable "settings" {
-  description = "More settings of the product, for every function, by their names in shared/promptforge/settings.py: { JOB_SECONDS = \"43200\" }."
+  description = "Additional settings for every function, by the names in shared/promptforge/settings.py: { JOB_SECONDS = \"43200\" }."
   type        = map(string)
   default     = {}
 
   validation {
     condition     = alltrue([for name in keys(var.settings) : can(regex("^[A-Z][A-Z_]*$", name))])
-    error_message = "Settings are named like JOB_SECONDS, without PROMPTFORGE_."
+    error_message = "settings requires names such as JOB_SECONDS, without the prefix PROMPTFORGE_."
   }
 
   validation {
@@ -179,17 +179,17 @@ variable "settings" {
       "PUSH_ACCOUNT", "REGION", "RESULTS_BUCKET", "RETENTION_DAYS", "TASK_ACCOUNT", "TIMER_ACCOUNT", "UPLOADS_BUCKET",
       "UPLOAD_SIGNER", "WORK_BUCKET",
     ])) == 0
-    error_message = "One of these settings is made here or has a variable of its own, and the pepper is a secret."
+    error_message = "settings contains a name that Terraform sets, that has its own variable, or that is a secret (PEPPER)."
   }
 }
 
 variable "worker_max_instances" {
-  description = "Most instances of the worker; each has up to MAX_IN_FLIGHT (64) provider calls under way. Cloud Run may exceed it for a moment."
+  description = "Maximum instances of the worker, each with up to MAX_IN_FLIGHT (64) concurrent provider calls. Cloud Run may briefly exceed it."
   type        = number
   default     = 20
 
   validation {
     condition     = var.worker_max_instances >= 1 && var.worker_max_instances <= 100
-    error_message = "worker_max_instances must be between 1 and 100, which is what Cloud Run gives a service at first."
+    error_message = "worker_max_instances must be between 1 and 100, the initial limit of Cloud Run for a service."
   }
 }

@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # Which bucket holds the state is told at init (deploy.sh).
+  # deploy.sh passes the state bucket to `terraform init`.
   backend "gcs" {}
 }
 
@@ -17,7 +17,7 @@ provider "google" {
   region         = var.region
   default_labels = { app = local.name }
 
-  # Budgets belong to a billing account: without these two, the API asks which project pays for the question.
+  # The budgets API belongs to a billing account and requires these two to charge its quota to the project.
   billing_project       = var.project
   user_project_override = true
 }

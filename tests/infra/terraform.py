@@ -1,4 +1,7 @@
-"""What stands in infra/, as far as it is written out there: expressions are left as their text."""
+"""Reads the Terraform files of infra as data.
+
+Literals become Python values; expressions stay text.
+"""
 
 from collections.abc import Iterator
 from functools import cache
@@ -15,24 +18,24 @@ Block = dict[str, Any]
 
 @cache
 def blocks(kind: str) -> tuple[Block, ...]:
-    """All blocks of a kind (`resource`, `variable`, …) in the root module, each under its labels."""
-    return tuple(block for file in sorted(INFRA.glob("*.tf")) for block in _loaded(file).get(kind, []))
+    """Return all blocks of a kind (`resource`, `variable`, …) in the root module, each under its labels."""
+    return tuple(block for file in sorted(INFRA.glob("*.tf")) for block in _load(file).get(kind, []))
 
 
 @cache
 def local(name: str) -> Any:
-    """A local value; whatever is no literal in it is a string `${…}`."""
+    """Return a local value; expressions in it are strings `${…}`."""
     (value,) = (block[name] for block in blocks("locals") if name in block)
     return value
 
 
 def resources(kind: str) -> dict[str, Block]:
-    """The resources of a type, by their names."""
+    """Return the resources of a type, by name."""
     return {name: body for found, name, body in every_resource() if found == kind}
 
 
 def every_resource() -> Iterator[tuple[str, str, Block]]:
-    """Type, name and body of each resource."""
+    """Yield type, name and body of each resource."""
     for block in blocks("resource"):
         for kind, named in block.items():
             for name, body in named.items():
@@ -40,17 +43,17 @@ def every_resource() -> Iterator[tuple[str, str, Block]]:
 
 
 def function(name: str) -> Block:
-    """A row of the table of functions, with its defaults."""
+    """Return a row of the function table, with defaults applied."""
     return {**local("defaults"), **local("table")[name]}
 
 
 def module(name: str) -> Block:
-    """A call of a module."""
+    """Return the block of a module call."""
     (body,) = (block[name] for block in blocks("module") if name in block)
     return dict(body)
 
 
 @cache
-def _loaded(file: Path) -> Block:
+def _load(file: Path) -> Block:
     with file.open() as text:
         return dict(hcl2.load(text, serialization_options=OPTIONS))

@@ -1,4 +1,4 @@
-"""Firestore has the indexes that the ledger asks for, and no other: each one is written with every document."""
+"""Firestore has exactly the indexes that queries need, because every write of a document also writes its indexes."""
 
 import json
 import random
@@ -21,14 +21,14 @@ INDEXES: dict[str, Any] = json.loads((INFRA / "firestore.indexes.json").read_tex
 ASCENDING = [{"order": "ASCENDING", "queryScope": "COLLECTION"}]
 
 Where = Mapping[str, Scalar] | None
-Wanted = tuple[str, ...]  # a collection's name and the fields that are asked for together
+Index = tuple[str, ...]  # a collection's name and the fields of one query
 
 
-class Asked:
-    """Empty documents that remember which indexes each question wants."""
+class RecordingDocuments:
+    """An empty document store that records the index that each query needs."""
 
     def __init__(self) -> None:
-        self.wanted: set[Wanted] = set()
+        self.required: set[Index] = set()
 
     async def get(self, path: str) -> Document | None:
         return None
@@ -39,68 +39,70 @@ class Asked:
     async def query(
         self, collection: str, where: Where = None, *, order_by: str | None = None, **_: object
     ) -> list[Document]:
-        self._want(collection, *(where or {}), *[order_by] * bool(order_by))
+        self._record(collection, *(where or {}), *[order_by] * bool(order_by))
         return []
 
     async def count(self, collection: str, where: Where = None) -> int:
-        self._want(collection, *(where or {}))
+        self._record(collection, *(where or {}))
         return 0
 
     async def sum(self, collection: str, fields: Sequence[str]) -> dict[str, int]:
         for field in fields:
-            self._want(collection, field)
+            self._record(collection, field)
         return dict.fromkeys(fields, 0)
 
-    def _want(self, collection: str, *fields: str | None) -> None:
-        if named := [field for field in fields if field]:  # in the order of their paths documents stand anyway
-            self.wanted.add((collection.rpartition("/")[2], *named))
+    def _record(self, collection: str, *fields: str | None) -> None:
+        if named := [field for field in fields if field]:  # the order of paths needs no index
+            self.required.add((collection.rpartition("/")[2], *named))
 
 
-async def wanted_by_the_ledger() -> set[Wanted]:
-    asked = Asked()
-    ledger = Ledger(asked, HandClock(), random.Random(0))
-    assert [job async for job in ledger.list_due_jobs(0)] == []
-    assert [chunk async for chunk in ledger.list_all(JOB)] == []
-    assert [chunk async for chunk in ledger.list_open(JOB, 0)] == []
-    assert not await ledger.has_open(JOB)
-    await ledger.totals(JOB)
-    await ledger.count_active("client")
-    await ledger.total_cost(JOB)
-    erasures = TombstoneStore(asked, random.Random(0))
-    assert [due async for due in erasures.list_due(0)] == []
-    await erasures.delete_chunks(JOB)
-    return asked.wanted
+async def required_indexes() -> set[Index]:
+    """Run every query of the product and return the indexes that it needs."""
+    documents = RecordingDocuments()
+    store = Ledger(documents, HandClock(), random.Random(0))
+    assert [job async for job in store.list_due_jobs(0)] == []
+    assert [chunk async for chunk in store.list_all(JOB)] == []
+    assert [chunk async for chunk in store.list_open(JOB, 0)] == []
+    assert not await store.has_open(JOB)
+    await store.totals(JOB)
+    await store.count_active("client")
+    await store.total_cost(JOB)
+    tombstones = TombstoneStore(documents, random.Random(0))
+    assert [due async for due in tombstones.list_due(0)] == []
+    await tombstones.delete_chunks(JOB)
+    return documents.required
 
 
-def declared() -> set[Wanted]:
-    together = {
+def declared_indexes() -> set[Index]:
+    """Return the indexes of firestore.indexes.json."""
+    composite = {
         (index["collectionGroup"], *(field["fieldPath"] for field in index["fields"])) for index in INDEXES["indexes"]
     }
-    alone = {(each["collectionGroup"], each["fieldPath"]) for each in INDEXES["fieldOverrides"] if each["indexes"]}
-    return together | alone
+    single = {(each["collectionGroup"], each["fieldPath"]) for each in INDEXES["fieldOverrides"] if each["indexes"]}
+    return composite | single
 
 
-async def test_what_is_declared_is_what_the_ledger_asks_for() -> None:
-    assert declared() == await wanted_by_the_ledger()
+async def test_indexes_declared_equal_those_that_queries_need() -> None:
+    assert declared_indexes() == await required_indexes()
 
 
-def test_every_index_is_ascending_in_one_collection() -> None:
+def test_indexes_all_are_ascending_with_collection_scope() -> None:
     for index in INDEXES["indexes"]:
         assert index["queryScope"] == "COLLECTION"
         assert {field["order"] for field in index["fields"]} == {"ASCENDING"}
     assert all(each["indexes"] in ([], ASCENDING) for each in INDEXES["fieldOverrides"])
 
 
-def test_what_expires_is_removed_by_the_field_that_the_adapter_writes_as_a_timestamp() -> None:
+def test_ttl_fields_equal_the_expiry_field_of_the_adapter() -> None:
     expiring = {(each["collectionGroup"], each["fieldPath"]) for each in INDEXES["fieldOverrides"] if "ttl" in each}
 
     assert expiring == {("jobs", EXPIRE_FIELD), ("chunks", EXPIRE_FIELD)}
 
 
-def test_no_field_is_left_to_be_indexed_by_itself() -> None:
+def test_field_overrides_cover_every_persisted_field() -> None:
     fields = {("jobs", name) for name in [*Job.model_fields, *Tombstone.model_fields, COMMIT]}
     fields |= {("chunks", name) for name in [*Chunk.model_fields, COMMIT]}
 
-    told = [(each["collectionGroup"], each["fieldPath"]) for each in INDEXES["fieldOverrides"]]
+    overridden = [(each["collectionGroup"], each["fieldPath"]) for each in INDEXES["fieldOverrides"]]
 
-    assert sorted(told) == sorted(fields)
+    assert sorted(overridden) == sorted(fields)

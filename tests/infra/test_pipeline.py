@@ -1,4 +1,4 @@
-"""What Cloud Build may do, and what it does."""
+"""Permissions and steps of the deployment pipeline on Cloud Build."""
 
 import re
 
@@ -6,7 +6,7 @@ from tests.infra.terraform import INFRA, every_resource, local, resources
 
 PERMISSIONS = set(resources("google_project_iam_custom_role")["planner"]["permissions"])
 
-# how Terraform's types begin, and Google's permissions about them
+# prefix of a Terraform resource type, and the prefix of its permissions
 SERVICES = {
     "artifact_registry": "artifactregistry.repositories",
     "cloud_run": "run.services",
@@ -28,19 +28,20 @@ SERVICES = {
     "service_account": "iam.serviceAccounts",
     "storage": "storage.buckets",
 }
-ELSEWHERE = {"google_billing_budget", "google_storage_bucket_object"}  # the billing account; a right on one bucket
+# readable by a grant on the billing account and by a grant on one bucket
+NOT_IN_PLANNER_ROLE = {"google_billing_budget", "google_storage_bucket_object"}
 
 
-def test_who_plans_may_look_at_whatever_terraform_makes() -> None:
+def test_planner_role_reads_every_managed_resource_type() -> None:
     kinds = {kind for kind, _, _ in every_resource()} | {"google_cloudfunctions2_function"}
-    for kind in kinds - ELSEWHERE:
+    for kind in kinds - NOT_IN_PLANNER_ROLE:
         (service,) = {
             permission for start, permission in SERVICES.items() if kind.removeprefix("google_").startswith(start)
         }
         assert f"{service}.get" in PERMISSIONS, kind
 
 
-def test_who_plans_may_neither_change_anything_nor_read_what_is_kept() -> None:
+def test_planner_role_changes_nothing_and_reads_no_data() -> None:
     assert {permission.rpartition(".")[2] for permission in PERMISSIONS} == {
         "get",
         "getIamPolicy",
@@ -51,7 +52,7 @@ def test_who_plans_may_neither_change_anything_nor_read_what_is_kept() -> None:
     assert not [name for name in PERMISSIONS if re.match("storage.objects|datastore.entities|.*access", name)]
 
 
-def test_who_applies_can_give_nobody_a_right_and_make_no_account() -> None:
+def test_applier_roles_cannot_grant_permissions_or_create_accounts() -> None:
     roles = set(re.findall(r'"roles/([\w.]+)"', str(local("applier_roles"))))
 
     assert len(roles) >= 9
@@ -67,27 +68,27 @@ def test_who_applies_can_give_nobody_a_right_and_make_no_account() -> None:
     }
 
 
-def test_what_is_applied_waits_for_somebody() -> None:
+def test_apply_trigger_requires_approval() -> None:
     trigger = resources("google_cloudbuild_trigger")["pipeline"]
 
     assert trigger["filename"] == "cloudbuild.yaml"
     assert trigger["approval_config"][0]["approval_required"] == '${each.value.apply == "yes"}'
 
 
-def test_every_step_belongs_to_one_of_the_two_builds() -> None:
+def test_cloud_build_steps_belong_to_plan_or_apply() -> None:
     text = (INFRA.parent / "cloudbuild.yaml").read_text()
     steps = dict(re.findall(r"^  - id: (.+?)\n(.+?)(?=^  - id:|^timeout)", text, re.M | re.S))
-    belongs = {name: re.findall(r"^ +\[ \$_APPLY = (\w+) \] \|\| exit 0$", step, re.M) for name, step in steps.items()}
+    builds = {name: re.findall(r"^ +\[ \$_APPLY = (\w+) \] \|\| exit 0$", step, re.M) for name, step in steps.items()}
 
-    assert belongs == {
+    assert builds == {
         "format": ["no"],
         "check": ["no"],
         "package": [],
         "plan": ["no"],
-        "keep the plan": ["no"],
+        "store the plan": ["no"],
         "fetch the plan": ["yes"],
         "apply": ["yes"],
         "smoke": ["yes"],
     }
-    given = set(resources("google_cloudbuild_trigger")["pipeline"]["substitutions"])
-    assert set(re.findall(r"(?<!\$)\$(_[A-Z]+)", text)) == given
+    substitutions = set(resources("google_cloudbuild_trigger")["pipeline"]["substitutions"])
+    assert set(re.findall(r"(?<!\$)\$(_[A-Z]+)", text)) == substitutions

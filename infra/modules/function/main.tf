@@ -1,6 +1,6 @@
-# One HTTP function, and who may call it.
+# One HTTP function and its invokers.
 
-# Its content is in its name, so that what changed is deployed.
+# The name contains the archive's checksum, so that a changed archive triggers a deployment.
 resource "google_storage_bucket_object" "archive" {
   name   = "${var.entry_point}-${filesha256(var.archive)}.zip"
   bucket = var.source_bucket
@@ -17,8 +17,8 @@ resource "google_cloudfunctions2_function" "this" {
     docker_repository = var.repository
     service_account   = var.build_account
 
-    # With it the build compiles the sources against their hash (PEP 552) and not their time, which the image does not
-    # keep: Python would compile them anew at each start.
+    # SOURCE_DATE_EPOCH makes the build validate bytecode by source hash (PEP 552) instead of modification time.
+    # The image does not preserve modification times, so Python would otherwise recompile all sources at each start.
     environment_variables = { SOURCE_DATE_EPOCH = "315532801" }
 
     source {
@@ -33,7 +33,7 @@ resource "google_cloudfunctions2_function" "this" {
     service_account_email            = var.service_account
     ingress_settings                 = var.ingress
     available_memory                 = var.memory
-    available_cpu                    = "1" # a whole one, or there could be but one request at once
+    available_cpu                    = "1" # less than one CPU allows only one concurrent request
     max_instance_request_concurrency = var.concurrency
     min_instance_count               = var.min_instances
     max_instance_count               = var.max_instances
@@ -66,7 +66,7 @@ resource "google_cloudfunctions2_function" "this" {
 resource "google_cloud_run_v2_service_iam_member" "invoker" {
   for_each = var.invokers
 
-  name     = google_cloudfunctions2_function.this.name # a function's service has its name
+  name     = google_cloudfunctions2_function.this.name # the function's Cloud Run service has the same name
   location = var.region
   role     = "roles/run.invoker"
   member   = each.value

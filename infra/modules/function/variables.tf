@@ -1,5 +1,5 @@
 variable "archive" {
-  description = "Path of the zip with the function's source."
+  description = "Path of the zip archive with the function's source."
   type        = string
 }
 
@@ -9,7 +9,7 @@ variable "build_account" {
 }
 
 variable "concurrency" {
-  description = "Requests in one instance at once."
+  description = "Maximum concurrent requests of one instance."
   type        = number
 }
 
@@ -19,22 +19,22 @@ variable "entry_point" {
 }
 
 variable "environment" {
-  description = "Environment variables."
+  description = "Environment variables of the function."
   type        = map(string)
 }
 
 variable "ingress" {
-  description = "Where calls may come from: ALLOW_ALL, ALLOW_INTERNAL_ONLY or ALLOW_INTERNAL_AND_GCLB."
+  description = "Allowed sources of calls: ALLOW_ALL, ALLOW_INTERNAL_ONLY or ALLOW_INTERNAL_AND_GCLB."
   type        = string
 }
 
 variable "invokers" {
-  description = "Who may call it: IAM members by a name of their own."
+  description = "IAM members that may call the function, by an arbitrary key."
   type        = map(string)
 }
 
 variable "max_instances" {
-  description = "Most instances at once."
+  description = "Maximum number of instances."
   type        = number
 }
 
@@ -44,51 +44,51 @@ variable "memory" {
 }
 
 variable "min_instances" {
-  description = "Instances that are kept warm."
+  description = "Minimum number of instances."
   type        = number
 }
 
 variable "name" {
-  description = "Name of the function, and of its Cloud Run service."
+  description = "Name of the function and of its Cloud Run service."
   type        = string
 }
 
 variable "project" {
-  description = "Id of the project that the secrets are in."
+  description = "Id of the project that contains the secrets."
   type        = string
 }
 
 variable "region" {
-  description = "Where it runs."
+  description = "Region of the function."
   type        = string
 }
 
 variable "repository" {
-  description = "Id of the Artifact Registry repository for its image."
+  description = "Id of the Artifact Registry repository for the function's image."
   type        = string
 }
 
 variable "secrets" {
-  description = "Secrets, and the version of each, by the environment variables that hold their values."
+  description = "Id and version of each secret, by the environment variable that receives its value."
   type        = map(object({ id = string, version = string }))
 }
 
 variable "service_account" {
-  description = "E-mail address of the account that it runs as."
+  description = "E-mail address of the function's service account."
   type        = string
 }
 
 variable "source_bucket" {
-  description = "Name of the bucket for its archive."
+  description = "Name of the bucket for the function's archive."
   type        = string
 }
 
 variable "subnetwork" {
-  description = "Id of a subnetwork through which it reaches private addresses, or null."
+  description = "Id of the subnetwork for traffic to private addresses, or null."
   type        = string
 }
 
 variable "timeout" {
-  description = "Seconds that a request may take."
+  description = "Timeout of a request in seconds."
   type        = number
 }

@@ -1,8 +1,8 @@
-# The functions' archives, which `make package` puts into build/, and what builds containers of them: an account of its
-# own, for the one that Google would take may do far more.
+# Storage for the functions' archives from build/ (`make package`), and the account that builds images of them.
+# The default build account has far more permissions, so a dedicated account replaces it.
 resource "google_storage_bucket" "sources" {
-  #checkov:skip=CKV_GCP_62:usage logs are superseded by Cloud Audit Logs, which are switched on for a project, not here
-  #checkov:skip=CKV_GCP_78:an archive's name holds its checksum, so none is ever overwritten
+  #checkov:skip=CKV_GCP_62:Cloud Audit Logs replace usage logs and are enabled for a project, not here
+  #checkov:skip=CKV_GCP_78:an archive's name contains its checksum, so no archive is overwritten
   name                        = "${var.project}-${local.name}-sources"
   location                    = var.region
   uniform_bucket_level_access = true
@@ -14,7 +14,7 @@ resource "google_storage_bucket" "sources" {
 }
 
 resource "google_artifact_registry_repository" "this" {
-  #checkov:skip=CKV_GCP_84:the images hold this repository's code and no secret; Google's own keys are enough for them
+  #checkov:skip=CKV_GCP_84:images contain this repository's code and no secrets; Google-managed keys are sufficient
   repository_id = local.name
   location      = var.region
   format        = "DOCKER"
@@ -40,7 +40,7 @@ resource "google_artifact_registry_repository" "this" {
 
 resource "google_service_account" "build" {
   account_id   = "${local.name}-build"
-  display_name = "PromptForge: builds the functions"
+  display_name = "PromptForge: builder of the functions"
   depends_on   = [google_project_service.this]
 }
 
@@ -56,7 +56,7 @@ resource "google_artifact_registry_repository_iam_member" "build" {
   member     = google_service_account.build.member
 }
 
-# Cloud Functions copies an archive into a bucket of its own before it builds it.
+# Cloud Functions copies an archive to its own bucket before the build.
 resource "google_project_iam_member" "build" {
   for_each = {
     "roles/logging.logWriter"    = null

@@ -1,7 +1,7 @@
 locals {
   name = "promptforge"
 
-  services = concat(
+  apis = concat(
     [
       "artifactregistry", "cloudbuild", "cloudfunctions", "cloudscheduler", "cloudtasks", "eventarc", "firestore",
       "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "secretmanager", "storage",
@@ -13,11 +13,11 @@ locals {
 }
 
 resource "google_project_service" "this" {
-  for_each = toset(local.services)
+  for_each = toset(local.apis)
 
   service            = "${each.key}.googleapis.com"
-  disable_on_destroy = false # other things in the project may use it
+  disable_on_destroy = false # other workloads in the project may use the API
 }
 
-# Only for the project's number, which is part of the names of Google's own agents and of the functions' addresses.
+# Provides the project number, which is part of the service agents' names and of the functions' addresses.
 data "google_project" "this" {}

@@ -1,9 +1,10 @@
-# An uploaded object calls the splitter. The trigger is Eventarc's own and not the function's `event_trigger`: the
-# splitter is an HTTP function, because tasks call it too and because an event function ends after 540 seconds.
+# Eventarc calls the splitter for each uploaded object. The function has no `event_trigger` of its own:
+# tasks also call the splitter, so it must be an HTTP function. An event function also ends after 540 seconds.
 #
-# Eventarc delivers through a subscription that it makes and owns: at least once, with 10 to 600 seconds between two
-# tries, for 24 hours. It waits 10 seconds for an answer, so the event leads to a task, which does the work. `retry_policy` stays away, for all it can say is "once". What is lost all the same is found by the
-# sweeper, which looks for the uploads of waiting jobs.
+# Eventarc delivers through its own subscription, at least once, with 10 to 600 seconds between tries, for 24 hours.
+# It waits 10 seconds for a response, so the event only enqueues a task, and the task does the work.
+# `retry_policy` is not set: its only option is a single delivery.
+# The sweeper requeues uploads whose event is lost.
 resource "google_eventarc_trigger" "uploads" {
   name            = "${local.name}-uploads"
   location        = var.region
@@ -35,12 +36,13 @@ resource "google_project_iam_member" "event_receiver" {
   member  = google_service_account.caller["events"].member
 }
 
-# Cloud Storage publishes the events to a topic of Eventarc's, whose name is not known before.
+# Cloud Storage publishes events to a topic that Eventarc creates. Its name is unknown in advance, so the grant covers
+# the project.
 resource "google_project_iam_member" "storage_agent" {
   project = var.project
   role    = "roles/pubsub.publisher"
   member  = data.google_storage_project_service_account.this.member
 }
 
-# To look at it makes it, if the project had none.
+# Reading this data source creates the service agent if the project has none.
 data "google_storage_project_service_account" "this" {}

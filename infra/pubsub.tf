@@ -1,11 +1,11 @@
-# The topic that says which chunk waits, and its way to the worker. A message that ends as a dead letter is no lost
-# chunk: the sweeper announces again what is due. It is a sign of a fault that a person should look at.
+# The topic of chunks to process and its push subscription to the worker. A dead-lettered message does not lose a chunk,
+# because the sweeper requeues overdue chunks. It indicates a defect that needs an operator.
 locals {
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
 
 resource "google_pubsub_topic" "chunks" {
-  #checkov:skip=CKV_GCP_83:messages hold ids alone; Google's own keys are enough for them
+  #checkov:skip=CKV_GCP_83:messages hold only ids; Google-managed keys are sufficient
   name = "${local.name}-chunks"
 
   message_storage_policy {
@@ -26,7 +26,7 @@ resource "google_pubsub_topic_iam_member" "publisher" {
 resource "google_pubsub_subscription" "chunks" {
   name                       = "${local.name}-chunks-worker"
   topic                      = google_pubsub_topic.chunks.id
-  ack_deadline_seconds       = 600 # the most there is, and how long a push waits for the worker
+  ack_deadline_seconds       = 600 # the maximum; a push waits this long for the worker
   message_retention_duration = "604800s"
 
   push_config {
@@ -39,7 +39,7 @@ resource "google_pubsub_subscription" "chunks" {
   }
 
   expiration_policy {
-    ttl = "" # never; else it would be gone after a month without messages
+    ttl = "" # never; by default a subscription expires after 31 days without activity
   }
 
   retry_policy {
@@ -61,7 +61,7 @@ resource "google_pubsub_subscription_iam_member" "forwarder" {
   member       = local.pubsub_agent
 }
 
-# Makes the tokens that pushes carry. Projects of before April 2021 do not have this by themselves.
+# Lets Pub/Sub create the tokens of its pushes. Projects created before April 2021 lack this grant by default.
 resource "google_service_account_iam_member" "push_token" {
   service_account_id = google_service_account.caller["push"].name
   role               = "roles/iam.serviceAccountTokenCreator"
@@ -69,7 +69,7 @@ resource "google_service_account_iam_member" "push_token" {
 }
 
 resource "google_pubsub_topic" "dead_letters" {
-  #checkov:skip=CKV_GCP_83:messages hold ids alone; Google's own keys are enough for them
+  #checkov:skip=CKV_GCP_83:messages hold only ids; Google-managed keys are sufficient
   name = "${local.name}-chunks-dead-letters"
 
   message_storage_policy {
@@ -85,7 +85,7 @@ resource "google_pubsub_topic_iam_member" "dead_letters" {
   member = local.pubsub_agent
 }
 
-# Without a subscription a topic keeps nothing.
+# A topic without a subscription retains no messages.
 resource "google_pubsub_subscription" "dead_letters" {
   name                       = "${local.name}-chunks-dead-letters"
   topic                      = google_pubsub_topic.dead_letters.id

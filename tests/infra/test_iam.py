@@ -1,17 +1,17 @@
-"""Who may do what. A right that is added in infra/ is added here too, or the test asks why."""
+"""Tests that IAM grants in infra/ equal the complete list in this file."""
 
 from typing import Any
 
 from tests.infra.terraform import INFRA, every_resource, function, local, module, resources
 
 READ, WRITE, REMOVE = "roles/storage.objectViewer", "roles/storage.objectUser", "${local.remover}"
-LOOK, CHANGE = "roles/datastore.viewer", "roles/datastore.user"
+VIEW, CHANGE = "roles/datastore.viewer", "roles/datastore.user"
 
-# function: documents, objects, whether it may publish chunks, its queues, its secrets
+# function: role on documents, roles on objects, permission to publish chunks, queues, secrets
 FUNCTIONS: dict[str, tuple[str, dict[str, str], bool, set[str], set[str]]] = {
     "init": (CHANGE, {}, False, {"sweeper"}, {"pepper"}),
-    "status": (LOOK, {}, False, set(), {"pepper"}),
-    "results": (LOOK, {}, False, set(), {"pepper"}),
+    "status": (VIEW, {}, False, set(), {"pepper"}),
+    "results": (VIEW, {}, False, set(), {"pepper"}),
     "cancel": (CHANGE, {}, False, {"sweeper"}, {"pepper"}),
     "delete": (CHANGE, {}, False, {"eraser"}, {"pepper"}),
     "splitter": (CHANGE, {"uploads": READ}, True, {"finalizer", "splitter"}, set()),
@@ -31,7 +31,7 @@ EACH = "function[each.key]"
 ITS = "function[each.value.function]"
 AGENT = "local.pubsub_agent"
 
-# resource: role, who has it
+# resource: role, member
 GRANTS = {
     "google_project_iam_member.documents": ("each.value.documents", EACH),
     "google_storage_bucket_iam_member.function": ("each.value.role", ITS),
@@ -64,19 +64,19 @@ GRANTS = {
 }
 
 
-def test_each_function_has_the_rights_it_needs_and_no_other() -> None:
+def test_function_permissions_equal_expected() -> None:
     for name in local("table"):
         row = function(name)
         secrets = ({"pepper"} if row["pepper"] else set()) | (
             {"providers' keys"} if row["providers"] == "keys" else set()
         )
 
-        had = (row["documents"], row["objects"], row["publishes"], {*row["enqueues"]}, secrets)
+        actual = (row["documents"], row["objects"], row["publishes"], {*row["enqueues"]}, secrets)
 
-        assert had == FUNCTIONS[name], name
+        assert actual == FUNCTIONS[name], name
 
 
-def test_every_grant_is_known() -> None:
+def test_iam_grants_equal_expected() -> None:
     grants = {
         f"{kind}.{name}": (_bare(body["role"]), _bare(body["member"]))
         for kind, name, body in every_resource()
@@ -86,7 +86,7 @@ def test_every_grant_is_known() -> None:
     assert grants == GRANTS
 
 
-def test_signers_may_only_do_what_their_urls_do() -> None:
+def test_signers_have_only_permissions_of_their_urls() -> None:
     assert local("signers") == {
         "upload": {"function": "init", "bucket": "uploads", "role": "roles/storage.objectCreator"},
         "download": {"function": "results", "bucket": "results", "role": READ},
@@ -95,13 +95,13 @@ def test_signers_may_only_do_what_their_urls_do() -> None:
     assert role["permissions"] == ["iam.serviceAccounts.signBlob"]
 
 
-def test_what_removes_objects_may_not_read_them() -> None:
+def test_remover_role_lists_and_deletes_only() -> None:
     role = resources("google_project_iam_custom_role")["remover"]
     assert role["permissions"] == ["storage.objects.delete", "storage.objects.list"]
     assert local("remover") == "${google_project_iam_custom_role.remover.name}"
 
 
-def test_rights_on_a_whole_project_are_narrowed_or_cannot_be() -> None:
+def test_project_grants_have_conditions_unless_listed() -> None:
     members = resources("google_project_iam_member")
     build = members["build"]["for_each"]
 
@@ -118,17 +118,17 @@ def test_rights_on_a_whole_project_are_narrowed_or_cannot_be() -> None:
     }
 
 
-def test_functions_are_called_by_nobody_but_their_callers() -> None:
+def test_invokers_are_callers_and_everyone_only_for_public_functions() -> None:
     invokers = module("function")["invokers"]
 
     assert "for name in each.value.called_by : name => google_service_account.caller[name].member" in invokers
-    assert 'length(each.value.paths) == 0 || !var.public_by_iam ? {} : {everyone = "allUsers"}' in invokers
+    assert 'length(each.value.paths) == 0 || !var.allow_unauthenticated ? {} : {everyone = "allUsers"}' in invokers
     for file in INFRA.rglob("*.tf"):
         for found in ("allUsers", "allAuthenticatedUsers"):
             assert found not in file.read_text() or file.name == "functions.tf", file
 
 
-def test_nobody_runs_as_the_default_account_and_no_account_has_a_key() -> None:
+def test_service_accounts_are_per_function_and_keyless() -> None:
     kinds = {kind for kind, _, _ in every_resource()}
 
     assert "google_service_account_key" not in kinds

@@ -1,5 +1,6 @@
-# One queue for each function that is called by tasks, named after it. Cloud Tasks has no dead letters: a task that is
-# out of attempts is gone, so it never is. The sweeper lets no job live longer than its deadline.
+# One queue for each function that tasks call, named after the function.
+# Cloud Tasks has no dead-letter queue and drops a task that runs out of attempts, so attempts are unlimited.
+# Retries still end, because the sweeper stops each job at its deadline.
 locals {
   queues = { for name, function in local.functions : name => function if contains(function.called_by, "tasks") }
 
@@ -16,8 +17,8 @@ resource "google_cloud_tasks_queue" "this" {
   name     = "${local.name}-${each.key}"
   location = var.region
 
-  # Whoever may make tasks may name any address in them, and Google would send it a token of the account that calls:
-  # here they all go to the queue's own function.
+  # A creator of tasks can name any URL, and Cloud Tasks would send the calling account's token there.
+  # The override sends every task to the queue's own function.
   http_target {
     uri_override {
       scheme                    = "HTTPS"
@@ -50,7 +51,7 @@ resource "google_cloud_tasks_queue_iam_member" "enqueuer" {
   member   = google_service_account.function[each.value.function].member
 }
 
-# Who makes a task that calls in an account's name must be allowed to act as that account.
+# To create a task that carries an account's token, a function needs permission to act as that account.
 resource "google_service_account_iam_member" "tasks" {
   for_each = { for name, function in local.functions : name => function if length(function.enqueues) > 0 }
 

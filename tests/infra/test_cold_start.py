@@ -1,4 +1,4 @@
-"""What the start of a function imports: what only some requests need is imported by them."""
+"""The start of a function defers imports that only some requests need."""
 
 import os
 import subprocess
@@ -8,16 +8,16 @@ import pytest
 from benchmarks.cold_start import ENVIRON
 from infra.package import REQUIREMENTS, ROOT
 
-STARTED = """
+START_SCRIPT = """
 import os, sys
 import main
-from promptforge.bootstrap import build
+from promptforge.bootstrap import build_context
 from promptforge.settings import Settings
-build(Settings.from_env(os.environ))
+build_context(Settings.from_env(os.environ))
 print(*sys.modules)
 """
 
-LATER = {
+DEFERRED = {
     "aiohttp",
     "google.cloud.pubsub_v1",
     "google.cloud.storage",
@@ -29,14 +29,16 @@ LATER = {
     "promptforge.entrypoints.openapi",
     "sqlite3",
 }
-"""What no function imports before a request needs it."""
+"""Modules that no function imports before a request needs them."""
 
 
 @pytest.mark.parametrize("name", REQUIREMENTS)
-def test_a_function_starts_without_what_only_some_requests_need(name: str) -> None:
+def test_function_start_defers_optional_imports(name: str) -> None:
     path = os.pathsep.join((str(ROOT / "functions" / name), str(ROOT / "shared")))
     environ = {**os.environ, **ENVIRON, "FUNCTION_TARGET": name, "PYTHONPATH": path}
-    done = subprocess.run([sys.executable, "-c", STARTED], env=environ, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", START_SCRIPT], env=environ, stdout=subprocess.PIPE, text=True, check=True
+    )
     loaded = set(done.stdout.split())
     assert "google.cloud.firestore_v1" in loaded
-    assert not LATER & loaded
+    assert not DEFERRED & loaded

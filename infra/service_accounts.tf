@@ -1,5 +1,23 @@
-# The accounts in whose names URLs are signed: a URL can do what its signer may do, and nothing runs as a signer.
-# The uploads' may create objects and not overwrite them, so that an upload URL works once.
+# Accounts that Google's services use to call functions. The table in functions.tf lists the callers of each function.
+locals {
+  callers = {
+    events = "calls by Eventarc"
+    push   = "pushes by Pub/Sub"
+    tasks  = "calls by Cloud Tasks"
+    timer  = "calls by Cloud Scheduler"
+  }
+}
+
+resource "google_service_account" "caller" {
+  for_each = local.callers
+
+  account_id   = "${local.name}-${each.key}"
+  display_name = "PromptForge: ${each.value}"
+  depends_on   = [google_project_service.this]
+}
+
+# Accounts that sign URLs. A signed URL has the permissions of its signer, and no function runs as a signer.
+# The upload signer may create objects but not overwrite them, so an upload URL works once.
 locals {
   signers = {
     upload   = { function = "init", bucket = "uploads", role = "roles/storage.objectCreator" }
@@ -23,11 +41,11 @@ resource "google_storage_bucket_iam_member" "signer" {
   member = google_service_account.signer[each.key].member
 }
 
-# The ready-made role, Token Creator, could also log in as the signer.
+# The predefined role Token Creator could also obtain access tokens of the signer.
 resource "google_project_iam_custom_role" "signer" {
   role_id     = "promptforgeUrlSigner"
   title       = "PromptForge URL signer"
-  description = "Have an account's key sign, and nothing else."
+  description = "Sign blobs as a service account, and nothing else."
   permissions = ["iam.serviceAccounts.signBlob"]
   depends_on  = [google_project_service.this]
 }

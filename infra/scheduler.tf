@@ -1,10 +1,10 @@
-# Every minute the sweeper looks for what was forgotten. A run that fails is not repeated: the next one comes anyway.
+# Calls the sweeper every minute to requeue lost work. A failed run is not retried, because the next one follows soon.
 resource "google_cloud_scheduler_job" "sweeper" {
   name             = "${local.name}-sweeper"
   region           = var.region
   schedule         = "* * * * *"
   time_zone        = "Etc/UTC"
-  attempt_deadline = "600s" # longer than the sweeper may run
+  attempt_deadline = "600s" # exceeds the sweeper's timeout
 
   http_target {
     uri         = local.urls["sweeper"]
