@@ -1,0 +1,101 @@
+"""Check that docstrings, comments, messages and documents are plain technical English.
+
+Rules:
+- clause: no `who is`, `is to be`, `so many`, `have a thing done` or `whoever`: name the thing.
+- start: no sentence starts with `What`, `Who` or `Have`.
+- length: a sentence has at most 25 words. A code span or a URL counts as one word; tables and usage blocks are skipped.
+- summary: the first line of a docstring is one sentence, ended by a period.
+
+Messages to users, the strings of the product with three words or more, obey the first two rules. Nothing is exempt.
+"""
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tools.prose_blocks import Block, Kind, prose_blocks
+from tools.sentences import Sentence, sentences
+from tools.sources import find_sources
+
+MAX_WORDS = 25
+SHOWN_CHARACTERS = 160
+CLAUSES = re.compile(
+    r"\bwho(?:ever)? (?:is|has|asks|reads|writes|comes)\b"
+    r"|\bwhoever\b"
+    r"|\b(?:is|are) to be\b"
+    r"|\bso (?:many|much|long)\b"
+    r"|\bhave (?:the|a|no|it|every) \w+ \w+ed\b",
+    re.IGNORECASE,
+)
+STARTS = re.compile(r"(?:^|: )[\"'(*_\[]*(?:What|Who|Whoever|Have)\b")
+
+
+class Finding(NamedTuple):
+    """A broken rule, printed as `path:line: rule: text`."""
+
+    path: str
+    line: int
+    rule: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.rule}: {self.text}"
+
+
+def check_source(path: str, source: str) -> list[Finding]:
+    """Return every broken rule of one file, in the order of its lines."""
+    found = [finding for block in prose_blocks(path, source) for finding in _check_block(path, block)]
+    return sorted(found, key=lambda finding: finding.line)
+
+
+def _check_block(path: str, block: Block) -> Iterator[Finding]:
+    if block.kind is Kind.DOCSTRING:
+        yield from _check_summary(path, block)
+    for sentence in sentences(block.lines):
+        yield from _check_sentence(path, sentence, limited=block.kind is not Kind.MESSAGE and not sentence.in_table)
+
+
+def _check_summary(path: str, block: Block) -> Iterator[Finding]:
+    first = block.lines[0]
+    if not first.text.rstrip().endswith(".") or len(list(sentences([first]))) != 1:
+        yield Finding(path, first.number, "summary", _shortened(first.text))
+
+
+def _check_sentence(path: str, sentence: Sentence, limited: bool) -> Iterator[Finding]:
+    if match := CLAUSES.search(sentence.text):
+        yield Finding(path, sentence.line, "clause", f"{match[0]!r} in {_shortened(sentence.text)}")
+    if STARTS.search(sentence.text):
+        yield Finding(path, sentence.line, "start", _shortened(sentence.text))
+    if limited and sentence.word_count > MAX_WORDS:
+        yield Finding(path, sentence.line, "length", f"{sentence.word_count} words in {_shortened(sentence.text)}")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check the given paths, or everything, and print what is found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="*", help="files and folders to check; everything by default")
+    parser.add_argument("--count", action="store_true", help="print only the number of findings by rule and folder")
+    options = parser.parse_args(arguments)
+    found = [
+        finding
+        for path in find_sources(Path(), options.paths)
+        for finding in check_source(path, Path(path).read_text())
+    ]
+    if options.count:
+        counts = Counter((finding.rule, finding.path.split("/")[0]) for finding in found)
+        print("\n".join(f"{rule:8} {folder:16} {count}" for (rule, folder), count in sorted(counts.items())))
+    else:
+        print("\n".join(map(str, found)) or "prose: no findings")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
