@@ -22,7 +22,7 @@ import orjson
 from aiohttp import web
 
 from promptforge.adapters.clock import SystemClock
-from promptforge.ports.provider import Answer, Question
+from promptforge.ports.provider import Completion, CompletionRequest
 from promptforge.settings import Settings
 
 MODEL = "model-1"
@@ -99,8 +99,8 @@ async def ours(name: str, url: str, in_flight: int, stack: AsyncExitStack) -> As
     stack.push_async_callback(provider.close)
 
     async def ask(prompt: str) -> str:
-        reply = await provider.ask(Question(MODEL, prompt), 60.0)
-        assert isinstance(reply, Answer), reply
+        reply = await provider.ask(CompletionRequest(MODEL, prompt), 60.0)
+        assert isinstance(reply, Completion), reply
         return reply.text
 
     return ask

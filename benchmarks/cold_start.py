@@ -71,7 +71,7 @@ sys.path.insert(0, sys.argv[1])
 began = time.process_time()
 if os.environ["FUNCTION_TARGET"]:
     import_module("main")
-    from promptforge.app import build
+    from promptforge.bootstrap import build
     from promptforge.settings import Settings
     build(Settings.from_env(os.environ))
 for name in sys.argv[3:]:

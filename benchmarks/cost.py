@@ -17,12 +17,11 @@ from pathlib import Path
 import pytest
 from benchmarks.metered import Usage, metered
 from benchmarks.prices import ASSUMED, LEFT_OUT, PRICED, Item, bill
+from promptforge.client.async_client import Client
 from tests.support.emulators import Firestore, Pubsub
 from tests.support.front import behind
 from tests.support.machine import prompts
-from tests.support.stage import Stage, stage
-
-from promptforge.client import Client
+from tests.support.stage import CloudStack, cloud_stack
 
 POLL_SECONDS = 1.0  # as `promptforge run` does
 JOB_SECONDS = 1200.0
@@ -77,7 +76,7 @@ async def measure(folder: Path, firestore: Firestore, pubsub: Pubsub, count: int
     folder.mkdir()
     environ = {"PROMPTFORGE_CHUNK_LINES": CHUNK_LINES, "PROMPTFORGE_ECHO_LATENCY_SECONDS": str(latency)}
     async with (
-        stage(folder, firestore, pubsub, environ, processes=False) as one,
+        cloud_stack(folder, firestore, pubsub, environ, processes=False) as one,
         metered(one.variables, folder / "work.err") as work,
         metered(one.variables, folder / "api.err") as api,
     ):
@@ -87,13 +86,13 @@ async def measure(folder: Path, firestore: Firestore, pubsub: Pubsub, count: int
         before = await work.usage(), await api.usage()
         seconds, job_id, files = await _job(one, folder / "prompts.jsonl", count)
         after = await work.usage(), await api.usage()
-        chunks = [chunk async for chunk in one.app.ledger.chunks(job_id)]
-    flushes = sum(len(chunk.flushed) for chunk in chunks)
+        chunks = [chunk async for chunk in one.app.ledger.list_all(job_id)]
+    flushes = sum(len(chunk.segments) for chunk in chunks)
     used = [now - then for now, then in zip(after, before, strict=True)]
     return Run(count, latency, len(chunks), flushes, files, seconds, *used)
 
 
-async def _job(one: Stage, file: Path, count: int) -> tuple[float, str, int]:
+async def _job(one: CloudStack, file: Path, count: int) -> tuple[float, str, int]:
     """A job from its order to its downloads: how long it took, its id, and how many files it has."""
     file.write_bytes(prompts(count))
     loop = asyncio.get_running_loop()

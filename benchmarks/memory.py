@@ -18,10 +18,10 @@ from pathlib import Path
 from benchmarks.peak import peak_mib
 from benchmarks.splitting import ordinary_line, uploaded
 
-from promptforge.domain.messages import ChunkMessage
-from promptforge.service.app import App
-from promptforge.service.split import split
-from promptforge.service.work import work
+from promptforge.context import AppContext
+from promptforge.domain.commands import ProcessChunk
+from promptforge.pipeline.split import split
+from promptforge.worker.process_chunk import process_chunk
 
 LIMIT_MIB = 256
 BLOCK_BYTES = 1_000_000
@@ -65,7 +65,7 @@ async def split_and_work(folder: Path, path: Path, lines: int, long_line: int) -
     app, job_id = await uploaded(folder, path, lines)
     peaks = {"before": peak_mib()}
     await split(app, job_id)
-    job = await app.ledger.job(job_id)
+    job = await app.ledger.get(job_id)
     if job is None or (job.prompt_count, job.invalid_count) != (lines, bool(long_line)):
         raise SystemExit(f"the split went wrong: {job}")
     peaks["splitter"] = peak_mib()
@@ -76,11 +76,11 @@ async def split_and_work(folder: Path, path: Path, lines: int, long_line: int) -
     return peaks
 
 
-async def _work_on(app: App, job_id: str, line: int) -> None:
+async def _work_on(app: AppContext, job_id: str, line: int) -> None:
     """Settle the chunk that holds a line, which is its only bad one."""
-    (number,) = [c.number async for c in app.ledger.chunks(job_id) if c.first_line <= line <= c.last_line]
-    await work(app, ChunkMessage(job_id=job_id, chunk=number))
-    (chunk,) = [c async for c in app.ledger.chunks(job_id) if c.number == number]
+    (number,) = [c.number async for c in app.ledger.list_all(job_id) if c.first_line <= line <= c.last_line]
+    await process_chunk(app, ProcessChunk(job_id=job_id, chunk=number))
+    (chunk,) = [c async for c in app.ledger.list_all(job_id) if c.number == number]
     if chunk.open or (chunk.completed, chunk.failed) != (chunk.line_count - 1, 1):
         raise SystemExit(f"the work went wrong: {chunk}")
 

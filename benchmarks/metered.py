@@ -21,8 +21,8 @@ from tests.support.serving import serving
 
 from promptforge import logs
 from promptforge.adapters.gcp.documents import FirestoreDocuments
-from promptforge.app import build, install
-from promptforge.local.gateway import gateway_app
+from promptforge.bootstrap import build_context, set_current
+from promptforge.engine.cloud_gateway import gateway_app
 from promptforge.settings import Settings
 
 
@@ -111,9 +111,9 @@ async def metered(environ: Mapping[str, str], log: Path) -> AsyncIterator[Functi
 
 
 async def main() -> None:
-    app = build(Settings.from_env(os.environ))
+    app = build_context(Settings.from_env(os.environ))
     logs.configure(app.settings.log_level)
-    install(app)
+    set_current(app)
     assert isinstance(app.documents, FirestoreDocuments)
     bill, meter = app.documents.operations, Meter(gateway_app())
     async with serving(meter) as url:

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import orjson
 
-from promptforge.app import build
+from promptforge.bootstrap import build_context
+from promptforge.context import AppContext
+from promptforge.domain.commands import upload_object
 from promptforge.domain.job import Job
-from promptforge.domain.messages import upload_object
-from promptforge.service.app import App
-from promptforge.service.split import split
+from promptforge.pipeline.split import split
 from promptforge.settings import Settings
 
 
@@ -46,9 +46,9 @@ def parse_only(path: Path) -> float:
     return time.perf_counter() - began
 
 
-async def uploaded(folder: Path, path: Path, lines: int) -> tuple[App, str]:
+async def uploaded(folder: Path, path: Path, lines: int) -> tuple[AppContext, str]:
     """An app in a folder, with a job whose file of so many lines is uploaded."""
-    app = build(Settings(data_dir=folder, max_lines=lines, max_upload_bytes=2**40))
+    app = build_context(Settings(data_dir=folder, max_lines=lines, max_upload_bytes=2**40))
     job_id = f"job_{app.new_id()}"
     job = Job(
         job_id=job_id, client="c", provider="echo", model="m", max_retries=0, created_at=0, upload_expires_at=0,
@@ -65,7 +65,7 @@ async def split_once(folder: Path, path: Path, lines: int) -> float:
     began = time.perf_counter()
     await split(app, job_id)
     seconds = time.perf_counter() - began
-    ended = await app.ledger.job(job_id)
+    ended = await app.ledger.get(job_id)
     if ended is None or ended.prompt_count != lines or ended.invalid_count:
         raise SystemExit(f"the split went wrong: {ended}")
     return seconds

@@ -21,8 +21,7 @@ from pathlib import Path
 import aiohttp
 import orjson
 from aiohttp import web
-
-from promptforge.client import Client
+from promptforge.client.async_client import Client
 
 ANSWER = orjson.dumps(
     {

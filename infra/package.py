@@ -32,7 +32,7 @@ REQUIREMENTS = {
 ON_ONE_MACHINE = "promptforge.adapters.local"
 """What `app.build` imports for the other backend only."""
 
-ASKS = "promptforge.service.ask"
+ASKS = "promptforge.worker.realtime_lane"
 PROVIDERS = "promptforge.adapters.llm"
 """Whoever has the one needs the other: a provider is imported by its name."""
 

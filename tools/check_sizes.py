@@ -24,13 +24,15 @@ MAX_MAIN_LINES = 30
 MAX_METHODS = 15
 FOR_FUNCTIONS = (
     "functions_framework",
-    "promptforge.app",
-    "promptforge.domain.messages",
-    "promptforge.edge",
-    "promptforge.service",
+    "promptforge.api",
+    "promptforge.bootstrap",
+    "promptforge.domain.commands",
+    "promptforge.entrypoints",
+    "promptforge.pipeline",
+    "promptforge.worker",
     "starlette",
 )
-CORE = ("api", "domain", "pipeline", "service", "state", "worker")
+CORE = ("api", "domain", "pipeline", "state", "worker")
 """The packages of `shared/promptforge` that read and write documents."""
 
 UNTYPED = ("Any", "object")

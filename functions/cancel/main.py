@@ -4,12 +4,12 @@ import functions_framework.aio as functions_framework
 from starlette.requests import Request
 from starlette.responses import Response
 
-from promptforge import edge
-from promptforge.app import current
-from promptforge.service.cancel import cancel_job
+from promptforge.api.cancel_job import cancel_job
+from promptforge.bootstrap import current
+from promptforge.entrypoints import http
 
 
 @functions_framework.http
-@edge.api("POST")
+@http.http_endpoint("POST")
 async def cancel(request: Request, client: str) -> Response:
-    return edge.reply(200, await cancel_job(current(), client, edge.job_in_path(request)))
+    return http.json_response(200, await cancel_job(current(), client, http.job_id_from_path(request)))

@@ -4,13 +4,13 @@ import functions_framework.aio as functions_framework
 from starlette.requests import Request
 from starlette.responses import Response
 
-from promptforge import edge
-from promptforge.app import current
-from promptforge.service.erase import delete_job
+from promptforge.bootstrap import current
+from promptforge.entrypoints import http
+from promptforge.pipeline.erase import delete_job
 
 
 @functions_framework.http
-@edge.api("DELETE")
+@http.http_endpoint("DELETE")
 async def delete(request: Request, client: str) -> Response:
-    await delete_job(current(), client, edge.job_in_path(request))
-    return edge.empty()
+    await delete_job(current(), client, http.job_id_from_path(request))
+    return http.no_content()

@@ -2,13 +2,13 @@
 
 import functions_framework.aio as functions_framework
 
-from promptforge import edge
-from promptforge.app import current
-from promptforge.domain.messages import JobMessage
-from promptforge.service.erase import erase
+from promptforge.bootstrap import current
+from promptforge.domain.commands import JobCommand
+from promptforge.entrypoints import http
+from promptforge.pipeline.erase import erase
 
 
 @functions_framework.http
-@edge.event(edge.message(JobMessage))
-async def eraser(message: JobMessage) -> None:
+@http.event_endpoint(http.decode_command(JobCommand))
+async def eraser(message: JobCommand) -> None:
     await erase(current(), message.job_id)

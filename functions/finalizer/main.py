@@ -2,13 +2,13 @@
 
 import functions_framework.aio as functions_framework
 
-from promptforge import edge
-from promptforge.app import current
-from promptforge.domain.messages import JobMessage
-from promptforge.service.finish import finish
+from promptforge.bootstrap import current
+from promptforge.domain.commands import JobCommand
+from promptforge.entrypoints import http
+from promptforge.pipeline.finalize import finalize
 
 
 @functions_framework.http
-@edge.event(edge.message(JobMessage))
-async def finalizer(message: JobMessage) -> None:
-    await finish(current(), message.job_id)
+@http.event_endpoint(http.decode_command(JobCommand))
+async def finalizer(message: JobCommand) -> None:
+    await finalize(current(), message.job_id)

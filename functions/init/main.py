@@ -4,14 +4,14 @@ import functions_framework.aio as functions_framework
 from starlette.requests import Request
 from starlette.responses import Response
 
-from promptforge import edge
-from promptforge.app import current
-from promptforge.service.intake import Order, open_job
+from promptforge.api.create_job import CreateJobRequest, create_job
+from promptforge.bootstrap import current
+from promptforge.entrypoints import http
 
 
 @functions_framework.http
-@edge.api("POST")
+@http.http_endpoint("POST")
 async def init(request: Request, client: str) -> Response:
-    order = await edge.parse(request, Order)
-    ticket = await open_job(current(), client, order, edge.header(request, "Idempotency-Key"))
-    return edge.reply(202, ticket)
+    order = await http.parse_body(request, CreateJobRequest)
+    ticket = await create_job(current(), client, order, http.header(request, "Idempotency-Key"))
+    return http.json_response(202, ticket)

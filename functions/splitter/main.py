@@ -2,14 +2,14 @@
 
 import functions_framework.aio as functions_framework
 
-from promptforge import edge
-from promptforge.app import current
-from promptforge.domain.messages import JobMessage, UploadMessage
-from promptforge.service.split import split, uploaded
+from promptforge.bootstrap import current
+from promptforge.domain.commands import JobCommand, JobUploaded
+from promptforge.entrypoints import http
+from promptforge.pipeline.split import enqueue_split, split
 
 
 @functions_framework.http
-@edge.event(edge.upload)
-async def splitter(message: JobMessage) -> None:
-    take = uploaded if isinstance(message, UploadMessage) else split
+@http.event_endpoint(http.decode_upload)
+async def splitter(message: JobCommand) -> None:
+    take = enqueue_split if isinstance(message, JobUploaded) else split
     await take(current(), message.job_id)

@@ -4,12 +4,12 @@ import functions_framework.aio as functions_framework
 from starlette.requests import Request
 from starlette.responses import Response
 
-from promptforge import edge
-from promptforge.app import current
-from promptforge.service import report
+from promptforge.api import job_status
+from promptforge.bootstrap import current
+from promptforge.entrypoints import http
 
 
 @functions_framework.http
-@edge.api("GET")
+@http.http_endpoint("GET")
 async def status(request: Request, client: str) -> Response:
-    return edge.reply(200, await report.status(current(), client, edge.job_in_path(request)))
+    return http.json_response(200, await job_status.job_status(current(), client, http.job_id_from_path(request)))

@@ -2,13 +2,13 @@
 
 import functions_framework.aio as functions_framework
 
-from promptforge import edge
-from promptforge.app import current
-from promptforge.domain.messages import SweepMessage
-from promptforge.service.sweep import sweep
+from promptforge.bootstrap import current
+from promptforge.domain.commands import SweepJobs
+from promptforge.entrypoints import http
+from promptforge.pipeline.sweep import sweep
 
 
 @functions_framework.http
-@edge.event(edge.message(SweepMessage))
-async def sweeper(message: SweepMessage) -> None:
+@http.event_endpoint(http.decode_command(SweepJobs))
+async def sweeper(message: SweepJobs) -> None:
     await sweep(current(), message.job_id)

@@ -2,13 +2,13 @@
 
 import functions_framework.aio as functions_framework
 
-from promptforge import edge
-from promptforge.app import current
-from promptforge.domain.messages import ChunkMessage
-from promptforge.service.work import work
+from promptforge.bootstrap import current
+from promptforge.domain.commands import ProcessChunk
+from promptforge.entrypoints import http
+from promptforge.worker.process_chunk import process_chunk
 
 
 @functions_framework.http
-@edge.event(edge.message(ChunkMessage))
-async def worker(message: ChunkMessage) -> None:
-    await work(current(), message)
+@http.event_endpoint(http.decode_command(ProcessChunk))
+async def worker(message: ProcessChunk) -> None:
+    await process_chunk(current(), message)

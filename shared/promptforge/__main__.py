@@ -1,5 +1,5 @@
 """`python -m promptforge` is the `promptforge` command."""
 
-from promptforge.cli import main
+from promptforge.cli.main import main
 
 main()

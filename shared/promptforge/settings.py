@@ -31,7 +31,7 @@ PROVIDER_URLS: dict[str, tuple[str, str]] = {
 """The variable that may hold another address for a provider, and the address it has otherwise."""
 
 
-GCP_EVERYWHERE = (
+GCP_REQUIRED = (
     "project",
     "region",
     "uploads_bucket",
@@ -56,7 +56,7 @@ GCP_FUNCTIONS: dict[str, tuple[str, ...]] = {
 }
 """What each must have besides: none is given a secret that it does not use."""
 
-FOREIGN = {
+PLATFORM_VARIABLES = {
     "service": "K_SERVICE",
     "firestore_emulator": "FIRESTORE_EMULATOR_HOST",
     "pubsub_emulator": "PUBSUB_EMULATOR_HOST",
@@ -68,7 +68,7 @@ FOREIGN = {
 are. The first three variables are those of Google's own tools; storage and IAM have URLs, the others HOST:PORT."""
 
 PLATFORM_LIMIT = "CLOUD_RUN_TIMEOUT_SECONDS"
-LETTING_GO_SECONDS = 20  # to flush, give a chunk back and answer, once the last call is back
+SHUTDOWN_MARGIN_SECONDS = 20  # to flush, give a chunk back and answer, once the last call is back
 
 
 Dollars = Annotated[float, Field(ge=0)]
@@ -145,22 +145,22 @@ class Settings(BaseModel):
     job_seconds: float = Field(24 * 60 * 60, gt=0)
     retention_days: int = Field(30, ge=1)
 
-    max_open_jobs: int = Field(100, ge=1)
+    max_active_jobs: int = Field(100, ge=1)
     requests_per_second: float = Field(50, gt=0)
 
     chunk_lines: int = Field(200, ge=1, le=2000)
     part_lines: int = Field(10_000, ge=1, le=10_000)
 
     lease_seconds: float = Field(60, gt=0)
-    beat_seconds: float = Field(10, gt=0)
+    heartbeat_seconds: float = Field(10, gt=0)
     soft_deadline_seconds: float = Field(400, gt=0)
     drain_seconds: float = Field(7, ge=0, le=8)
     call_timeout_seconds: float = Field(120, gt=0)
     max_in_flight: int = Field(64, ge=1)
-    flush_answers: int = Field(50, ge=1)
+    flush_count: int = Field(50, ge=1)
     flush_bytes: int = Field(4 * 1024**2, ge=1)
     flush_seconds: float = Field(2, gt=0)
-    patience_seconds: float = Field(5, ge=0)
+    max_inline_wait_seconds: float = Field(5, ge=0)
 
     echo_latency_seconds: float = Field(0, ge=0)
     echo_failure_rate: float = Field(0, ge=0, le=1)
@@ -178,7 +178,7 @@ class Settings(BaseModel):
             name: environ[variable]
             for name in cls.model_fields
             if name not in ("provider_keys", "provider_urls")
-            and (variable := FOREIGN.get(name, ENV_PREFIX + name.upper())) in environ
+            and (variable := PLATFORM_VARIABLES.get(name, ENV_PREFIX + name.upper())) in environ
         }
         values["provider_keys"] = {
             name: _key(variable, environ[variable].strip())
@@ -193,14 +193,14 @@ class Settings(BaseModel):
             settings = cls.model_validate(values | given)
         except ValidationError as exc:
             raise SettingsError(_sentence(exc)) from None
-        if settings.beat_seconds * 2 > settings.lease_seconds:
-            raise SettingsError(f"{ENV_PREFIX}BEAT_SECONDS must be at most half of {ENV_PREFIX}LEASE_SECONDS.")
+        if settings.heartbeat_seconds * 2 > settings.lease_seconds:
+            raise SettingsError(f"{ENV_PREFIX}HEARTBEAT_SECONDS must be at most half of {ENV_PREFIX}LEASE_SECONDS.")
         if settings.backend == "gcp":
-            settings._refuse_gaps(environ.get("FUNCTION_TARGET", ""))
+            settings._require_gcp_settings(environ.get("FUNCTION_TARGET", ""))
         limit = _limit(environ.get(PLATFORM_LIMIT) or "0")
         if limit > 0 and "soft_deadline_seconds" not in settings.model_fields_set:
             # a function that calls no provider has a short limit, and no use for what is left of it here
-            left = max(limit - settings.call_timeout_seconds - LETTING_GO_SECONDS, 1.0)
+            left = max(limit - settings.call_timeout_seconds - SHUTDOWN_MARGIN_SECONDS, 1.0)
             return settings.model_copy(update={"soft_deadline_seconds": left})
         return settings
 
@@ -222,10 +222,10 @@ class Settings(BaseModel):
         variable = PROVIDER_KEYS[provider]
         return None if variable is None or provider in self.provider_keys else variable
 
-    def _refuse_gaps(self, function: str) -> None:
+    def _require_gcp_settings(self, function: str) -> None:
         """Raise SettingsError for what a function lacks; a process that is no function needs what any of them does."""
         every = [name for names in GCP_FUNCTIONS.values() for name in names]
-        needed = (*GCP_EVERYWHERE, *GCP_FUNCTIONS.get(function, every))
+        needed = (*GCP_REQUIRED, *GCP_FUNCTIONS.get(function, every))
         if missing := [ENV_PREFIX + name.upper() for name in dict.fromkeys(needed) if not getattr(self, name)]:
             raise SettingsError(f"With {ENV_PREFIX}BACKEND=gcp these must be set too: {', '.join(missing)}.")
 

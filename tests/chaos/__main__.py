@@ -17,8 +17,8 @@ import click
 
 from tests.chaos import calm, report
 from tests.chaos.play import play
-from tests.chaos.strikes import Diary
-from tests.chaos.terms import Count, Terms
+from tests.chaos.strikes import FaultLog
+from tests.chaos.terms import Config, FaultCounts
 
 
 def main() -> int:
@@ -31,14 +31,14 @@ def main() -> int:
 
 
 async def _storms(folder: Path, asked: argparse.Namespace) -> int:
-    fair = Terms(prompts_a_job=asked.prompts, seed=asked.seed)
+    fair = Config(prompts_a_job=asked.prompts, seed=asked.seed)
     foul = replace(fair, call_timeout=3.0, seed=asked.seed + 1)
     click.echo("\n".join(fair.lines()))
     click.echo(f"with the foul provider a call may last {foul.call_timeout:g} s")
-    first, second = Count(asked.kills, asked.stops, asked.terms).split()
+    first, second = FaultCounts(asked.kills, asked.stops, asked.terms).split()
     phases = []
     for name, terms, count in (("fair provider", fair, first), ("foul provider", foul, second)):
-        diary = Diary(tell=lambda line: click.echo(line, err=True))
+        diary = FaultLog(tell=lambda line: click.echo(line, err=True))
         phases.append(await play(name, folder / name.split()[0], terms, count, foul=terms is foul, diary=diary))
     click.echo("\n" + "\n".join(report.lines(phases)))
     return 1 if any(list(phase.broken()) for phase in phases) else 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tests.chaos.jobs import Jobs
-from tests.chaos.terms import Terms
+from tests.chaos.terms import Config
 from tests.support.engine import engine
 from tests.support.openai_server import OpenAIFormat
 from tests.support.scripted import ScriptedProvider, scripted, slow
@@ -23,7 +23,7 @@ async def show(folder: Path, count: int) -> int:
     async with scripted(ScriptedProvider(OpenAIFormat(), slow(LATENCY))) as provider:
         environ = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": provider.url}
         with engine(folder / "data", environ) as running:
-            terms = Terms(prompts_a_job=count, jobs_at_once=1)
+            terms = Config(prompts_a_job=count, jobs_at_once=1)
             jobs = Jobs(terms, running.url, running.key, folder, hopeless=False)
             enough = asyncio.Event()
             feeding = asyncio.create_task(jobs.feed(enough))
@@ -31,7 +31,7 @@ async def show(folder: Path, count: int) -> int:
                 await asyncio.sleep(0.05)
             enough.set()
             await feeding
-            balance = await jobs.settle()
+            balance = await jobs.wait_until_finished()
     repeated = Counter(provider.calls.values())
     click.echo(f"{count:,} prompts without faults, default settings, provider at {1000 * LATENCY:.0f} ms")
     click.echo(f"calls {len(provider.ledger):,}, prompts called once {repeated[1]:,}, more than once ", nl=False)

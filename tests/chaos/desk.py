@@ -7,16 +7,16 @@ from pathlib import Path
 
 from promptforge.adapters.clock import SystemClock
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import SqliteTasks
 from promptforge.adapters.local.documents import SqliteDocuments
+from promptforge.adapters.local.queue import SqliteTasks
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.messages import ChunkMessage
-from promptforge.service.ledger import Ledger
+from promptforge.domain.commands import ProcessChunk
+from promptforge.state.jobs import Ledger
 
 Held = tuple[str, Chunk]
 
 
-class Desk:
+class StateInspector:
     """Which chunks are held by whom."""
 
     def __init__(self, data_dir: Path) -> None:
@@ -29,8 +29,8 @@ class Desk:
         prefixes = tuple(f"{instance}." for instance in instances if instance)
         return [
             (job.job_id, chunk)
-            async for job in self._ledger.open_jobs(float("inf"))
-            async for chunk in self._ledger.open_chunks(job.job_id, float("inf"))
+            async for job in self._ledger.list_due_jobs(float("inf"))
+            async for chunk in self._ledger.list_open(job.job_id, float("inf"))
             if prefixes and (chunk.holder or "").startswith(prefixes)
         ]
 
@@ -38,14 +38,14 @@ class Desk:
         """How many of these chunks have been claimed again since."""
         count = 0
         for job_id, chunk in held:
-            now = [other.epoch async for other in self._ledger.chunks(job_id) if other.number == chunk.number]
+            now = [other.epoch async for other in self._ledger.list_all(job_id) if other.number == chunk.number]
             count += now > [chunk.epoch]
         return count
 
-    async def knock(self, chunks: Iterable[Held]) -> None:
+    async def redeliver(self, chunks: Iterable[Held]) -> None:
         """Knock for the chunks once more, as a platform that delivers at least once may do at any time."""
         for job_id, chunk in chunks:
-            message = ChunkMessage(job_id=job_id, chunk=chunk.number).encode()
+            message = ProcessChunk(job_id=job_id, chunk=chunk.number).encode()
             await self._tasks.enqueue("worker", message, name=f"knock-{job_id}-{chunk.number}-{time.time()}")
 
     def close(self) -> None:

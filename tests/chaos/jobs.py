@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import aiohttp
 import orjson
+from promptforge.client.async_client import Client, RequestFailed
 
-from promptforge.client import Client, RequestRefused
-from tests.chaos.terms import Terms
+from tests.chaos.terms import Config
 from tests.chaos.weather import HOPELESS
 from tests.support.machine import Line, lines_of
 
@@ -67,7 +67,7 @@ class Balance:
 class Jobs:
     """Keeps jobs under way, and brings them home at the end."""
 
-    def __init__(self, terms: Terms, url: str, key: str, folder: Path, hopeless: bool) -> None:
+    def __init__(self, terms: Config, url: str, key: str, folder: Path, hopeless: bool) -> None:
         self._terms = terms
         self._folder = folder
         self._hopeless = hopeless
@@ -86,7 +86,7 @@ class Jobs:
                 else:
                     await asyncio.sleep(POLL_SECONDS)
 
-    async def settle(self) -> Balance:
+    async def wait_until_finished(self) -> Balance:
         """Download everything and compare."""
         balance = Balance()
         async with self._client:
@@ -122,7 +122,7 @@ class Jobs:
     async def _upload(self, url: str, path: Path) -> None:
         try:
             await self._client.upload(url, path)
-        except RequestRefused as exc:
+        except RequestFailed as exc:
             if exc.code != "already_uploaded":  # the engine died after it had the file, before it said so
                 raise
 

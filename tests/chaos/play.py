@@ -9,41 +9,41 @@ from typing import Any
 import orjson
 
 from tests.chaos.jobs import Balance, Jobs
-from tests.chaos.storm import Storm, Stuck
-from tests.chaos.strikes import KILLS, STOPS, TERMS, Diary, Kind
-from tests.chaos.terms import Count, Terms
+from tests.chaos.storm import FaultInjector, Stuck
+from tests.chaos.strikes import KILLS, STOPS, TERMS, FaultLog, Kind
+from tests.chaos.terms import Config, FaultCounts
 from tests.chaos.verdict import Phase
-from tests.chaos.weather import Foul, fair
+from tests.chaos.weather import FaultyProvider, healthy
 from tests.support.openai_server import OpenAIFormat
 from tests.support.scripted import ScriptedProvider, scripted
 
 LAST_JOBS_SECONDS = 300.0
 
 
-def deck(count: Count) -> list[Kind]:
+def deck(count: FaultCounts) -> list[Kind]:
     """The strikes of a phase: each signal's kinds in turn."""
     drawn = ((KILLS, count.kills), (STOPS, count.stops), (TERMS, count.terms))
     return [kinds[n % len(kinds)] for kinds, times in drawn for n in range(times)]
 
 
-async def play(name: str, folder: Path, terms: Terms, count: Count, foul: bool, diary: Diary) -> Phase:
+async def play(name: str, folder: Path, terms: Config, count: FaultCounts, foul: bool, diary: FaultLog) -> Phase:
     """Send jobs, strike, let the rest come home, weigh."""
     began, balance, stuck = time.monotonic(), Balance(), ""
     folder.mkdir(parents=True)
-    weather = Foul(terms) if foul else None
+    weather = FaultyProvider(terms) if foul else None
     async with (
-        scripted(ScriptedProvider(OpenAIFormat(), weather or fair(terms))) as provider,
-        Storm(folder, provider, terms, diary) as storm,
+        scripted(ScriptedProvider(OpenAIFormat(), weather or healthy(terms))) as provider,
+        FaultInjector(folder, provider, terms, diary) as storm,
     ):
         jobs = Jobs(terms, storm.engine.url, storm.engine.key, folder, hopeless=foul)
         enough = asyncio.Event()
         feeding = asyncio.create_task(jobs.feed(enough))
         try:
-            await _unless_over(feeding, storm.rage(deck(count)))
+            await _unless_over(feeding, storm.run(deck(count)))
             enough.set()
             async with asyncio.timeout(LAST_JOBS_SECONDS):
                 await feeding
-            balance = await jobs.settle()
+            balance = await jobs.wait_until_finished()
         except Stuck as exc:
             stuck = str(exc)
         except TimeoutError:
@@ -53,7 +53,7 @@ async def play(name: str, folder: Path, terms: Terms, count: Count, foul: bool, 
             await asyncio.gather(feeding, return_exceptions=True)
     faults = weather.played if weather else None
     phase = Phase(name, diary, provider.ledger, balance, time.monotonic() - began, terms.max_retries, stuck, faults)
-    phase.weigh()
+    phase.assess()
     for what, rows in (("ledger", provider.ledger), ("strikes", diary.strikes)):
         lines = [orjson.dumps(row, default=list) + b"\n" for row in rows]
         (folder / f"{what}.jsonl").write_bytes(b"".join(lines))

@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Iterator
 
-from tests.chaos.strikes import Kind, Strike
-from tests.chaos.verdict import Phase, strikes_of
+from tests.chaos.strikes import InjectedFault, Kind
+from tests.chaos.verdict import Phase, faults_of
 
 
 def lines(phases: list[Phase]) -> Iterator[str]:
@@ -28,13 +28,13 @@ def _signals(phases: list[Phase]) -> Iterator[str]:
     columns = f"{'sum':>7}{'unflushed':>11}{'a strike':>10}{'most/allowed':>14}{'fenced':>9}{'median':>10}{'max':>8}"
     yield f"{'signal':<29}{'sent':>6}{columns}"
     for kind in Kind:
-        strikes = strikes_of(phases, kind)
+        strikes = faults_of(phases, kind)
         if strikes:
-            yield _signal(kind, strikes, strikes_of(paid, kind))
+            yield _signal(kind, strikes, faults_of(paid, kind))
     yield f"{'no signal':<29}{'':>6}{sum(phase.unexplained for phase in paid):>7}{'':>21}{'':>11}{'/ 0':>3}"
 
 
-def _signal(kind: Kind, strikes: list[Strike], counted: list[Strike]) -> str:
+def _signal(kind: Kind, strikes: list[InjectedFault], counted: list[InjectedFault]) -> str:
     row = f"{kind:<29}{len(strikes):>6}"
     if counted:
         paid = [strike.paid_twice for strike in counted]

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.chaos.desk import Desk, Held
+from tests.chaos.desk import Held, StateInspector
 from tests.chaos.owners import owner_of
-from tests.chaos.strikes import Diary, Kind, Strike
-from tests.chaos.terms import Terms
+from tests.chaos.strikes import FaultLog, InjectedFault, Kind
+from tests.chaos.terms import Config
 from tests.support.engine import Engine, every_worker, freeze, instance_of, start, stop
 from tests.support.scripted import Call, Outcome, ScriptedProvider
 
@@ -25,10 +25,10 @@ class Stuck(Exception):
     """The work did not go on in time."""
 
 
-class Storm:
+class FaultInjector:
     """One engine after the other on the same data folder and port. Use as an async context."""
 
-    def __init__(self, folder: Path, provider: ScriptedProvider, terms: Terms, diary: Diary) -> None:
+    def __init__(self, folder: Path, provider: ScriptedProvider, terms: Config, diary: FaultLog) -> None:
         self._data_dir = folder / "data"
         self._provider = provider
         self._terms = terms
@@ -45,9 +45,9 @@ class Storm:
         """The present one."""
         return self._engines[-1]
 
-    async def __aenter__(self) -> "Storm":
+    async def __aenter__(self) -> "FaultInjector":
         await self._start(port=0)
-        self._desk = Desk(self._data_dir)
+        self._desk = StateInspector(self._data_dir)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -55,7 +55,7 @@ class Storm:
         for engine in self._engines:
             stop(engine)
 
-    async def rage(self, kinds: list[Kind]) -> None:
+    async def run(self, kinds: list[Kind]) -> None:
         """Strike with each kind, in an order by the seed. Raises Stuck."""
         kinds = list(kinds)
         self._rng.shuffle(kinds)
@@ -63,7 +63,7 @@ class Storm:
         for kind in kinds:
             if patient:
                 await self._progress(self._rng.randint(1, 200))
-            strike = await self._strike(kind)
+            strike = await self._inject(kind)
             strike.alone = patient
             self._diary.strikes.append(strike)
             patient = self._rng.random() >= IMPATIENCE
@@ -80,14 +80,14 @@ class Storm:
         await self._until(enough, "no answers came")
         self._seen = len(self._provider.ledger)
 
-    async def _strike(self, kind: Kind) -> Strike:
+    async def _inject(self, kind: Kind) -> InjectedFault:
         pids = await self._worker_pids()
         one = kind in (Kind.KILL_WORKER, Kind.STOP_WORKER, Kind.TERM_WORKER)
         victim = await self._holder(pids) if kind.freezes else self._rng.choice(pids)
         hit = frozenset([victim] if one else pids)
         at_risk = hit if kind is not Kind.STOP_AND_RESTART else {victim}
         held = await self._desk.held_by([instance_of(pid) for pid in at_risk])
-        strike = Strike(kind, hit, at=time.monotonic(), held=len(held))
+        strike = InjectedFault(kind, hit, at=time.monotonic(), held=len(held))
         if not kind.graceful:
             strike.allowed = len(at_risk) * self._terms.in_flight + len(held) * self._terms.flush_answers
         match kind:
@@ -114,7 +114,7 @@ class Storm:
         else:
             self.engine.kill()
 
-    async def _freeze(self, strike: Strike, victim: int, held: list[Held]) -> None:
+    async def _freeze(self, strike: InjectedFault, victim: int, held: list[Held]) -> None:
         """Stop a worker for two leases. From the end of the first on, its chunks' messages come again."""
         freeze(victim)
         instance = instance_of(victim)
@@ -124,7 +124,7 @@ class Storm:
             freeze(victim)  # again: the kernel wakes a stopped process when its parent goes
             restart = asyncio.create_task(self._start_at_last(self.engine.port))
             await asyncio.wait([restart], timeout=2 * self._terms.freeze)
-        knocking = asyncio.create_task(self._knock(instance))
+        knocking = asyncio.create_task(self._redeliver(instance))
         await asyncio.sleep(self._terms.freeze)  # the freeze itself; the knocks may wait for a lock it holds
         os.kill(victim, signal.SIGCONT)
         strike.until = time.monotonic()
@@ -134,14 +134,14 @@ class Storm:
             await restart
         strike.fenced = await self._desk.taken_over(held)
 
-    async def _knock(self, instance: str) -> None:
+    async def _redeliver(self, instance: str) -> None:
         """From the end of its lease on, bring the messages of the chunks it still holds once more."""
         await asyncio.sleep(self._terms.lease)
         while True:
-            await self._desk.knock(await self._desk.held_by([instance]))
+            await self._desk.redeliver(await self._desk.held_by([instance]))
             await asyncio.sleep(KNOCK_SECONDS)
 
-    async def _recovery(self, strike: Strike) -> None:
+    async def _recovery(self, strike: InjectedFault) -> None:
         """Wait until every worker there should be answers again, and what was cut off has been asked again."""
         ledger, since = self._provider.ledger, strike.until if strike.kind.freezes else strike.at
 
@@ -218,7 +218,7 @@ def _since(ledger: list[Call], moment: float) -> list[Call]:
     return ledger[first:]
 
 
-def _cut_off(call: Call, strike: Strike) -> bool:
+def _cut_off(call: Call, strike: InjectedFault) -> bool:
     """Whether the strike took the caller of a call away from it."""
     ended_at = call.ended_at or float("inf")
     return call.outcome in CUT_OFF and call.began_at <= strike.reaches and ended_at >= strike.at

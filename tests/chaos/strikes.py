@@ -38,7 +38,7 @@ TERMS = (Kind.TERM_ENGINE, Kind.TERM_WORKER)
 
 
 @dataclass
-class Strike:
+class InjectedFault:
     """One signal. `hit` are the worker processes it reached, `until` is when it had worked: the process had ended, or
     was woken up again. `held` counts the chunks they held then, `fenced` those that were taken from a frozen one. Of
     what was paid twice, `unflushed` was answered before the strike; the rest was in flight."""
@@ -62,13 +62,13 @@ class Strike:
 
 
 @dataclass
-class Diary:
+class FaultLog:
     """All strikes, in the order of time. `tell` hears of each while the storm rages."""
 
-    strikes: list[Strike] = field(default_factory=list)
+    strikes: list[InjectedFault] = field(default_factory=list)
     tell: Callable[[str], None] = lambda line: None
 
-    def cause(self, first: Call, again: Call) -> Strike | None:
+    def cause(self, first: Call, again: Call) -> InjectedFault | None:
         """The strike that made a call worthless, so that it was made again; None if there is none."""
         hits = [strike for strike in self.strikes if first.caller in strike.hit]
         for strike in hits:

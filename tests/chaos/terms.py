@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Config:
     """Spans in seconds. Leases are shorter than by default, so that two of them are a short freeze."""
 
     lease: float = 6.0
@@ -32,9 +32,9 @@ class Terms:
         """The engine's environment."""
         settings = {
             "LEASE_SECONDS": self.lease,
-            "BEAT_SECONDS": self.beat,
+            "HEARTBEAT_SECONDS": self.beat,
             "MAX_IN_FLIGHT": self.in_flight,
-            "FLUSH_ANSWERS": self.flush_answers,
+            "FLUSH_COUNT": self.flush_answers,
             "FLUSH_SECONDS": self.flush_seconds,
             "CHUNK_LINES": self.chunk_lines,
             "CALL_TIMEOUT_SECONDS": self.call_timeout,
@@ -52,14 +52,14 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class FaultCounts:
     """How often to strike with each signal."""
 
     kills: int
     stops: int
     terms: int
 
-    def split(self) -> tuple["Count", "Count"]:
+    def split(self) -> tuple["FaultCounts", "FaultCounts"]:
         """For two phases, the larger half first."""
-        second = Count(self.kills // 2, self.stops // 2, self.terms // 2)
-        return Count(self.kills - second.kills, self.stops - second.stops, self.terms - second.terms), second
+        second = FaultCounts(self.kills // 2, self.stops // 2, self.terms // 2)
+        return FaultCounts(self.kills - second.kills, self.stops - second.stops, self.terms - second.terms), second

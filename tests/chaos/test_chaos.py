@@ -7,15 +7,17 @@ import pytest
 
 from tests.chaos import report
 from tests.chaos.play import play
-from tests.chaos.strikes import Diary
-from tests.chaos.terms import Count, Terms
+from tests.chaos.strikes import FaultLog
+from tests.chaos.terms import Config, FaultCounts
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="who made a call is read from /proc")
 
 
 async def test_no_prompt_is_lost_doubled_or_invented_when_processes_are_killed_frozen_and_ended(tmp_path: Path) -> None:
-    terms = Terms(lease=4.0, prompts_a_job=600, jobs_at_once=2)
-    phase = await play("storm", tmp_path / "storm", terms, Count(kills=3, stops=1, terms=1), foul=False, diary=Diary())
+    terms = Config(lease=4.0, prompts_a_job=600, jobs_at_once=2)
+    phase = await play(
+        "storm", tmp_path / "storm", terms, FaultCounts(kills=3, stops=1, terms=1), foul=False, diary=FaultLog()
+    )
 
     assert list(phase.broken()) == [], "\n".join(report.lines([phase]))
     assert phase.balance.answered == phase.balance.sent >= 1200
@@ -23,8 +25,10 @@ async def test_no_prompt_is_lost_doubled_or_invented_when_processes_are_killed_f
 
 
 async def test_a_foul_provider_costs_no_prompt_either(tmp_path: Path) -> None:
-    terms = Terms(prompts_a_job=400, jobs_at_once=1, call_timeout=2.0, max_retries=2)
-    phase = await play("foul", tmp_path / "foul", terms, Count(kills=1, stops=0, terms=0), foul=True, diary=Diary())
+    terms = Config(prompts_a_job=400, jobs_at_once=1, call_timeout=2.0, max_retries=2)
+    phase = await play(
+        "foul", tmp_path / "foul", terms, FaultCounts(kills=1, stops=0, terms=0), foul=True, diary=FaultLog()
+    )
 
     assert list(phase.broken()) == [], "\n".join(report.lines([phase]))
     assert phase.balance.answered + phase.balance.failed == phase.balance.sent

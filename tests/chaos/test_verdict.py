@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from tests.chaos.jobs import Balance, Sent
-from tests.chaos.strikes import Diary, Kind, Strike
+from tests.chaos.strikes import FaultLog, InjectedFault, Kind
 from tests.chaos.verdict import Phase
 from tests.support.scripted import Call, Outcome
 
@@ -22,9 +22,9 @@ def settled(results: list[dict[str, Any]], errors: list[dict[str, Any]] | None =
     return balance
 
 
-def phase(calls: list[Call], strikes: list[Strike], faults: Counter[str] | None = None) -> Phase:
-    judged = Phase("test", Diary(strikes), calls, Balance(), 1.0, max_retries=1, faults=faults)
-    judged.weigh()
+def phase(calls: list[Call], strikes: list[InjectedFault], faults: Counter[str] | None = None) -> Phase:
+    judged = Phase("test", FaultLog(strikes), calls, Balance(), 1.0, max_retries=1, faults=faults)
+    judged.assess()
     return judged
 
 
@@ -49,8 +49,8 @@ def test_every_kind_of_bad_line_is_counted() -> None:
 
 
 def test_a_second_call_is_laid_to_the_strike_that_hit_the_first_caller() -> None:
-    before = Strike(Kind.KILL_WORKER, frozenset({1}), at=5, until=5, allowed=1)
-    other = Strike(Kind.KILL_WORKER, frozenset({2}), at=20, until=20, allowed=1)
+    before = InjectedFault(Kind.KILL_WORKER, frozenset({1}), at=5, until=5, allowed=1)
+    other = InjectedFault(Kind.KILL_WORKER, frozenset({2}), at=20, until=20, allowed=1)
     judged = phase([call(1, 4.9), call(2, 6)], [before, other])
 
     assert (before.paid_twice, other.paid_twice, judged.unexplained) == (1, 0, 0)
@@ -58,7 +58,7 @@ def test_a_second_call_is_laid_to_the_strike_that_hit_the_first_caller() -> None
 
 
 def test_a_second_call_without_a_strike_breaks_a_rule() -> None:
-    frozen_earlier = Strike(Kind.STOP_WORKER, frozenset({1}), at=1, until=2, allowed=9)
+    frozen_earlier = InjectedFault(Kind.STOP_WORKER, frozenset({1}), at=1, until=2, allowed=9)
     judged = phase([call(1, 10), call(2, 11)], [frozen_earlier])
 
     assert judged.unexplained == 1
@@ -66,22 +66,22 @@ def test_a_second_call_without_a_strike_breaks_a_rule() -> None:
 
 
 def test_a_zombies_second_call_is_laid_to_its_freeze() -> None:
-    freeze = Strike(Kind.STOP_WORKER, frozenset({1}), at=1, until=5, allowed=9)
+    freeze = InjectedFault(Kind.STOP_WORKER, frozenset({1}), at=1, until=5, allowed=9)
     judged = phase([call(2, 4), call(1, 5.1)], [freeze])
 
     assert (freeze.paid_twice, judged.unexplained) == (1, 0)
 
 
 def test_what_a_woken_process_called_is_laid_to_the_strike_that_killed_it_then() -> None:
-    freeze = Strike(Kind.STOP_WORKER, frozenset({1}), at=1, until=5, allowed=9)
-    kill = Strike(Kind.KILL_ALL, frozenset({1, 2}), at=6, until=6, allowed=9)
+    freeze = InjectedFault(Kind.STOP_WORKER, frozenset({1}), at=1, until=5, allowed=9)
+    kill = InjectedFault(Kind.KILL_ALL, frozenset({1, 2}), at=6, until=6, allowed=9)
     phase([call(1, 5.5), call(3, 9)], [freeze, kill])
 
     assert (freeze.paid_twice, kill.paid_twice, kill.unflushed) == (0, 1, 1)
 
 
 def test_more_than_a_strike_allows_breaks_a_rule() -> None:
-    graceful = Strike(Kind.TERM_ENGINE, frozenset({1}), at=5, until=6, allowed=0)
+    graceful = InjectedFault(Kind.TERM_ENGINE, frozenset({1}), at=5, until=6, allowed=0)
 
     assert len(list(phase([call(1, 4.9), call(2, 7)], [graceful]).broken())) == 1
 
@@ -89,7 +89,7 @@ def test_more_than_a_strike_allows_breaks_a_rule() -> None:
 def test_a_prompt_may_be_tried_max_retries_and_one_times_and_again_for_what_a_strike_forgot() -> None:
     throttled = call(1, 0, status=429)
     tries = [call(1, moment, status=500) for moment in (1, 2, 3)]
-    strike = Strike(Kind.KILL_WORKER, frozenset({1}), at=2.5, until=2.5)
+    strike = InjectedFault(Kind.KILL_WORKER, frozenset({1}), at=2.5, until=2.5)
 
     assert phase([throttled, *tries[:2]], [], Counter()).over_tries == 0
     assert phase([throttled, *tries], [], Counter()).over_tries == 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tests.chaos.jobs import Balance
-from tests.chaos.strikes import Diary, Kind, Strike
+from tests.chaos.strikes import FaultLog, InjectedFault, Kind
 from tests.support.scripted import Call
 
 THROTTLED = 429
@@ -18,7 +18,7 @@ class Phase:
     what the provider played; None where it was only slow, so that every second call has a strike to answer for it."""
 
     name: str
-    diary: Diary
+    diary: FaultLog
     ledger: list[Call]
     balance: Balance
     seconds: float
@@ -28,7 +28,7 @@ class Phase:
     unexplained: int = 0
     over_tries: int = 0
 
-    def weigh(self) -> None:
+    def assess(self) -> None:
         """Lay each repeated call to the charge of a strike, or count the prompts that were tried too often."""
         calls = defaultdict(list)
         for call in self.ledger:
@@ -70,11 +70,11 @@ class Phase:
         return len(tries) > self.max_retries + 1 + forgotten
 
 
-def _forgets(strike: Strike, call: Call) -> bool:
+def _forgets(strike: InjectedFault, call: Call) -> bool:
     brutal = not strike.kind.graceful
     return brutal and (call.caller in strike.hit or call.caller == 0) and call.began_at <= strike.reaches
 
 
-def strikes_of(phases: list[Phase], kind: Kind) -> list[Strike]:
+def faults_of(phases: list[Phase], kind: Kind) -> list[InjectedFault]:
     """All strikes of a kind."""
     return [strike for phase in phases for strike in phase.diary.strikes if strike.kind is kind]

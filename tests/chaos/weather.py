@@ -6,7 +6,7 @@ from collections import Counter
 
 from aiohttp import web
 
-from tests.chaos.terms import Terms
+from tests.chaos.terms import Config
 from tests.support import faults
 from tests.support.scripted import Act, Play
 
@@ -26,7 +26,7 @@ PLAYS: dict[str, tuple[float, Play]] = {
 """Each fault and how often it is played, as a part of all calls. A 429 quiets a whole process, so there are few."""
 
 
-def fair(terms: Terms) -> Act:
+def healthy(terms: Config) -> Act:
     """Only slow."""
 
     async def act(prompt: str, call: int) -> None:
@@ -35,10 +35,10 @@ def fair(terms: Terms) -> Act:
     return act
 
 
-class Foul:
+class FaultyProvider:
     """Slow, and with all the faults there are; a hopeless prompt gets nothing but 500. `played` counts them."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Config) -> None:
         self._terms = terms
         self.played: Counter[str] = Counter()
 
@@ -59,6 +59,6 @@ class Foul:
         return PLAYS[name][1]
 
 
-def _rng(terms: Terms, prompt: str, call: int) -> random.Random:
+def _rng(terms: Config, prompt: str, call: int) -> random.Random:
     """The same for the same call of the same prompt, whenever it comes."""
     return random.Random(f"{terms.seed} {prompt} {call}")

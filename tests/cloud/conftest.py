@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.objects import BucketObjects
-from promptforge.adapters.gcp.operations import Operations
 from promptforge.adapters.gcp.signing import SignedUrls
 from tests.support.clock import HandClock
 from tests.support.strict_storage import StrictStorage, strict_storage
@@ -20,8 +20,8 @@ def clock() -> HandClock:
 
 
 @pytest.fixture
-def operations() -> Operations:
-    return Operations()
+def operations() -> BilledOperations:
+    return BilledOperations()
 
 
 @pytest.fixture
@@ -32,19 +32,19 @@ async def storage(clock: HandClock) -> AsyncIterator[StrictStorage]:
 
 
 @pytest.fixture
-def urls(storage: StrictStorage, clock: HandClock, operations: Operations) -> Iterator[SignedUrls]:
+def urls(storage: StrictStorage, clock: HandClock, operations: BilledOperations) -> Iterator[SignedUrls]:
     urls = SignedUrls(key_account(UPLOADER), key_account(DOWNLOADER), operations, clock, storage.url)
     yield urls
     urls.close()
 
 
 @pytest.fixture
-def open_bucket(storage: StrictStorage, urls: SignedUrls, operations: Operations) -> Iterator[OpenBucket]:
+def open_bucket(storage: StrictStorage, urls: SignedUrls, operations: BilledOperations) -> Iterator[OpenBucket]:
     """Opens the bucket for an adapter with so many seconds of patience."""
     opened: list[BucketObjects] = []
 
-    def open_again(patience_seconds: float) -> BucketObjects:
-        opened.append(BucketObjects("bucket", urls, operations, storage.url, patience_seconds))
+    def open_again(retry_seconds: float) -> BucketObjects:
+        opened.append(BucketObjects("bucket", urls, operations, storage.url, retry_seconds))
         return opened[-1]
 
     yield open_again

@@ -14,15 +14,16 @@ from cloudevents.http.event import CloudEvent
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from promptforge import edge, logs
-from promptforge.domain.messages import ChunkMessage, JobMessage, Message, SweepMessage, UploadMessage, task_headers
+from promptforge import logs
+from promptforge.context import AppContext
+from promptforge.domain.commands import Command, JobCommand, JobUploaded, ProcessChunk, SweepJobs, task_headers
+from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
+from promptforge.entrypoints import http
 from promptforge.errors import ObjectMissing, Unavailable
-from promptforge.local.functions import EVENT_FUNCTIONS, load_function
-from promptforge.service.app import App
-from tests.support.machine import machine
+from tests.support.machine import in_process_stack
 
 JOB = "job_0123456789abcdef0123456789abcdef"
-CHUNK = ChunkMessage(job_id=JOB, chunk=3)
+CHUNK = ProcessChunk(job_id=JOB, chunk=3)
 SECRET = "a client's prompt"
 JSON = {"content-type": "application/json"}
 
@@ -30,8 +31,8 @@ Post = tuple[dict[str, str], bytes]
 
 
 @pytest.fixture(autouse=True)
-async def app(tmp_path: Path) -> AsyncIterator[App]:
-    async with machine(tmp_path) as one:
+async def app(tmp_path: Path) -> AsyncIterator[AppContext]:
+    async with in_process_stack(tmp_path) as one:
         yield one.app
 
 
@@ -60,7 +61,7 @@ def push(data: bytes) -> Post:
     return JSON, json.dumps({"message": message, "subscription": "projects/p/subscriptions/s"}).encode()
 
 
-def task(message: Message) -> Post:
+def task(message: Command) -> Post:
     return task_headers("queue", "0123abcd"), message.encode()
 
 
@@ -80,22 +81,22 @@ def storage_event(name: str) -> Post:
     return headers, json.dumps(info).encode()
 
 
-def structured(message: Message) -> Post:
+def structured(message: Command) -> Post:
     event = CloudEvent({"type": "promptforge.task", "source": "//test"}, json.loads(message.encode()))
     headers, body = to_structured(event)
     return headers, body
 
 
-def recorder(decode: edge.Decoder[Message], fault: Exception | None = None) -> tuple[ASGIApp, list[Message]]:
+def recorder(decode: http.Decoder[Command], fault: Exception | None = None) -> tuple[ASGIApp, list[Command]]:
     """A function that keeps its messages, or fails."""
-    handled: list[Message] = []
+    handled: list[Command] = []
 
-    async def recording(message: Message) -> None:
+    async def recording(message: Command) -> None:
         handled.append(message)
         if fault:
             raise fault
 
-    function = edge.event(decode)(recording)
+    function = http.event_endpoint(decode)(recording)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await (await function(Request(scope, receive)))(scope, receive, send)
@@ -108,8 +109,8 @@ async def sent(app: ASGIApp, post: Post, method: str = "POST") -> httpx.Response
         return await client.request(method, "/", headers=post[0], content=post[1])
 
 
-CHUNKS: edge.Decoder[Message] = edge.message(ChunkMessage)
-SWEEPS: edge.Decoder[Message] = edge.message(SweepMessage)
+CHUNKS: http.Decoder[Command] = http.decode_command(ProcessChunk)
+SWEEPS: http.Decoder[Command] = http.decode_command(SweepJobs)
 
 
 @pytest.mark.parametrize(
@@ -118,16 +119,16 @@ SWEEPS: edge.Decoder[Message] = edge.message(SweepMessage)
         (CHUNKS, push(CHUNK.encode()), CHUNK),
         (CHUNKS, task(CHUNK), CHUNK),
         (CHUNKS, structured(CHUNK), CHUNK),
-        (edge.upload, storage_event(f"{JOB}/input.jsonl"), UploadMessage(job_id=JOB)),
-        (edge.upload, task(JobMessage(job_id=JOB)), JobMessage(job_id=JOB)),
-        (edge.message(JobMessage), task(JobMessage(job_id=JOB)), JobMessage(job_id=JOB)),
-        (SWEEPS, (JSON, b"{}"), SweepMessage()),
-        (SWEEPS, ({"content-type": "application/octet-stream"}, b"{}"), SweepMessage()),
-        (SWEEPS, task(SweepMessage(job_id=JOB)), SweepMessage(job_id=JOB)),
+        (http.decode_upload, storage_event(f"{JOB}/input.jsonl"), JobUploaded(job_id=JOB)),
+        (http.decode_upload, task(JobCommand(job_id=JOB)), JobCommand(job_id=JOB)),
+        (http.decode_command(JobCommand), task(JobCommand(job_id=JOB)), JobCommand(job_id=JOB)),
+        (SWEEPS, (JSON, b"{}"), SweepJobs()),
+        (SWEEPS, ({"content-type": "application/octet-stream"}, b"{}"), SweepJobs()),
+        (SWEEPS, task(SweepJobs(job_id=JOB)), SweepJobs(job_id=JOB)),
     ],
 )
 async def test_each_form_is_one_message_and_is_answered_with_nothing(
-    decode: edge.Decoder[Message], post: Post, message: Message
+    decode: http.Decoder[Command], post: Post, message: Command
 ) -> None:
     app, handled = recorder(decode)
 
@@ -149,13 +150,13 @@ async def test_each_form_is_one_message_and_is_answered_with_nothing(
         (CHUNKS, (JSON, b"")),
         (CHUNKS, ({}, b"\xff")),
         (CHUNKS, storage_event(f"{JOB}/input.jsonl")),
-        (CHUNKS, push(b" " * edge.MAX_EVENT_BYTES + CHUNK.encode())),
-        (edge.upload, storage_event("someone-else/input.jsonl")),
-        (edge.upload, storage_event(f"{JOB}/parts/1")),
+        (CHUNKS, push(b" " * http.MAX_EVENT_BYTES + CHUNK.encode())),
+        (http.decode_upload, storage_event("someone-else/input.jsonl")),
+        (http.decode_upload, storage_event(f"{JOB}/parts/1")),
     ],
 )
 async def test_what_is_no_message_of_ours_is_logged_and_acknowledged(
-    decode: edge.Decoder[Message], post: Post, log: io.StringIO
+    decode: http.Decoder[Command], post: Post, log: io.StringIO
 ) -> None:
     app, handled = recorder(decode)
 

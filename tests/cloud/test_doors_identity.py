@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from promptforge.adapters.clock import SystemClock
-from promptforge.adapters.gcp.identity import GoogleCallers, Rules
-from promptforge.app import install
+from promptforge.adapters.gcp.caller_auth import CallerPolicy, TokenVerifier
+from promptforge.bootstrap import set_current
+from promptforge.engine.load_functions import load_function
 from promptforge.errors import Unavailable
-from promptforge.local.functions import load_function
 from promptforge.settings import Settings
 from tests.support.google_tokens import Issuer, handed_on, issuer
-from tests.support.machine import machine
+from tests.support.machine import in_process_stack
 
 TASKS, PUSH, TIMER = (f"pf-{name}@demo.iam.gserviceaccount.com" for name in ("tasks", "push", "timer"))
 URL = "https://here-demo.cloudfunctions.net/promptforge-worker"
@@ -27,7 +27,7 @@ SETTINGS = Settings(
     timer_account=TIMER,
     function_url="https://here-demo.cloudfunctions.net/promptforge-{function}",
 )
-RULES = Rules(SETTINGS.invokers, SETTINGS.url_of)
+RULES = CallerPolicy(SETTINGS.invokers, SETTINGS.url_of)
 ON_CLOUD_RUN = replace(RULES, service="promptforge-worker")
 HOUR = 3600
 
@@ -44,17 +44,17 @@ async def google(key: Issuer) -> AsyncIterator[Issuer]:
         yield running
 
 
-def callers(google: Issuer, rules: Rules = RULES) -> GoogleCallers:
-    return GoogleCallers(rules, SystemClock(), google.certificates_url)
+def callers(google: Issuer, rules: CallerPolicy = RULES) -> TokenVerifier:
+    return TokenVerifier(rules, SystemClock(), google.certificates_url)
 
 
 @pytest.mark.parametrize("email", [TASKS, PUSH])
 async def test_an_account_that_the_settings_name_may_call(google: Issuer, email: str) -> None:
     token = google.token(email, URL)
 
-    assert await callers(google).refusal("worker", token) is None
-    assert await callers(google, ON_CLOUD_RUN).refusal("worker", token) is None
-    assert await callers(google, ON_CLOUD_RUN).refusal("worker", handed_on(token)) is None
+    assert await callers(google).rejection_reason("worker", token) is None
+    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", token) is None
+    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", handed_on(token)) is None
 
 
 @pytest.mark.parametrize(
@@ -82,26 +82,29 @@ async def test_whoever_else_calls_is_refused_with_and_without_the_signature(
 ) -> None:
     token = google.token(email, audience, **claims)
 
-    assert await callers(google, ON_CLOUD_RUN).refusal("worker", handed_on(token)) == reason
+    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", handed_on(token)) == reason
     # with a signature, Google's own library is the first to look at the times
-    assert await callers(google).refusal("worker", token) in (reason, "invalid_token")
+    assert await callers(google).rejection_reason("worker", token) in (reason, "invalid_token")
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "....", "\u00fc.x.y", "e30.e30.e30", "W10.W10.W10"])
 async def test_what_is_no_token_is_refused(google: Issuer, token: str) -> None:
-    assert await callers(google).refusal("worker", token) in ("no_token", "invalid_token")
-    assert await callers(google, ON_CLOUD_RUN).refusal("worker", handed_on(token)) in ("invalid_token", "issuer")
+    assert await callers(google).rejection_reason("worker", token) in ("no_token", "invalid_token")
+    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", handed_on(token)) in (
+        "invalid_token",
+        "issuer",
+    )
 
 
 async def test_a_token_of_another_key_is_refused(google: Issuer) -> None:
     forged = Issuer().token(TASKS, URL)
 
-    assert await callers(google).refusal("worker", forged) == "invalid_token"
-    assert await callers(google, ON_CLOUD_RUN).refusal("worker", forged) == "invalid_token"
+    assert await callers(google).rejection_reason("worker", forged) == "invalid_token"
+    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", forged) == "invalid_token"
 
 
 async def test_without_its_signature_a_token_is_worth_nothing_where_nobody_has_verified_it(google: Issuer) -> None:
-    assert await callers(google).refusal("worker", handed_on(google.token(TASKS, URL))) == "invalid_token"
+    assert await callers(google).rejection_reason("worker", handed_on(google.token(TASKS, URL))) == "invalid_token"
 
 
 @pytest.mark.parametrize(
@@ -119,14 +122,14 @@ async def test_the_address_of_our_own_service_is_an_audience_too(
 ) -> None:
     token = handed_on(google.token(PUSH, audience))
 
-    assert await callers(google, ON_CLOUD_RUN).refusal("worker", token) == reason
+    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", token) == reason
 
 
 async def test_certificates_are_fetched_once_and_not_for_every_unknown_key(google: Issuer) -> None:
     one, stranger = callers(google), Issuer()
     for _ in range(3):
-        assert await one.refusal("worker", google.token(TASKS, URL)) is None
-        assert await one.refusal("worker", stranger.token(TASKS, URL)) == "invalid_token"
+        assert await one.rejection_reason("worker", google.token(TASKS, URL)) is None
+        assert await one.rejection_reason("worker", stranger.token(TASKS, URL)) == "invalid_token"
 
     assert google.served == 1
 
@@ -135,10 +138,10 @@ async def test_while_certificates_cannot_be_had_nobody_can_tell(google: Issuer) 
     google.broken = True
     one = callers(google)
     with pytest.raises(Unavailable):
-        await one.refusal("worker", google.token(TASKS, URL))
+        await one.rejection_reason("worker", google.token(TASKS, URL))
 
     google.broken = False
-    assert await one.refusal("worker", google.token(TASKS, URL)) is None
+    assert await one.rejection_reason("worker", google.token(TASKS, URL)) is None
 
 
 @pytest.fixture
@@ -171,8 +174,8 @@ async def test_a_function_lets_in_by_the_token_that_iam_has_looked_at(
     google: Issuer, tmp_path: Path, log: io.StringIO, headers: list[tuple[str, str]], status: int
 ) -> None:
     good, bad = google.token(TASKS, URL), google.token(TIMER, URL)
-    async with machine(tmp_path) as one:
-        install(replace(one.app, callers=callers(google)))
+    async with in_process_stack(tmp_path) as one:
+        set_current(replace(one.app, caller_auth=callers(google)))
         transport = httpx.ASGITransport(load_function("worker"))
         async with httpx.AsyncClient(transport=transport, base_url="http://function") as client:
             sent = [(name, value.format(good=good, bad=bad)) for name, value in headers]
@@ -182,4 +185,4 @@ async def test_a_function_lets_in_by_the_token_that_iam_has_looked_at(
     for private in (good, bad, TIMER, TASKS, "account", "no_token"):
         assert private not in reply.text
     assert good not in log.getvalue()
-    assert ("caller_refused" in log.getvalue()) == (status == 403)
+    assert ("caller_rejected" in log.getvalue()) == (status == 403)

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from promptforge.client.async_client import Client, RequestFailed
+from promptforge.client.verify import verify
 
-from promptforge.client import Client, RequestRefused
-from promptforge.domain.erasure import Erasure
-from promptforge.service.app import App
-from promptforge.verify import verify
-from tests.support.cut import Cut
+from promptforge.context import AppContext
+from promptforge.domain.tombstone import Tombstone
+from tests.support.cut import FlakyProxy
 from tests.support.emulators import Firestore, Pubsub
 from tests.support.machine import prompts
 from tests.support.openai_server import OpenAIServer, openai_server, slow
-from tests.support.stage import Stage, stage
+from tests.support.stage import CloudStack, cloud_stack
 
 pytestmark = pytest.mark.cloud
 
@@ -27,7 +27,7 @@ Status = dict[str, Any]
 Trouble = Callable[["Play"], Coroutine[Any, Any, None]]
 
 
-async def run(one: Stage, file: Path, home: Path, seconds: float = 180, **order: Any) -> Status:
+async def run(one: CloudStack, file: Path, home: Path, seconds: float = 180, **order: Any) -> Status:
     """Send a file, wait for the end and bring everything home."""
     async with Client(one.url, one.key) as client:
         job = await client.init(**order)
@@ -46,7 +46,7 @@ async def status_of(client: Client, job_id: str) -> Status:
     """How the job stands; nothing while the API says that it cannot tell."""
     try:
         return await client.status(job_id)
-    except RequestRefused as exc:
+    except RequestFailed as exc:
         if exc.code != "unavailable":
             raise
         return {}
@@ -56,7 +56,7 @@ async def status_of(client: Client, job_id: str) -> Status:
 class Play:
     """A stage whose provider takes its time, so that there is a middle of a job."""
 
-    one: Stage
+    one: CloudStack
     provider: OpenAIServer
     firestore: Firestore
 
@@ -87,11 +87,11 @@ async def slow_play(folder: Path, firestore: Firestore, pubsub: Pubsub) -> Async
         "PROMPTFORGE_CHUNK_LINES": "50",
         "PROMPTFORGE_MAX_IN_FLIGHT": "8",
         "PROMPTFORGE_LEASE_SECONDS": "8",
-        "PROMPTFORGE_BEAT_SECONDS": "2",
+        "PROMPTFORGE_HEARTBEAT_SECONDS": "2",
     }
     async with (
         openai_server(slow(0.3)) as provider,
-        stage(folder, firestore, pubsub, environ | {"OPENAI_BASE_URL": provider.url}) as one,
+        cloud_stack(folder, firestore, pubsub, environ | {"OPENAI_BASE_URL": provider.url}) as one,
     ):
         yield Play(one, provider, firestore)
 
@@ -103,7 +103,7 @@ async def play(tmp_path_factory: pytest.TempPathFactory, firestore: Firestore, p
         yield play
 
 
-async def nobody_gets_through(network: Cut, seconds: float) -> None:
+async def nobody_gets_through(network: FlakyProxy, seconds: float) -> None:
     network.refuse()
     network.cut()
     await asyncio.sleep(seconds)
@@ -164,7 +164,7 @@ async def test_a_thousand_prompts_come_back_in_order(tmp_path: Path, firestore: 
     """By a client that asks each function at an address of its own."""
     file = tmp_path / "prompts.jsonl"
     file.write_bytes(prompts(500) + b"not json\n" + prompts(500, first=500))
-    async with stage(tmp_path, firestore, pubsub, {"PROMPTFORGE_CHUNK_LINES": "100"}) as one:
+    async with cloud_stack(tmp_path, firestore, pubsub, {"PROMPTFORGE_CHUNK_LINES": "100"}) as one:
         apart = replace(one, url=f"{one.url}/{{function}}")
         status = await run(apart, file, tmp_path / "home", provider="echo", model="echo-1")
 
@@ -177,13 +177,13 @@ async def test_a_thousand_prompts_come_back_in_order(tmp_path: Path, firestore: 
 async def test_a_deleted_job_leaves_nothing_but_its_place(tmp_path: Path, firestore: Firestore, pubsub: Pubsub) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_bytes(prompts(300))
-    async with stage(tmp_path, firestore, pubsub, {"PROMPTFORGE_CHUNK_LINES": "50"}) as one:
+    async with cloud_stack(tmp_path, firestore, pubsub, {"PROMPTFORGE_CHUNK_LINES": "50"}) as one:
         await run(one, file, tmp_path / "home", provider="echo", model="echo-1")
         objects = [bucket.list("job_") for bucket in (one.app.uploads, one.app.work, one.app.results)]
         (job_id, *_) = {name.partition("/")[0] for bucket in objects async for name in bucket}
         async with Client(one.url, one.key) as client:
             await client.delete(job_id)
-            with pytest.raises(RequestRefused, match="404"):
+            with pytest.raises(RequestFailed, match="404"):
                 await client.status(job_id)
         async with asyncio.timeout(60):
             while await _left(one.app, job_id):
@@ -191,11 +191,11 @@ async def test_a_deleted_job_leaves_nothing_but_its_place(tmp_path: Path, firest
         place = await one.app.documents.get(f"jobs/{job_id}")
 
     assert place
-    assert place.data.keys() == Erasure.model_fields.keys()
+    assert place.data.keys() == Tombstone.model_fields.keys()
 
 
-async def _left(app: App, job_id: str) -> list[str]:
+async def _left(app: AppContext, job_id: str) -> list[str]:
     """What there still is of a job."""
     buckets = [bucket.list(f"{job_id}/") for bucket in (app.uploads, app.work, app.results)]
     objects = [name for bucket in buckets async for name in bucket]
-    return objects + [str(chunk.number) async for chunk in app.ledger.chunks(job_id)]
+    return objects + [str(chunk.number) async for chunk in app.ledger.list_all(job_id)]

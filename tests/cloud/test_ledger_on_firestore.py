@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.documents import FirestoreDocuments
-from promptforge.adapters.gcp.operations import Operation, Operations
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.chunk import Cut as Piece
+from promptforge.domain.chunk import ChunkRange as Piece
 from promptforge.errors import LeaseLost, Unavailable
 from promptforge.ports.documents import Documents, Version, Write
-from promptforge.service.ledger import Claim, Ledger
+from promptforge.state.jobs import ClaimedChunk, Ledger
 from tests.support.clock import HandClock
-from tests.support.cut import Cut
+from tests.support.cut import FlakyProxy
 from tests.support.emulators import Firestore
 
 pytestmark = pytest.mark.cloud
@@ -28,7 +28,7 @@ JOB = "job_" + 32 * "0"
 class Severed:
     """Documents behind a cut: each of the next `losses` commits is made, and its answer is lost."""
 
-    def __init__(self, documents: Documents, near: Documents, cut: Cut) -> None:
+    def __init__(self, documents: Documents, near: Documents, cut: FlakyProxy) -> None:
         self._documents = documents
         self._near = near
         self._cut = cut
@@ -62,20 +62,22 @@ def pieces(count: int) -> list[Piece]:
     ]
 
 
-async def claimed(ledger: Ledger, number: int = 0, holder: str = "holder") -> Claim:
+async def claimed(ledger: Ledger, number: int = 0, holder: str = "holder") -> ClaimedChunk:
     claim = await ledger.claim(JOB, number, holder, lease_seconds=60)
-    assert isinstance(claim, Claim)
+    assert isinstance(claim, ClaimedChunk)
     return claim
 
 
 async def chunk_of(ledger: Ledger) -> Chunk:
-    (chunk,) = [chunk async for chunk in ledger.chunks(JOB)]
+    (chunk,) = [chunk async for chunk in ledger.list_all(JOB)]
     return chunk
 
 
 @asynccontextmanager
-async def opened(project: str, address: str, operations: Operations | None = None) -> AsyncIterator[FirestoreDocuments]:
-    documents = FirestoreDocuments(project, "(default)", operations or Operations(), address)
+async def opened(
+    project: str, address: str, operations: BilledOperations | None = None
+) -> AsyncIterator[FirestoreDocuments]:
+    documents = FirestoreDocuments(project, "(default)", operations or BilledOperations(), address)
     yield documents
     await documents.close()
 
@@ -84,7 +86,7 @@ async def opened(project: str, address: str, operations: Operations | None = Non
 async def severed(project: str, firestore: Firestore) -> AsyncIterator[tuple[Ledger, Severed]]:
     """A ledger with one chunk, on documents that can be severed."""
     async with AsyncExitStack() as stack:
-        cut = await stack.enter_async_context(Cut(firestore.address))
+        cut = await stack.enter_async_context(FlakyProxy(firestore.address))
         near = await stack.enter_async_context(opened(project, firestore.address))
         far = await stack.enter_async_context(opened(project, cut.address))
         documents = Severed(far, near, cut)
@@ -105,27 +107,30 @@ async def test_of_twenty_that_claim_one_chunk_one_gets_it(firestore: Firestore, 
         )
 
         assert time.perf_counter() - began < 2
-        (won,) = [outcome for outcome in outcomes if isinstance(outcome, Claim)]
+        (won,) = [outcome for outcome in outcomes if isinstance(outcome, ClaimedChunk)]
         assert won.chunk.epoch == 1
         assert won.chunk == await chunk_of(ledgers[0])
         assert all(outcome == won.chunk for outcome in outcomes if outcome is not won)
 
 
 async def test_two_hundred_chunks_settled_at_once_are_summed_right(firestore: Firestore, project: str) -> None:
-    operations = Operations()
+    operations = BilledOperations()
     async with opened(project, firestore.address, operations) as documents:
         ledger = ledger_on(documents)
         await ledger.create_chunks(JOB, pieces(200), due_at=0)
         claims = await asyncio.gather(*(claimed(ledger, number) for number in range(200)))
 
         await asyncio.gather(
-            *(ledger.amend(each, open=False, completed=each.chunk.number, failed=1, tokens=2**40) for each in claims)
+            *(
+                ledger.update_chunk(each, open=False, completed=each.chunk.number, failed=1, tokens=2**40)
+                for each in claims
+            )
         )
 
         sums = {"completed": sum(range(200)), "failed": 200, "tokens": 200 * 2**40, "output_tokens": 0, "cost_nanos": 0}
-        assert await ledger.progress(JOB) == sums
-        assert not await ledger.has_open_chunk(JOB)
-    assert operations.counts[Operation.DOCUMENT_WRITE] == 3 * 200
+        assert await ledger.totals(JOB) == sums
+        assert not await ledger.has_open(JOB)
+    assert operations.counts[BilledOperation.DOCUMENT_WRITE] == 3 * 200
 
 
 async def test_a_commit_whose_answer_is_lost_is_unavailable_though_it_was_made(
@@ -136,7 +141,7 @@ async def test_a_commit_whose_answer_is_lost_is_unavailable_though_it_was_made(
         documents.losses = 1
 
         with pytest.raises(Unavailable):
-            await ledger.amend(claim, completed=1)
+            await ledger.update_chunk(claim, completed=1)
 
         assert (await chunk_of(ledger)).completed == 1
 
@@ -148,7 +153,7 @@ async def test_a_claim_whose_answer_is_lost_knows_its_own_write(firestore: Fires
         claim = await claimed(ledger)
 
         assert claim.chunk.epoch == 1
-        assert (await ledger.amend(claim, completed=1)).chunk == await chunk_of(ledger)
+        assert (await ledger.update_chunk(claim, completed=1)).chunk == await chunk_of(ledger)
 
 
 async def test_a_settling_whose_answer_is_lost_knows_its_own_write(firestore: Firestore, project: str) -> None:
@@ -156,14 +161,14 @@ async def test_a_settling_whose_answer_is_lost_knows_its_own_write(firestore: Fi
         claim = await claimed(ledger)
         documents.losses = 1
         with pytest.raises(Unavailable):
-            await ledger.amend(claim, open=False, completed=1)
+            await ledger.update_chunk(claim, open=False, completed=1)
 
-        settled = await ledger.amend(claim, open=False, completed=1)
+        settled = await ledger.update_chunk(claim, open=False, completed=1)
 
         assert settled.chunk == await chunk_of(ledger)
         assert (settled.chunk.open, settled.chunk.completed, settled.chunk.epoch) == (False, 1, 1)
         with pytest.raises(LeaseLost):
-            await ledger.amend(claim, completed=2)
+            await ledger.update_chunk(claim, completed=2)
 
 
 async def test_chunks_whose_creation_lost_its_answer_are_created_once(firestore: Firestore, project: str) -> None:
@@ -174,7 +179,7 @@ async def test_chunks_whose_creation_lost_its_answer_are_created_once(firestore:
 
         await ledger.create_chunks(JOB, pieces(7), due_at=0)
 
-        assert [chunk.number async for chunk in ledger.chunks(JOB)] == list(range(7))
+        assert [chunk.number async for chunk in ledger.list_all(JOB)] == list(range(7))
 
 
 async def test_a_server_that_is_begun_again_has_lost_nothing(project: str) -> None:
@@ -188,8 +193,8 @@ async def test_a_server_that_is_begun_again_has_lost_nothing(project: str) -> No
 
             await asyncio.to_thread(firestore.restart, project)
 
-            settled = await ledger.amend(claim, open=False, completed=1)
+            settled = await ledger.update_chunk(claim, open=False, completed=1)
             other = await claimed(ledger, 1)
-            assert [chunk async for chunk in ledger.chunks(JOB)] == [settled.chunk, other.chunk]
+            assert [chunk async for chunk in ledger.list_all(JOB)] == [settled.chunk, other.chunk]
     finally:
         firestore.kill()

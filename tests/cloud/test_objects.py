@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.objects import BLOCK_BYTES, THREADS, BucketObjects
-from promptforge.adapters.gcp.operations import Operation, Operations
 from promptforge.adapters.gcp.signing import SignedUrls
 from promptforge.errors import ObjectExists, PromptForgeError, Unavailable
 from tests.contract.object_data import blocks, content
@@ -15,36 +15,36 @@ from tests.support.strict_storage import StrictStorage
 LARGE = b"x" * (2 * BLOCK_BYTES + 1)
 
 
-def counted(operations: Operations) -> Counter[Operation]:
+def counted(operations: BilledOperations) -> Counter[BilledOperation]:
     """What was counted since the last call."""
     counts = operations.counts.copy()
     operations.counts.clear()
     return counts
 
 
-async def test_every_operation_is_counted_as_it_is_billed(bucket: BucketObjects, operations: Operations) -> None:
+async def test_every_operation_is_counted_as_it_is_billed(bucket: BucketObjects, operations: BilledOperations) -> None:
     await bucket.create("a/1", b"one")
-    assert counted(operations) == {Operation.CLASS_A: 1}
+    assert counted(operations) == {BilledOperation.CLASS_A: 1}
 
     await bucket.create("a/1", b"one")  # refused, and looked at
-    assert counted(operations) == {Operation.CLASS_A: 1, Operation.CLASS_B: 1}
+    assert counted(operations) == {BilledOperation.CLASS_A: 1, BilledOperation.CLASS_B: 1}
 
     info = await bucket.create("a/2", blocks(LARGE))  # a session is one operation, its pieces are none
-    assert counted(operations) == {Operation.CLASS_A: 1}
+    assert counted(operations) == {BilledOperation.CLASS_A: 1}
 
     await content(bucket, "a/2", generation=info.generation, start=5, end=100)
-    assert counted(operations) == {Operation.CLASS_B: 1}
+    assert counted(operations) == {BilledOperation.CLASS_B: 1}
 
     await content(bucket, "a/2")  # asked for its size, then read in three blocks
-    assert counted(operations) == {Operation.CLASS_B: 4}
+    assert counted(operations) == {BilledOperation.CLASS_B: 4}
 
     await bucket.compose("b", ["a/1", "a/2"])
     assert [name async for name in bucket.list("a/")] == ["a/1", "a/2"]
-    assert counted(operations) == {Operation.CLASS_A: 2}
+    assert counted(operations) == {BilledOperation.CLASS_A: 2}
 
     await bucket.delete("b")
     await bucket.upload_url("c", 1_800_000_900)
-    assert counted(operations) == {Operation.OBJECT_DELETE: 1, Operation.SIGN: 1}
+    assert counted(operations) == {BilledOperation.OBJECT_DELETE: 1, BilledOperation.SIGN: 1}
 
 
 async def test_the_library_asks_for_nothing_that_was_not_asked_of_it(
@@ -96,7 +96,7 @@ async def test_an_object_of_another_size_or_checksum_is_another(bucket: BucketOb
 
 
 async def test_a_bucket_that_is_not_there_fails_what_writes_to_it(
-    storage: StrictStorage, urls: SignedUrls, operations: Operations
+    storage: StrictStorage, urls: SignedUrls, operations: BilledOperations
 ) -> None:
     nowhere = BucketObjects("nowhere", urls, operations, storage.url)
 
@@ -107,7 +107,7 @@ async def test_a_bucket_that_is_not_there_fails_what_writes_to_it(
 
 
 async def test_an_emulator_named_by_the_environment_is_used(
-    storage: StrictStorage, urls: SignedUrls, operations: Operations, monkeypatch: pytest.MonkeyPatch
+    storage: StrictStorage, urls: SignedUrls, operations: BilledOperations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.url)  # the library's own switch, which has no other door
     bucket = BucketObjects("bucket", urls, operations)
@@ -118,8 +118,8 @@ async def test_an_emulator_named_by_the_environment_is_used(
     bucket.close()
 
 
-async def test_nothing_listens(urls: SignedUrls, operations: Operations) -> None:
-    bucket = BucketObjects("bucket", urls, operations, "http://127.0.0.1:9", patience_seconds=0.2)
+async def test_nothing_listens(urls: SignedUrls, operations: BilledOperations) -> None:
+    bucket = BucketObjects("bucket", urls, operations, "http://127.0.0.1:9", retry_seconds=0.2)
 
     with pytest.raises(Unavailable):
         await bucket.stat("a")

@@ -10,7 +10,7 @@ import pytest
 from google.cloud.storage import Client
 
 from promptforge.adapters.clock import SystemClock
-from promptforge.adapters.gcp.operations import Operations
+from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.signing import IN_FLIGHT, MAX_URL_SECONDS, IamAccount, SignedUrls
 from promptforge.errors import Unavailable
 from tests.support.clock import HandClock
@@ -31,7 +31,7 @@ async def iam() -> AsyncIterator[FakeIam]:
 @pytest.fixture
 async def by_iam(iam: FakeIam, storage: StrictStorage, clock: HandClock) -> AsyncIterator[SignedUrls]:
     accounts = [IamAccount(email, iam.url) for email in (UPLOADER, DOWNLOADER)]
-    urls = SignedUrls(accounts[0], accounts[1], Operations(), clock, storage.url)
+    urls = SignedUrls(accounts[0], accounts[1], BilledOperations(), clock, storage.url)
     yield urls
     urls.close()
     for account in accounts:
@@ -41,7 +41,7 @@ async def by_iam(iam: FakeIam, storage: StrictStorage, clock: HandClock) -> Asyn
 @pytest.mark.parametrize("name", [NAME, "a b/ü?#%&+~'()*", "x"])
 async def test_a_url_is_the_one_that_googles_library_writes(name: str) -> None:
     accounts = key_account(UPLOADER), key_account(DOWNLOADER)
-    urls = SignedUrls(*accounts, Operations(), SystemClock())
+    urls = SignedUrls(*accounts, BilledOperations(), SystemClock())
     blob = Client(project="none", credentials=nobody()).bucket("bucket").blob(name)
     how = {"version": "v4", "expiration": timedelta(seconds=900)}
     answer = {"response_disposition": 'attachment; filename="a.jsonl"', "response_type": "application/x-ndjson"}

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.documents import FirestoreDocuments
-from promptforge.adapters.gcp.operations import Operation, Operations
 from promptforge.adapters.gcp.topics import PubsubTopics
 from promptforge.errors import Unavailable
 from promptforge.ports.documents import Create, Update
-from tests.support.cut import Cut
+from tests.support.cut import FlakyProxy
 from tests.support.emulators import Firestore, Pubsub
 from tests.support.subscriber import Subscriber
 
@@ -22,14 +22,14 @@ BACK_SECONDS = 10
 
 
 @pytest.fixture
-async def cut(firestore: Firestore) -> AsyncIterator[Cut]:
-    async with Cut(firestore.address) as cut:
+async def cut(firestore: Firestore) -> AsyncIterator[FlakyProxy]:
+    async with FlakyProxy(firestore.address) as cut:
         yield cut
 
 
 @pytest.fixture
-async def documents(cut: Cut, project: str) -> AsyncIterator[FirestoreDocuments]:
-    documents = FirestoreDocuments(project, "(default)", Operations(), cut.address)
+async def documents(cut: FlakyProxy, project: str) -> AsyncIterator[FirestoreDocuments]:
+    documents = FirestoreDocuments(project, "(default)", BilledOperations(), cut.address)
     await documents.commit([Create("jobs/1", {"n": 1})])
     yield documents
     await documents.close()
@@ -82,7 +82,9 @@ async def test_a_frozen_firestore_is_unavailable_in_seconds(
     await goes_on(documents)
 
 
-async def test_a_firestore_that_refuses_is_unavailable_in_seconds(documents: FirestoreDocuments, cut: Cut) -> None:
+async def test_a_firestore_that_refuses_is_unavailable_in_seconds(
+    documents: FirestoreDocuments, cut: FlakyProxy
+) -> None:
     cut.refuse()
     cut.cut()
     await given_up(*reads(documents), documents.commit([Create("jobs/never", {})]))
@@ -92,7 +94,7 @@ async def test_a_firestore_that_refuses_is_unavailable_in_seconds(documents: Fir
     assert await documents.get("jobs/never") is None
 
 
-async def test_a_read_goes_through_a_cut_that_ends_at_once(documents: FirestoreDocuments, cut: Cut) -> None:
+async def test_a_read_goes_through_a_cut_that_ends_at_once(documents: FirestoreDocuments, cut: FlakyProxy) -> None:
     for _ in range(5):
         cut.cut()
         document = await documents.get("jobs/1")
@@ -100,7 +102,7 @@ async def test_a_read_goes_through_a_cut_that_ends_at_once(documents: FirestoreD
 
 
 async def test_a_commit_that_no_answer_comes_to_is_unavailable_in_seconds(
-    documents: FirestoreDocuments, cut: Cut
+    documents: FirestoreDocuments, cut: FlakyProxy
 ) -> None:
     cut.mute()
     await given_up(documents.commit([Create("jobs/2", {"n": 0})]))
@@ -111,8 +113,8 @@ async def test_a_commit_that_no_answer_comes_to_is_unavailable_in_seconds(
 
 
 async def test_a_publish_that_is_not_answered_is_unavailable_and_the_next_arrives(pubsub: Pubsub, project: str) -> None:
-    operations = Operations()
-    async with Cut(pubsub.address) as cut, Subscriber(pubsub.address, project, ["chunks"]) as subscriber:
+    operations = BilledOperations()
+    async with FlakyProxy(pubsub.address) as cut, Subscriber(pubsub.address, project, ["chunks"]) as subscriber:
         topics = PubsubTopics(project, "", operations, cut.address)
         await topics.publish("chunks", [b"before"])
         cut.refuse()
@@ -131,11 +133,11 @@ async def test_a_publish_that_is_not_answered_is_unavailable_and_the_next_arrive
         await topics.close()
     assert found >= {b"before", b"after"}
     assert b"lost" not in found
-    assert operations.counts[Operation.PUBLISHED_MESSAGE] == 3
+    assert operations.counts[BilledOperation.PUBLISHED_MESSAGE] == 3
 
 
 async def test_a_topic_that_is_not_there_is_unavailable(pubsub: Pubsub, project: str) -> None:
-    topics = PubsubTopics(project, "", Operations(), pubsub.address)
+    topics = PubsubTopics(project, "", BilledOperations(), pubsub.address)
     with pytest.raises(Unavailable):
         await topics.publish("nowhere", [b"m"])
     await topics.close()
@@ -143,7 +145,7 @@ async def test_a_topic_that_is_not_there_is_unavailable(pubsub: Pubsub, project:
 
 async def test_fifty_thousand_messages_are_published_in_seconds(pubsub: Pubsub, project: str) -> None:
     messages = [b'{"v":1,"job_id":"job_%032d","chunk":%d}' % (0, number) for number in range(50_000)]
-    operations = Operations()
+    operations = BilledOperations()
     topics = PubsubTopics(project, "", operations, pubsub.address)
     async with Subscriber(pubsub.address, project, ["chunks"]):
         began = time.perf_counter()
@@ -151,4 +153,4 @@ async def test_fifty_thousand_messages_are_published_in_seconds(pubsub: Pubsub, 
         took = time.perf_counter() - began
     await topics.close()
     assert took < 10
-    assert operations.counts[Operation.PUBLISHED_MESSAGE] == 50_000
+    assert operations.counts[BilledOperation.PUBLISHED_MESSAGE] == 50_000

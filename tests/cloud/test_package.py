@@ -7,14 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 from infra.package import REQUIREMENTS
+from promptforge.client.verify import verify
 
-from promptforge.verify import verify
 from tests.cloud.test_flow import run
 from tests.support.emulators import Firestore, Pubsub
 from tests.support.functions import ALL, Function, function_processes
 from tests.support.openai_server import openai_server
 from tests.support.packaged import Packaged, install
-from tests.support.stage import stage
+from tests.support.stage import cloud_stack
 
 pytestmark = pytest.mark.cloud
 
@@ -41,7 +41,7 @@ async def test_a_job_goes_through_the_archives_of_all_functions(
     async with openai_server() as provider:
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_CHUNK_LINES": "50"}
         async with (
-            stage(tmp_path, firestore, pubsub, environ, processes=False) as one,
+            cloud_stack(tmp_path, firestore, pubsub, environ, processes=False) as one,
             function_processes(ALL, one.variables, log, packaged) as functions,
         ):
             one.front.functions = {name: function.url for name, function in functions.items()}

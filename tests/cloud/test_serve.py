@@ -16,7 +16,7 @@ from tests.support.engine import environment, promptforge
 from tests.support.front import behind
 from tests.support.machine import prompts
 from tests.support.smoke import smoke
-from tests.support.stage import stage
+from tests.support.stage import cloud_stack
 
 pytestmark = pytest.mark.cloud
 
@@ -47,7 +47,7 @@ async def test_a_key_is_made_and_jobs_are_run_and_sigterm_ends_it_at_once(
     file = tmp_path / "prompts.jsonl"
     file.write_bytes(prompts(300))
     async with (
-        stage(tmp_path, firestore, pubsub, {}, processes=False) as one,
+        cloud_stack(tmp_path, firestore, pubsub, {}, processes=False) as one,
         served(one.variables, tmp_path / "serve.err") as (process, url),
     ):
         one.front.functions = behind(url)

@@ -13,18 +13,18 @@ from google.cloud.tasks_v2 import CloudTasksAsyncClient
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
 from promptforge.adapters.clock import SystemClock
-from promptforge.adapters.gcp.identity import GoogleCallers, Rules
-from promptforge.adapters.gcp.operations import Operation, Operations
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
+from promptforge.adapters.gcp.caller_auth import CallerPolicy, TokenVerifier
 from promptforge.adapters.gcp.tasks import DISPATCH_SECONDS, CloudTasks, Target
-from promptforge.app import install
-from promptforge.domain.messages import JobMessage
+from promptforge.bootstrap import set_current
+from promptforge.domain.commands import JobCommand
+from promptforge.engine.load_functions import load_function
 from promptforge.errors import Unavailable
-from promptforge.local.functions import load_function
 from tests.contract.task_benches import LOCATION, CloudBench, cloud_bench, make_queues
 from tests.support.clock import HandClock
 from tests.support.cloud_tasks import task_server
 from tests.support.google_tokens import Issuer, issuer
-from tests.support.machine import machine, prompts
+from tests.support.machine import in_process_stack, prompts
 from tests.support.serving import serving
 
 ACCOUNT = "pf-tasks@demo.iam.gserviceaccount.com"
@@ -73,12 +73,12 @@ async def test_every_task_asked_for_is_counted(bench: CloudBench) -> None:
     for name in ("a", "b", "b"):
         await tasks.enqueue("worker", b"", name=name)
 
-    assert bench.operations.counts == {Operation.TASK: 3}
+    assert bench.operations.counts == {BilledOperation.TASK: 3}
 
 
 async def test_a_queue_that_is_not_there_and_a_server_that_is_not_there_are_unavailable(bench: CloudBench) -> None:
     for prefix, address in (("other-", bench.address), ("pf-", "127.0.0.1:1")):
-        tasks = CloudTasks(replace(bench.target, prefix=prefix), Operations(), address, give_up_seconds=0.2)
+        tasks = CloudTasks(replace(bench.target, prefix=prefix), BilledOperations(), address, give_up_seconds=0.2)
         with pytest.raises(Unavailable):
             await tasks.enqueue("worker", b"", name="t")
         await tasks.close()
@@ -89,17 +89,17 @@ async def test_a_task_reaches_the_function_with_a_token_that_it_accepts(tmp_path
         google = await stack.enter_async_context(issuer(Issuer()))
         clock = SystemClock()
         server, address = await stack.enter_async_context(task_server(clock, google.token))
-        one = await stack.enter_async_context(machine(tmp_path))
+        one = await stack.enter_async_context(in_process_stack(tmp_path))
         job_id = await one.submit(prompts(3))
         url = await stack.enter_async_context(serving(load_function("splitter")))
         target = Target(LOCATION, "pf-", lambda function: f"{url}/{function}", ACCOUNT)
         await make_queues(server, target)
-        rules = Rules(lambda function: frozenset({ACCOUNT}), target.url_of)
-        install(replace(one.app, callers=GoogleCallers(rules, clock, google.certificates_url)))
-        tasks = CloudTasks(target, Operations(), address)
+        rules = CallerPolicy(lambda function: frozenset({ACCOUNT}), target.url_of)
+        set_current(replace(one.app, caller_auth=TokenVerifier(rules, clock, google.certificates_url)))
+        tasks = CloudTasks(target, BilledOperations(), address)
         stack.push_async_callback(tasks.close)
 
-        await tasks.enqueue("splitter", JobMessage(job_id=job_id).encode(), name="split")
+        await tasks.enqueue("splitter", JobCommand(job_id=job_id).encode(), name="split")
         await server.bring()
         job = await one.job(job_id)
 

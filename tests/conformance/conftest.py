@@ -11,7 +11,7 @@ import pytest_asyncio
 from promptforge.adapters.llm import anthropic, gemini, mistral, openai
 from promptforge.adapters.llm.http import HttpProvider
 from promptforge.adapters.llm.transport import Transport
-from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
 from promptforge.settings import Settings
 from tests.conformance.sdks import SDKS, Read, Sdk
 from tests.contract.provider_bench import WIRES, Body
@@ -39,7 +39,7 @@ class Pair:
         """A good answer of this provider."""
         return WIRES[self.provider].answer
 
-    async def theirs(self, question: Question) -> Read | str:
+    async def theirs(self, question: CompletionRequest) -> Read | str:
         """What the SDK makes of the answer, the name of the exception it raises, or "unreadable" if it hands over an
         answer that cannot be read."""
         try:
@@ -51,9 +51,9 @@ class Pair:
         except (AttributeError, TypeError):
             return "unreadable"
 
-    async def ours(self, question: Question) -> Answer | Failure:
+    async def ours(self, question: CompletionRequest) -> Completion | CallFailure:
         """What we make of it."""
-        return await self._ours.ask(question, self._seconds)
+        return await self._ours.complete(question, self._seconds)
 
     async def close(self) -> None:
         await self._sdk.close()
@@ -62,7 +62,7 @@ class Pair:
     def _build(self, url: str) -> HttpProvider:
         if self.name == "openai":  # at another address than its own it would be taken for a compatible server
             transport = Transport(url, {"Authorization": f"Bearer {KEY}"}, 4, 1024**2)
-            return HttpProvider(transport, openai.OpenAI(), HandClock())
+            return HttpProvider(transport, openai.OpenAIFormat(), HandClock())
         settings = Settings.from_env({}, provider_keys={self.provider: KEY}, provider_urls={self.provider: url})
         return BUILDS[self.name](settings, HandClock(), random.Random(1))
 

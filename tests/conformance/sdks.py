@@ -9,8 +9,8 @@ import mistralai.client
 import openai
 from google import genai
 
-from promptforge.domain.params import Params
-from promptforge.ports.provider import Question
+from promptforge.domain.formats.params import Params
+from promptforge.ports.provider import CompletionRequest
 
 
 class Read(NamedTuple):
@@ -25,7 +25,7 @@ class Read(NamedTuple):
 class Sdk(Protocol):
     """One SDK, set up for one address."""
 
-    async def ask(self, question: Question) -> Any:
+    async def ask(self, question: CompletionRequest) -> Any:
         """Its answer; it raises what it raises."""
         ...
 
@@ -43,7 +43,7 @@ class OpenAISdk:
         self._client = openai.AsyncOpenAI(api_key=key, base_url=url + "/v1", max_retries=0, timeout=seconds)
         self._max_tokens = max_tokens
 
-    async def ask(self, question: Question) -> Any:
+    async def ask(self, question: CompletionRequest) -> Any:
         params = question.params
         arguments: dict[str, Any] = {
             "messages": conversation(question, params.system),
@@ -80,7 +80,7 @@ class AnthropicSdk:
     def __init__(self, url: str, key: str, seconds: float) -> None:
         self._client = anthropic.AsyncAnthropic(api_key=key, base_url=url, max_retries=0, timeout=seconds)
 
-    async def ask(self, question: Question) -> Any:
+    async def ask(self, question: CompletionRequest) -> Any:
         params = question.params
         form = params.response_format
         arguments: dict[str, Any] = {
@@ -111,7 +111,7 @@ class GeminiSdk:
         options = genai.types.HttpOptions(base_url=url, timeout=int(seconds * 1000), retry_options=once)
         self._client = genai.Client(api_key=key, http_options=options)
 
-    async def ask(self, question: Question) -> Any:
+    async def ask(self, question: CompletionRequest) -> Any:
         params = question.params
         form = params.response_format
         config: dict[str, Any] = {
@@ -151,7 +151,7 @@ class MistralSdk:
     def __init__(self, url: str, key: str, seconds: float) -> None:
         self._client = mistralai.client.Mistral(api_key=key, server_url=url, timeout_ms=int(seconds * 1000))
 
-    async def ask(self, question: Question) -> Any:
+    async def ask(self, question: CompletionRequest) -> Any:
         params = question.params
         arguments: dict[str, Any] = {
             "messages": conversation(question, params.system),
@@ -183,7 +183,7 @@ SDKS: dict[str, Callable[[str, str, float], Sdk]] = {
 }
 
 
-def conversation(question: Question, *system: str | None) -> list[dict[str, str]]:
+def conversation(question: CompletionRequest, *system: str | None) -> list[dict[str, str]]:
     """The turns. With no word about `system`, those of the system are left out: they go elsewhere."""
     turns = [{"role": turn.role, "content": turn.content} for turn in question.messages]
     turns = turns or [{"role": "user", "content": question.prompt}]
@@ -192,7 +192,7 @@ def conversation(question: Question, *system: str | None) -> list[dict[str, str]
     return [*({"role": "system", "content": text} for text in system if text), *turns]
 
 
-def system_of(question: Question) -> str | None:
+def system_of(question: CompletionRequest) -> str | None:
     """What the system says, as one text."""
     said = [question.params.system, *(turn.content for turn in question.messages if turn.role == "system")]
     return "\n\n".join(text for text in said if text) or None

@@ -6,14 +6,14 @@ import socket
 import pytest
 
 from promptforge.domain.retry import FailureKind
-from promptforge.ports.provider import Failure, Question
+from promptforge.ports.provider import CallFailure, CompletionRequest
 from tests.conformance.conftest import KEY, Pair
 from tests.conformance.failures import ROWS, Row
 from tests.conformance.sdks import SDKS, Read
 from tests.contract.provider_server import Reply, cut_before_the_answer, cut_in_the_body, json_reply, raw_reply
 
 on_one_loop = pytest.mark.asyncio(loop_scope="session")
-QUESTION = Question("model-1", "canary: why?")
+QUESTION = CompletionRequest("model-1", "canary: why?")
 SHORT_SECONDS = 0.3
 
 BROKEN = {
@@ -50,8 +50,8 @@ async def test_what_the_sdk_raises_is_the_failure_we_have_for_it(pair: Pair, row
     theirs, ours = await pair.theirs(QUESTION), await pair.ours(QUESTION)
 
     assert ("answer" if isinstance(theirs, Read) else theirs) == row.sdk
-    assert isinstance(ours, Failure)
-    assert (ours.kind, ours.code, ours.wait_seconds) == (row.kind, row.code, row.wait)
+    assert isinstance(ours, CallFailure)
+    assert (ours.kind, ours.code, ours.retry_after_seconds) == (row.kind, row.code, row.wait)
     assert not {KEY, "canary"}.intersection(ours.message.split())
     assert len(pair.server.received) == 2
 
@@ -66,7 +66,7 @@ async def test_a_connection_that_breaks(pair: Pair, cut: Reply) -> None:
 
     assert theirs in BROKEN[pair.provider]
     assert len(pair.server.received) == 2
-    assert isinstance(ours, Failure)
+    assert isinstance(ours, CallFailure)
     assert (ours.kind, ours.code) == (FailureKind.UNKNOWN, "provider_connection_lost")
 
 
@@ -80,7 +80,7 @@ async def test_an_answer_that_does_not_come(pair: Pair) -> None:
     await hasty.close()
 
     assert theirs in LATE[pair.provider]
-    assert isinstance(ours, Failure)
+    assert isinstance(ours, CallFailure)
     assert (ours.kind, ours.code) == (FailureKind.UNKNOWN, "provider_timeout")
 
 
@@ -94,5 +94,5 @@ async def test_nobody_there(pair: Pair) -> None:
         await lost.close()
 
     assert theirs in ABSENT[pair.provider]
-    assert isinstance(ours, Failure)
+    assert isinstance(ours, CallFailure)
     assert (ours.kind, ours.code) == (FailureKind.NOT_SENT, "provider_unreachable")

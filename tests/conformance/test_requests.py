@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from promptforge.domain.params import PARAMS, Message, Params, ResponseFormat, unsupported
-from promptforge.ports.provider import Answer, Question
+from promptforge.domain.formats.params import PARAMS, ChatMessage, Params, ResponseFormat, unsupported_parameter
+from promptforge.ports.provider import Completion, CompletionRequest
 from tests.conformance.conftest import Pair
 from tests.conformance.sdks import SDKS
 from tests.contract.provider_server import Received
@@ -23,37 +23,37 @@ SCHEMA = {
     "additionalProperties": False,
 }
 TURNS = (
-    Message(role="user", content="Why?"),
-    Message(role="assistant", content="Because."),
-    Message(role="user", content="Because of what?"),
+    ChatMessage(role="user", content="Why?"),
+    ChatMessage(role="assistant", content="Because."),
+    ChatMessage(role="user", content="Because of what?"),
 )
-WITH_SYSTEM = (Message(role="system", content="Be brief."), *TURNS, Message(role="system", content="Briefer."))
+WITH_SYSTEM = (ChatMessage(role="system", content="Be brief."), *TURNS, ChatMessage(role="system", content="Briefer."))
 AS_OBJECT = ResponseFormat(type="json_object")
 BY_SCHEMA = ResponseFormat.model_validate({"type": "json_schema", "schema": SCHEMA})
 EVERYTHING = Params(
     system="s", max_tokens=7, temperature=0.3, top_p=0.9, stop=["END", "."], seed=5, response_format=BY_SCHEMA
 )
 
-QUESTIONS: dict[str, Question] = {
-    "plain": Question("model-1", "Why is the sky blue?"),
-    "odd characters": Question("model-1", 'a "b"\n\t\u2028\u4e2d\U0001f600\x00 \\'),
-    "system": Question("model-1", "Why?", params=Params(system="Be brief.")),
-    "conversation": Question("model-1", "", TURNS),
-    "system turns": Question("model-1", "", WITH_SYSTEM),
-    "system turns and a system": Question("model-1", "", WITH_SYSTEM, Params(system="Be kind.")),
-    "max_tokens": Question("model-1", "Why?", params=Params(max_tokens=7)),
-    "temperature": Question("model-1", "Why?", params=Params(temperature=0.3)),
-    "temperature of nothing": Question("model-1", "Why?", params=Params(temperature=0.0)),
-    "top_p": Question("model-1", "Why?", params=Params(top_p=0.5)),
-    "stop": Question("model-1", "Why?", params=Params(stop=["END"])),
-    "stops": Question("model-1", "Why?", params=Params(stop=["END", "."])),
-    "seed": Question("model-1", "Why?", params=Params(seed=5)),
-    "seed of nothing": Question("model-1", "Why?", params=Params(seed=0)),
-    "any object": Question("model-1", "Why?", params=Params(response_format=AS_OBJECT)),
-    "a schema": Question("model-1", "Why?", params=Params(response_format=BY_SCHEMA)),
-    "everything": Question("model-1", "", TURNS, EVERYTHING),
-    "everything but a seed": Question("model-1", "", TURNS, EVERYTHING.model_copy(update={"seed": None})),
-    "metadata": Question("model-1", "Why?", params=Params(metadata={"mine": 1})),
+QUESTIONS: dict[str, CompletionRequest] = {
+    "plain": CompletionRequest("model-1", "Why is the sky blue?"),
+    "odd characters": CompletionRequest("model-1", 'a "b"\n\t\u2028\u4e2d\U0001f600\x00 \\'),
+    "system": CompletionRequest("model-1", "Why?", params=Params(system="Be brief.")),
+    "conversation": CompletionRequest("model-1", "", TURNS),
+    "system turns": CompletionRequest("model-1", "", WITH_SYSTEM),
+    "system turns and a system": CompletionRequest("model-1", "", WITH_SYSTEM, Params(system="Be kind.")),
+    "max_tokens": CompletionRequest("model-1", "Why?", params=Params(max_tokens=7)),
+    "temperature": CompletionRequest("model-1", "Why?", params=Params(temperature=0.3)),
+    "temperature of nothing": CompletionRequest("model-1", "Why?", params=Params(temperature=0.0)),
+    "top_p": CompletionRequest("model-1", "Why?", params=Params(top_p=0.5)),
+    "stop": CompletionRequest("model-1", "Why?", params=Params(stop=["END"])),
+    "stops": CompletionRequest("model-1", "Why?", params=Params(stop=["END", "."])),
+    "seed": CompletionRequest("model-1", "Why?", params=Params(seed=5)),
+    "seed of nothing": CompletionRequest("model-1", "Why?", params=Params(seed=0)),
+    "any object": CompletionRequest("model-1", "Why?", params=Params(response_format=AS_OBJECT)),
+    "a schema": CompletionRequest("model-1", "Why?", params=Params(response_format=BY_SCHEMA)),
+    "everything": CompletionRequest("model-1", "", TURNS, EVERYTHING),
+    "everything but a seed": CompletionRequest("model-1", "", TURNS, EVERYTHING.model_copy(update={"seed": None})),
+    "metadata": CompletionRequest("model-1", "Why?", params=Params(metadata={"mine": 1})),
 }
 EXTRAS: dict[str, dict[str, Any]] = {
     "openai": {"presence_penalty": 0.5, "logit_bias": {"1": 2}},
@@ -67,8 +67,11 @@ EXTRAS: dict[str, dict[str, Any]] = {
 CASES = [
     pytest.param(name, question, id=f"{name}: {what}")
     for name in SDKS
-    for what, question in {**QUESTIONS, "extra": Question("model-1", "Why?", params=Params(extra=EXTRAS[name]))}.items()
-    if not unsupported("openai" if name == "compatible" else name, question.params)
+    for what, question in {
+        **QUESTIONS,
+        "extra": CompletionRequest("model-1", "Why?", params=Params(extra=EXTRAS[name])),
+    }.items()
+    if not unsupported_parameter("openai" if name == "compatible" else name, question.params)
 ]
 
 
@@ -95,12 +98,12 @@ def relevant(request: Received) -> dict[str, Any]:
 
 @on_one_loop
 @pytest.mark.parametrize(("pair", "question"), CASES, indirect=["pair"])
-async def test_the_sdk_and_we_send_the_same(pair: Pair, question: Question) -> None:
+async def test_the_sdk_and_we_send_the_same(pair: Pair, question: CompletionRequest) -> None:
     read, answer = await pair.theirs(question), await pair.ours(question)
 
     theirs, ours = pair.server.received
     assert relevant(ours) == relevant(theirs)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Completion)
     assert (answer.text, answer.model, answer.input_tokens, answer.output_tokens) == read
 
 
@@ -110,7 +113,10 @@ def test_every_parameter_is_among_the_cases() -> None:
 
 def test_what_is_refused_before_it_is_sent_is_what_the_providers_have_no_place_for() -> None:
     refused = {
-        (name, what) for name in SDKS for what, question in QUESTIONS.items() if unsupported(name, question.params)
+        (name, what)
+        for name in SDKS
+        for what, question in QUESTIONS.items()
+        if unsupported_parameter(name, question.params)
     }
 
     assert refused == {("anthropic", what) for what in ("seed", "seed of nothing", "any object", "everything")}
@@ -123,8 +129,8 @@ GEMINI_MODELS = ["model-1", "models/model-1", "tunedModels/mine-1", "gemini-2.5-
 @pytest.mark.parametrize("pair", ["gemini"], indirect=True)
 @pytest.mark.parametrize("model", GEMINI_MODELS)
 async def test_the_sdk_and_we_find_the_same_place_for_a_model(pair: Pair, model: str) -> None:
-    await pair.theirs(Question(model, "Why?"))
-    await pair.ours(Question(model, "Why?"))
+    await pair.theirs(CompletionRequest(model, "Why?"))
+    await pair.ours(CompletionRequest(model, "Why?"))
 
     theirs, ours = pair.server.received
     assert ours.path == theirs.path

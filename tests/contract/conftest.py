@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.documents import FirestoreDocuments
-from promptforge.adapters.gcp.operations import Operations
 from promptforge.adapters.gcp.topics import PubsubTopics
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import SqliteDeliveries, SqliteTasks, SqliteTopics
 from promptforge.adapters.local.documents import SqliteDocuments
+from promptforge.adapters.local.queue import SqliteQueue, SqliteTasks, SqliteTopics
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
 from tests.contract.object_stores import FAKE_GCS_GAPS, Store, emulated, files, strict
@@ -52,7 +52,7 @@ async def open_documents(
 
     def firestore() -> Documents:
         emulator: Firestore = request.getfixturevalue("firestore")
-        opened.append(FirestoreDocuments(project, "(default)", Operations(), emulator.address))
+        opened.append(FirestoreDocuments(project, "(default)", BilledOperations(), emulator.address))
         return opened[-1]
 
     makers: dict[str, OpenDocuments] = {"sqlite": lambda: SqliteDocuments(open_database()), "firestore": firestore}
@@ -104,7 +104,7 @@ def open_post(request: pytest.FixtureRequest, open_database: OpenDatabase, clock
 
     def sqlite() -> Post:
         database = open_database()
-        return Post(SqliteTopics(database), SqliteTasks(database, clock), SqliteDeliveries(database, clock))
+        return Post(SqliteTopics(database), SqliteTasks(database, clock), SqliteQueue(database, clock))
 
     makers: dict[str, OpenPost] = {"sqlite": sqlite}
     return makers[request.param]
@@ -121,10 +121,10 @@ async def feed(
 ) -> AsyncIterator[Feed]:
     if request.param == "sqlite":
         database = open_database()
-        yield Feed(SqliteTopics(database), partial(claimed, SqliteDeliveries(database, clock)))
+        yield Feed(SqliteTopics(database), partial(claimed, SqliteQueue(database, clock)))
         return
     emulator: Pubsub = request.getfixturevalue("pubsub")
-    topics = PubsubTopics(project, "test-", Operations(), emulator.address)
+    topics = PubsubTopics(project, "test-", BilledOperations(), emulator.address)
     async with Subscriber(emulator.address, project, ["test-chunks", "test-others"]) as subscriber:
         yield Feed(topics, lambda topic, count: subscriber.receive(f"test-{topic}", count))
     await topics.close()

@@ -9,13 +9,13 @@ from uuid import uuid4
 import httpx
 from starlette.applications import Starlette
 
+from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.objects import BucketObjects
-from promptforge.adapters.gcp.operations import Operations
 from promptforge.adapters.gcp.signing import SignedUrls
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import UrlSigner
-from promptforge.app import build
-from promptforge.local.storage import Storage
+from promptforge.bootstrap import build_context
+from promptforge.engine.signed_url_routes import SignedUrlRoutes
 from promptforge.ports.clock import Clock
 from promptforge.ports.objects import Objects
 from promptforge.settings import Settings
@@ -25,7 +25,7 @@ from tests.support.strict_storage import strict_storage
 from tests.support.throwaway import DOWNLOADER, UPLOADER, key_account
 
 URL = "http://machine"
-PATIENCE_SECONDS = 3.0
+RETRY_SECONDS = 3.0
 
 NO_SIGNATURES = "fake-gcs-server checks no signature, method, object or time of a signed URL"
 FAKE_GCS_GAPS: Mapping[str, str] = {
@@ -62,9 +62,9 @@ async def files(folder: Path, open_database: OpenDatabase, clock: Clock) -> Asyn
     def open_again(bucket: str) -> FileObjects:
         return FileObjects(bucket, folder / "objects" / bucket, open_database(), signer)
 
-    app = build(Settings(data_dir=folder, public_url=URL), clock)
+    app = build_context(Settings(data_dir=folder, public_url=URL), clock)
     served = replace(app, uploads=open_again("uploads"), results=open_again("results"))
-    transport = httpx.ASGITransport(Starlette(routes=[Storage(served).route]))
+    transport = httpx.ASGITransport(Starlette(routes=[SignedUrlRoutes(served).route]))
     try:
         async with httpx.AsyncClient(transport=transport) as http:
             yield Store(open_again, http)
@@ -101,11 +101,11 @@ async def emulated(server: FakeGcs, clock: Clock) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def _opened(url: str, clock: Clock) -> AsyncIterator[Store]:
-    operations, opened = Operations(), list[BucketObjects]()
+    operations, opened = BilledOperations(), list[BucketObjects]()
     urls = SignedUrls(key_account(UPLOADER), key_account(DOWNLOADER), operations, clock, url)
 
     def open_again(bucket: str) -> Objects:
-        opened.append(BucketObjects(bucket, urls, operations, url, PATIENCE_SECONDS))
+        opened.append(BucketObjects(bucket, urls, operations, url, RETRY_SECONDS))
         return opened[-1]
 
     try:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import SqliteDeliveries
+from promptforge.adapters.local.queue import SqliteQueue
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
 from promptforge.ports.tasks import Tasks
@@ -17,7 +17,7 @@ class Post:
 
     topics: Topics
     tasks: Tasks
-    deliveries: SqliteDeliveries
+    deliveries: SqliteQueue
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ OpenObjects = Callable[[str], Objects]
 OpenPost = Callable[[], Post]
 
 
-async def claimed(deliveries: SqliteDeliveries, topic: str, count: int) -> list[bytes]:
+async def claimed(deliveries: SqliteQueue, topic: str, count: int) -> list[bytes]:
     """What is due of a topic; it is all there at once."""
     found = await deliveries.claim(f"topic:{topic}", 100_000, 60.0)
     for delivery in found:

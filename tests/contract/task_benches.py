@@ -9,10 +9,10 @@ from typing import Protocol
 from aiohttp import web
 from google.cloud import tasks_v2
 
-from promptforge.adapters.gcp.operations import Operations
+from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.tasks import CloudTasks, Target
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import SqliteDeliveries, SqliteTasks
+from promptforge.adapters.local.queue import SqliteQueue, SqliteTasks
 from promptforge.ports.clock import Clock
 from promptforge.ports.tasks import Tasks
 from tests.support.cloud_tasks import TaskServer, task_server
@@ -46,7 +46,7 @@ class SqliteBench:
         return SqliteTasks(self._database(), self._clock)
 
     async def done(self, queue: str) -> list[bytes]:
-        deliveries = SqliteDeliveries(self._database(), self._clock)
+        deliveries = SqliteQueue(self._database(), self._clock)
         claimed = await deliveries.claim(f"queue:{queue}", 100, 60.0)
         for delivery in claimed:
             await deliveries.ack(delivery)
@@ -69,7 +69,7 @@ class CloudBench:
         received: dict[str, list[bytes]],
         stack: AsyncExitStack,
     ) -> None:
-        self.operations = Operations()
+        self.operations = BilledOperations()
         self.address = address
         self.target = target
         self._server = server

@@ -3,19 +3,21 @@ from typing import Any
 
 import pytest
 
-from promptforge.domain.params import Params
+from promptforge.domain.formats.params import Params
 from promptforge.domain.retry import FailureKind
-from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
 from tests.contract.provider_bench import ANTHROPIC_ANSWER, HttpBench
 from tests.contract.provider_server import ProviderServer, json_reply
 
-QUESTION = Question("gpt-x", "canary: why?")
+QUESTION = CompletionRequest("gpt-x", "canary: why?")
 
 
-async def outcome(anthropic: HttpBench, server: ProviderServer, status: int = 200, **change: Any) -> Answer | Failure:
+async def outcome(
+    anthropic: HttpBench, server: ProviderServer, status: int = 200, **change: Any
+) -> Completion | CallFailure:
     body = ANTHROPIC_ANSWER | change if status == 200 else {"type": "error", **change}
     server.reply = json_reply(body, status, {"request-id": "req-1"})
-    return await anthropic.make().ask(QUESTION, 10.0)
+    return await anthropic.make().complete(QUESTION, 10.0)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,7 @@ async def outcome(anthropic: HttpBench, server: ProviderServer, status: int = 20
 async def test_sampling_is_asked_of_the_version_of_the_api_that_still_has_it(
     anthropic: HttpBench, server: ProviderServer, params: Params, version: str
 ) -> None:
-    await anthropic.answering().ask(Question("gpt-x", "Why?", params=params), 10.0)
+    await anthropic.answering().complete(CompletionRequest("gpt-x", "Why?", params=params), 10.0)
 
     assert server.received[0].headers["anthropic-version"] == version
 
@@ -40,7 +42,7 @@ async def test_sampling_is_asked_of_the_version_of_the_api_that_still_has_it(
 async def test_there_is_always_a_limit_of_tokens(
     anthropic: HttpBench, server: ProviderServer, given: int | None, sent: int
 ) -> None:
-    await anthropic.answering().ask(Question("gpt-x", "Why?", params=Params(max_tokens=given)), 10.0)
+    await anthropic.answering().complete(CompletionRequest("gpt-x", "Why?", params=Params(max_tokens=given)), 10.0)
 
     assert json.loads(server.received[0].body)["max_tokens"] == sent
 
@@ -57,7 +59,7 @@ async def test_what_was_cached_is_paid_for_and_thoughts_are_not_said(
 
     answer = await outcome(anthropic, server, usage=usage, content=content)
 
-    assert answer == Answer("Because.", "gpt-x-2024", 10, 7, FinishReason.STOP, "req-1")
+    assert answer == Completion("Because.", "gpt-x-2024", 10, 7, FinishReason.STOP, "req-1")
 
 
 @pytest.mark.parametrize(
@@ -79,9 +81,9 @@ async def test_a_text_tells_why_it_ended_and_without_one_there_is_no_answer(
     answer = await outcome(anthropic, server, stop_reason=reason)
     failure = await outcome(anthropic, server, stop_reason=reason, content=[])
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Completion)
     assert answer.finish_reason is said
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert failure.code == unsaid
 
 
@@ -95,7 +97,7 @@ async def test_an_odd_error_is_taken_by_its_status(
 ) -> None:
     failure = await outcome(anthropic, server, status, error=error)
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert failure.kind is kind
 
 
@@ -104,5 +106,5 @@ async def test_a_prompt_that_speaks_of_credit_is_no_empty_account(anthropic: Htt
 
     failure = await outcome(anthropic, server, 400, error={"type": "invalid_request_error", "message": message})
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert failure.kind is FailureKind.PROMPT

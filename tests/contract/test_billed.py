@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from promptforge.ports.provider import Failure, Question
+from promptforge.ports.provider import CallFailure, CompletionRequest
 from tests.contract.provider_bench import WIRES, HttpBench
 from tests.contract.provider_server import ProviderServer, json_reply
 
-QUESTION = Question("gpt-x", "Why is the sky blue?")
+QUESTION = CompletionRequest("gpt-x", "Why is the sky blue?")
 UNSAID: dict[str, Any] = {"choices": [], "content": [], "candidates": []}
 
 
@@ -20,10 +20,10 @@ async def http(request: pytest.FixtureRequest, server: ProviderServer) -> AsyncI
     await bench.close()
 
 
-async def failure_of(http: HttpBench, body: object) -> Failure:
+async def failure_of(http: HttpBench, body: object) -> CallFailure:
     http.server.reply = json_reply(body)
-    failure = await http.make().ask(QUESTION, 10.0)
-    assert isinstance(failure, Failure)
+    failure = await http.make().complete(QUESTION, 10.0)
+    assert isinstance(failure, CallFailure)
     return failure
 
 

@@ -2,12 +2,7 @@ import asyncio
 
 import pytest
 
-from promptforge.adapters.local.deliveries import (
-    MAX_ATTEMPTS,
-    MAX_BACKOFF_SECONDS,
-    MIN_BACKOFF_SECONDS,
-    Delivery,
-)
+from promptforge.adapters.local.queue import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS, Delivery
 from tests.contract.stores import OpenPost, Post
 from tests.support.clock import HandClock
 
@@ -26,7 +21,7 @@ async def bodies(post: Post, limit: int = 100, source: str = SOURCE) -> list[byt
 
 async def test_nothing_published_is_nothing_to_claim(post: Post) -> None:
     assert await claim(post) == []
-    assert await post.deliveries.due([SOURCE, "queue:worker"]) == []
+    assert await post.deliveries.sources_due([SOURCE, "queue:worker"]) == []
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"\x00\xff\n", b"m" * 1_000_000])
@@ -70,10 +65,10 @@ async def test_due_names_the_sources_that_have_something(post: Post, clock: Hand
     await post.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
     sources = [SOURCE, "queue:worker", "topic:other"]
 
-    assert await post.deliveries.due(sources) == [SOURCE]
+    assert await post.deliveries.sources_due(sources) == [SOURCE]
     clock.move(10)
-    assert set(await post.deliveries.due(sources)) == {SOURCE, "queue:worker"}
-    assert await post.deliveries.due(["topic:other"]) == []
+    assert set(await post.deliveries.sources_due(sources)) == {SOURCE, "queue:worker"}
+    assert await post.deliveries.sources_due(["topic:other"]) == []
 
 
 async def test_a_claimed_message_is_not_claimed_again_in_its_time(post: Post, clock: HandClock) -> None:
@@ -83,7 +78,7 @@ async def test_a_claimed_message_is_not_claimed_again_in_its_time(post: Post, cl
     clock.move(ACK_SECONDS - 1)
 
     assert await claim(post) == []
-    assert await post.deliveries.due([SOURCE]) == []
+    assert await post.deliveries.sources_due([SOURCE]) == []
 
 
 async def test_a_message_that_is_not_ended_comes_again(post: Post, clock: HandClock) -> None:
@@ -147,8 +142,8 @@ async def test_the_pause_grows_and_the_last_try_ends_it(post: Post, clock: HandC
     assert await post.deliveries.nack(last) is True
     clock.move(LONG)
     assert await claim(post) == []
-    assert await post.deliveries.due([SOURCE]) == []
-    await post.deliveries.recall()
+    assert await post.deliveries.sources_due([SOURCE]) == []
+    await post.deliveries.make_visible()
     assert await claim(post) == []
 
 
@@ -170,7 +165,7 @@ async def test_a_recall_makes_claimed_messages_due_at_once(post: Post) -> None:
     await post.deliveries.ack(done)
     await post.deliveries.nack(put_back)
 
-    await post.deliveries.recall()
+    await post.deliveries.make_visible()
 
     assert await bodies(post) == [b"2", b"3"]
 
@@ -178,7 +173,7 @@ async def test_a_recall_makes_claimed_messages_due_at_once(post: Post) -> None:
 async def test_a_recall_hurries_no_task_that_was_never_claimed(post: Post, clock: HandClock) -> None:
     await post.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
 
-    await post.deliveries.recall()
+    await post.deliveries.make_visible()
 
     assert await bodies(post, source="queue:worker") == []
 
@@ -202,7 +197,7 @@ async def test_everything_owed_outlives_its_process(open_post: OpenPost, clock: 
     second = open_post()
 
     assert await bodies(second) == [b"waiting"]
-    await second.deliveries.recall()
+    await second.deliveries.make_visible()
     assert (await bodies(second))[0] == b"claimed"
     clock.move(10)
     assert await bodies(second, source="queue:worker") == [b"later"]

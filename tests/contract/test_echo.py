@@ -2,32 +2,34 @@ import random
 
 import pytest
 
-from promptforge.adapters.llm.echo import Echo, build
+from promptforge.adapters.llm.echo import EchoProvider, build
 from promptforge.domain.retry import FailureKind
-from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
 from promptforge.settings import Settings
 from tests.support.clock import HandClock
 
 PROMPTS = [f"prompt number {number}" for number in range(1000)]
 
 
-def echo(seed: int = 1, **given: float) -> Echo:
+def echo(seed: int = 1, **given: float) -> EchoProvider:
     return build(Settings.from_env({}, **given), HandClock(), random.Random(seed))
 
 
-async def outcomes(provider: Echo) -> list[Answer | Failure]:
-    return [await provider.ask(Question("echo-1", prompt), 10.0) for prompt in PROMPTS]
+async def outcomes(provider: EchoProvider) -> list[Completion | CallFailure]:
+    return [await provider.complete(CompletionRequest("echo-1", prompt), 10.0) for prompt in PROMPTS]
 
 
-def failed(found: list[Answer | Failure], kind: FailureKind) -> set[int]:
-    return {at for at, outcome in enumerate(found) if isinstance(outcome, Failure) and outcome.kind is kind}
+def failed(found: list[Completion | CallFailure], kind: FailureKind) -> set[int]:
+    return {at for at, outcome in enumerate(found) if isinstance(outcome, CallFailure) and outcome.kind is kind}
 
 
 @pytest.mark.parametrize("prompt", ["hello", " two  words ", "\u4e2d\u6587", "a\nb\x00c", "\u2028", "x" * 100_000])
 async def test_the_answer_is_the_prompt(prompt: str) -> None:
     words = len(prompt.split())
 
-    assert await echo().ask(Question("echo-1", prompt), 10.0) == Answer(prompt, "echo-1", words, words)
+    assert await echo().complete(CompletionRequest("echo-1", prompt), 10.0) == Completion(
+        prompt, "echo-1", words, words
+    )
 
 
 async def test_the_same_prompts_fail_in_every_process() -> None:
@@ -71,4 +73,4 @@ async def test_throttles_do_not_decide_which_prompts_fail() -> None:
 async def test_an_answer_that_comes_in_time_is_an_answer() -> None:
     provider = echo(echo_latency_seconds=0.01)
 
-    assert isinstance(await provider.ask(Question("echo-1", "x"), 10.0), Answer)
+    assert isinstance(await provider.complete(CompletionRequest("echo-1", "x"), 10.0), Completion)

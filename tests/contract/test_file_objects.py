@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from promptforge.adapters.local.deliveries import SqliteDeliveries
 from promptforge.adapters.local.objects import FileObjects
+from promptforge.adapters.local.queue import SqliteQueue
 from promptforge.adapters.local.urls import UrlSigner
 from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
 from tests.contract.object_data import Broken, broken, content
@@ -26,8 +26,8 @@ def make_bucket(open_database: OpenDatabase, tmp_path: Path) -> MakeBucket:
 
 
 @pytest.fixture
-def deliveries(open_database: OpenDatabase, clock: HandClock) -> SqliteDeliveries:
-    return SqliteDeliveries(open_database(), clock)
+def deliveries(open_database: OpenDatabase, clock: HandClock) -> SqliteQueue:
+    return SqliteQueue(open_database(), clock)
 
 
 def files(bucket: FileObjects) -> int:
@@ -130,7 +130,7 @@ async def test_only_an_object_has_a_file(make_bucket: MakeBucket) -> None:
         await bucket.file_of("b")
 
 
-async def test_a_finished_object_owes_one_event(make_bucket: MakeBucket, deliveries: SqliteDeliveries) -> None:
+async def test_a_finished_object_owes_one_event(make_bucket: MakeBucket, deliveries: SqliteQueue) -> None:
     bucket = make_bucket(True)
 
     info = await bucket.create("job/input.jsonl", b"one")
@@ -142,14 +142,14 @@ async def test_a_finished_object_owes_one_event(make_bucket: MakeBucket, deliver
     assert (data["generation"], data["size"], data["crc32c"]) == (str(info.generation), "3", info.crc32c)
 
 
-async def test_a_failed_write_owes_no_event(make_bucket: MakeBucket, deliveries: SqliteDeliveries) -> None:
+async def test_a_failed_write_owes_no_event(make_bucket: MakeBucket, deliveries: SqliteQueue) -> None:
     with pytest.raises(Broken):
         await make_bucket(True).create("job/input.jsonl", broken(b"half"))
 
     assert await deliveries.claim("bucket:uploads", 10, ack_seconds=60) == []
 
 
-async def test_a_bucket_without_notify_owes_nothing(make_bucket: MakeBucket, deliveries: SqliteDeliveries) -> None:
+async def test_a_bucket_without_notify_owes_nothing(make_bucket: MakeBucket, deliveries: SqliteQueue) -> None:
     await make_bucket(False).create("job/input.jsonl", b"one")
 
     assert await deliveries.claim("bucket:uploads", 10, ack_seconds=60) == []

@@ -3,17 +3,17 @@ from typing import Any
 import pytest
 
 from promptforge.domain.retry import FailureKind
-from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
 from tests.contract.provider_bench import GEMINI_ANSWER, HttpBench
 from tests.contract.provider_server import ProviderServer, json_reply
 
-QUESTION = Question("gpt-x", "canary: why?")
+QUESTION = CompletionRequest("gpt-x", "canary: why?")
 NAMES = "|..|../..|../../v1/files|/|//|a/b|a?b=c|?|#|a#b|%2f|%2F..%2f|%2e%2e|..%2f|;a=b|a&b|a b|\\..\\|\u4e2d|.|a\nb|%"
 
 
-async def outcome(gemini: HttpBench, server: ProviderServer, body: Any, status: int = 200) -> Answer | Failure:
+async def outcome(gemini: HttpBench, server: ProviderServer, body: Any, status: int = 200) -> Completion | CallFailure:
     server.reply = json_reply(body, status)
-    return await gemini.make().ask(QUESTION, 10.0)
+    return await gemini.make().complete(QUESTION, 10.0)
 
 
 def candidate(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def candidate(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
 async def test_no_name_of_a_model_changes_the_shape_of_the_path(
     gemini: HttpBench, server: ProviderServer, collection: str, name: str
 ) -> None:
-    await gemini.answering().ask(Question(collection + name, "Why?"), 10.0)
+    await gemini.answering().complete(CompletionRequest(collection + name, "Why?"), 10.0)
 
     (request,) = server.received
     version, place, last = request.path.removeprefix("/").split("/")
@@ -41,7 +41,7 @@ async def test_thoughts_are_paid_for_and_not_said(gemini: HttpBench, server: Pro
 
     answer = await outcome(gemini, server, body | {"usageMetadata": usage})
 
-    assert answer == Answer("Because.", "gpt-x-2024", 6, 27, FinishReason.STOP, "resp-1")
+    assert answer == Completion("Because.", "gpt-x-2024", 6, 27, FinishReason.STOP, "resp-1")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ async def test_a_text_is_an_answer_that_tells_why_it_ended(
 ) -> None:
     answer = await outcome(gemini, server, candidate({"text": "half a"}, finishReason=reason))
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Completion)
     assert answer.finish_reason is said
 
 
@@ -86,7 +86,7 @@ async def test_an_answer_without_a_text_is_none(
 ) -> None:
     failure = await outcome(gemini, server, body)
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (kind, code)
 
 
@@ -99,7 +99,7 @@ async def test_odd_details_of_an_error_do_not_matter(
 ) -> None:
     failure = await outcome(gemini, server, {"error": {"details": details}}, status)
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert failure.kind is kind
 
 
@@ -111,5 +111,5 @@ async def test_the_wait_stands_in_the_body(
 ) -> None:
     failure = await outcome(gemini, server, [{"error": {"details": [{"retryDelay": delay}]}}], 429)
 
-    assert isinstance(failure, Failure)
-    assert (failure.kind, failure.wait_seconds) == (FailureKind.THROTTLED, seconds)
+    assert isinstance(failure, CallFailure)
+    assert (failure.kind, failure.retry_after_seconds) == (FailureKind.THROTTLED, seconds)

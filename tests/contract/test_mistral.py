@@ -3,18 +3,18 @@ from typing import Any
 import pytest
 
 from promptforge.domain.retry import FailureKind
-from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
 from tests.contract.provider_bench import MISTRAL_ANSWER, HttpBench
 from tests.contract.provider_server import ProviderServer, json_reply
 
 NOTHING: tuple[Any, ...] = ("", None, [])
-QUESTION = Question("gpt-x", "canary: why?")
+QUESTION = CompletionRequest("gpt-x", "canary: why?")
 
 
-async def outcome(mistral: HttpBench, server: ProviderServer, reason: str, content: Any) -> Answer | Failure:
+async def outcome(mistral: HttpBench, server: ProviderServer, reason: str, content: Any) -> Completion | CallFailure:
     choice = {"finish_reason": reason, "message": {"content": content}}
     server.reply = json_reply(MISTRAL_ANSWER | {"choices": [choice]}, headers={"mistral-correlation-id": "req-1"})
-    return await mistral.make().ask(QUESTION, 10.0)
+    return await mistral.make().complete(QUESTION, 10.0)
 
 
 @pytest.mark.parametrize(
@@ -30,18 +30,20 @@ async def outcome(mistral: HttpBench, server: ProviderServer, reason: str, conte
 async def test_a_text_tells_why_it_ended_and_without_one_there_is_no_answer(
     mistral: HttpBench, server: ProviderServer, reason: str, said: FinishReason, unsaid: str
 ) -> None:
-    assert await outcome(mistral, server, reason, "Because.") == Answer("Because.", "gpt-x-2024", 5, 7, said, "req-1")
+    assert await outcome(mistral, server, reason, "Because.") == Completion(
+        "Because.", "gpt-x-2024", 5, 7, said, "req-1"
+    )
     for content in NOTHING:
         failure = await outcome(mistral, server, reason, content)
 
-        assert isinstance(failure, Failure)
+        assert isinstance(failure, CallFailure)
         assert failure.code == unsaid
 
 
 async def test_an_answer_that_ends_with_an_error_is_none(mistral: HttpBench, server: ProviderServer) -> None:
     failure = await outcome(mistral, server, "error", "half a senten")
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_error")
 
 
@@ -51,7 +53,7 @@ async def test_of_what_is_thought_aloud_only_the_answer_is_kept(mistral: HttpBen
 
     answer = await outcome(mistral, server, "stop", pieces)
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Completion)
     assert answer.text == "Because."
 
 
@@ -59,7 +61,7 @@ async def test_of_what_is_thought_aloud_only_the_answer_is_kept(mistral: HttpBen
 async def test_an_odd_content_makes_no_sense(mistral: HttpBench, server: ProviderServer, content: Any) -> None:
     failure = await outcome(mistral, server, "stop", content)
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_bad_response")
 
 
@@ -78,7 +80,7 @@ async def test_a_spent_month_is_told_from_a_busy_minute(
 ) -> None:
     server.reply = json_reply(body, 429)
 
-    failure = await mistral.make().ask(QUESTION, 10.0)
+    failure = await mistral.make().complete(QUESTION, 10.0)
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert failure.kind is kind

@@ -3,11 +3,11 @@ import json
 import pytest
 
 from promptforge.domain.retry import FailureKind
-from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
 from tests.contract.provider_bench import OPENAI_ANSWER, OPENAI_KEY, HttpBench
 from tests.contract.provider_server import ProviderServer, json_reply, raw_reply
 
-QUESTION = Question("gpt-x", 'Why is the sky "blue"?\n\u2028\u4e2d\U0001f600')
+QUESTION = CompletionRequest("gpt-x", 'Why is the sky "blue"?\n\u2028\u4e2d\U0001f600')
 PATIENT_SECONDS = 10.0
 
 
@@ -16,7 +16,7 @@ def answer_with(**message: object) -> dict[str, object]:
 
 
 async def test_a_question_is_one_post_with_the_key_and_the_prompt(openai: HttpBench, server: ProviderServer) -> None:
-    await openai.answering().ask(QUESTION, PATIENT_SECONDS)
+    await openai.answering().complete(QUESTION, PATIENT_SECONDS)
 
     (request,) = server.received
     assert (request.method, request.path) == ("POST", "/v1/chat/completions")
@@ -26,16 +26,16 @@ async def test_a_question_is_one_post_with_the_key_and_the_prompt(openai: HttpBe
 
 
 async def test_an_answer_names_the_model_that_answered_and_its_tokens(openai: HttpBench) -> None:
-    assert await openai.answering().ask(QUESTION, PATIENT_SECONDS) == Answer("Because.", "gpt-x-2024", 5, 7)
+    assert await openai.answering().complete(QUESTION, PATIENT_SECONDS) == Completion("Because.", "gpt-x-2024", 5, 7)
 
 
 @pytest.mark.parametrize("text", ["\u2028\x00\n\U0001f600", "\n" * 10_000, " ", '"}\n{"prompt_id": "forged"}'])
 async def test_any_text_is_an_answer(openai: HttpBench, server: ProviderServer, text: str) -> None:
     server.reply = json_reply(answer_with(content=text))
 
-    answer = await openai.make().ask(QUESTION, PATIENT_SECONDS)
+    answer = await openai.make().complete(QUESTION, PATIENT_SECONDS)
 
-    assert answer == Answer(text, "gpt-x-2024", 0, 0)
+    assert answer == Completion(text, "gpt-x-2024", 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ async def test_an_answer_without_the_lesser_fields_is_an_answer(
 ) -> None:
     server.reply = json_reply(OPENAI_ANSWER | change)
 
-    answer = await openai.make().ask(QUESTION, PATIENT_SECONDS)
+    answer = await openai.make().complete(QUESTION, PATIENT_SECONDS)
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Completion)
     assert answer.text == "Because."
     assert answer.model in ("gpt-x", "gpt-x-2024")
 
@@ -60,7 +60,7 @@ async def test_what_is_no_number_of_tokens_counts_as_none(
     usage = {"prompt_tokens": count, "completion_tokens": 7}
     server.reply = json_reply(answer_with(content="text") | {"usage": usage})
 
-    assert await openai.make().ask(QUESTION, PATIENT_SECONDS) == Answer("text", "gpt-x-2024", 0, 7)
+    assert await openai.make().complete(QUESTION, PATIENT_SECONDS) == Completion("text", "gpt-x-2024", 0, 7)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ async def test_an_answer_that_makes_no_sense_may_have_been_paid(
 ) -> None:
     server.reply = raw_reply(content, headers={"Content-Type": "text/html"})
 
-    failure = await openai.make().ask(QUESTION, PATIENT_SECONDS)
+    failure = await openai.make().complete(QUESTION, PATIENT_SECONDS)
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_bad_response")
 
 
@@ -114,9 +114,9 @@ async def test_a_refusal_is_final_and_not_repeated_to_the_client(
 ) -> None:
     server.reply = json_reply(answer_with(content=content, refusal="canary: I cannot help with that."))
 
-    failure = await openai.make().ask(QUESTION, PATIENT_SECONDS)
+    failure = await openai.make().complete(QUESTION, PATIENT_SECONDS)
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (FailureKind.PROMPT, "refused")
     assert "canary" not in repr(failure)
 
@@ -124,4 +124,4 @@ async def test_a_refusal_is_final_and_not_repeated_to_the_client(
 async def test_a_null_refusal_is_no_refusal(openai: HttpBench, server: ProviderServer) -> None:
     server.reply = json_reply(answer_with(content="text", refusal=None))
 
-    assert isinstance(await openai.make().ask(QUESTION, PATIENT_SECONDS), Answer)
+    assert isinstance(await openai.make().complete(QUESTION, PATIENT_SECONDS), Completion)

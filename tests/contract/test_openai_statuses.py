@@ -3,12 +3,12 @@ from email.utils import formatdate
 import pytest
 
 from promptforge.domain.retry import FailureKind
-from promptforge.ports.provider import Failure, Question
+from promptforge.ports.provider import CallFailure, CompletionRequest
 from tests.contract.provider_bench import OPENAI_KEY, HttpBench
 from tests.contract.provider_server import ProviderServer, json_reply, raw_reply
 
 CANARY = "canary: the text of the server"
-QUESTION = Question("gpt-x", "canary: the text of the prompt")
+QUESTION = CompletionRequest("gpt-x", "canary: the text of the prompt")
 ERROR = {"error": {"message": f"{CANARY} {OPENAI_KEY[:8]}", "type": CANARY, "code": CANARY, "param": CANARY}}
 OUT_OF_FUNDS = [
     "insufficient_quota",
@@ -20,9 +20,9 @@ OUT_OF_FUNDS = [
 ]
 
 
-async def failure_of(openai: HttpBench, question: Question = QUESTION) -> Failure:
-    failure = await openai.make().ask(question, 10.0)
-    assert isinstance(failure, Failure)
+async def failure_of(openai: HttpBench, question: CompletionRequest = QUESTION) -> CallFailure:
+    failure = await openai.make().complete(question, 10.0)
+    assert isinstance(failure, CallFailure)
     assert "canary" not in repr(failure)
     return failure
 
@@ -86,7 +86,7 @@ async def test_a_server_that_says_it_is_overloaded_asks_to_wait(
 
     failure = await failure_of(openai)
 
-    assert (failure.kind, failure.code, failure.wait_seconds) == (FailureKind.THROTTLED, "throttled", None)
+    assert (failure.kind, failure.code, failure.retry_after_seconds) == (FailureKind.THROTTLED, "throttled", None)
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"error": None}, {"error": "x"}, {"error": {"code": 7}}])
@@ -120,7 +120,7 @@ async def test_the_wait_that_was_asked_for_is_told(
 
     failure = await failure_of(openai)
 
-    assert (failure.kind, failure.wait_seconds) == (FailureKind.THROTTLED, seconds)
+    assert (failure.kind, failure.retry_after_seconds) == (FailureKind.THROTTLED, seconds)
 
 
 async def test_an_unavailable_server_that_names_a_wait_asks_to_wait(openai: HttpBench, server: ProviderServer) -> None:
@@ -128,7 +128,7 @@ async def test_an_unavailable_server_that_names_a_wait_asks_to_wait(openai: Http
 
     failure = await failure_of(openai)
 
-    assert (failure.kind, failure.wait_seconds) == (FailureKind.THROTTLED, 7.0)
+    assert (failure.kind, failure.retry_after_seconds) == (FailureKind.THROTTLED, 7.0)
 
 
 @pytest.mark.parametrize(
@@ -147,13 +147,13 @@ async def test_a_wait_in_milliseconds_is_finer_and_goes_first(
 ) -> None:
     server.reply = json_reply(ERROR, 429, headers)
 
-    assert (await failure_of(openai)).wait_seconds == seconds
+    assert (await failure_of(openai)).retry_after_seconds == seconds
 
 
 async def test_a_wait_may_be_a_date(openai: HttpBench, server: ProviderServer) -> None:
     server.reply = json_reply(ERROR, 429, {"Retry-After": formatdate(openai.clock.now() + 30, usegmt=True)})
 
-    wait = (await failure_of(openai)).wait_seconds
+    wait = (await failure_of(openai)).retry_after_seconds
 
     assert wait == 30
 

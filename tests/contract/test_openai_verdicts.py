@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 
 from promptforge.domain.retry import FailureKind
-from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
 from tests.contract.provider_bench import HttpBench
 from tests.contract.provider_server import ProviderServer, json_reply
 
-QUESTION = Question("m", "p")
+QUESTION = CompletionRequest("m", "p")
 
 
-async def verdict(openai: HttpBench, server: ProviderServer, **choice: Any) -> Answer | Failure:
+async def verdict(openai: HttpBench, server: ProviderServer, **choice: Any) -> Completion | CallFailure:
     server.reply = json_reply({"choices": [choice]}, headers={"x-request-id": "req-1"})
-    return await openai.make().ask(QUESTION, 10.0)
+    return await openai.make().complete(QUESTION, 10.0)
 
 
 @pytest.mark.parametrize("content", ["", None])
@@ -27,7 +27,7 @@ async def test_an_answer_that_ended_before_its_first_word_is_final_and_not_asked
 ) -> None:
     failure = await verdict(openai, server, finish_reason=reason, message={"content": content})
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (FailureKind.PROMPT, code)
 
 
@@ -47,7 +47,7 @@ async def test_a_text_is_an_answer_that_tells_why_it_ended(
 ) -> None:
     answer = await verdict(openai, server, finish_reason=reason, message={"content": "half a senten"})
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Completion)
     assert (answer.text, answer.finish_reason, answer.request_id) == ("half a senten", said, "req-1")
 
 
@@ -57,13 +57,13 @@ async def test_nothing_said_for_no_reason_makes_no_sense(
 ) -> None:
     failure = await verdict(openai, server, finish_reason=reason, message={"content": ""})
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_bad_response")
 
 
 @pytest.mark.parametrize("refusal", ["", None])
 async def test_an_empty_refusal_is_none(openai: HttpBench, server: ProviderServer, refusal: str | None) -> None:
-    assert isinstance(await verdict(openai, server, message={"content": "text", "refusal": refusal}), Answer)
+    assert isinstance(await verdict(openai, server, message={"content": "text", "refusal": refusal}), Completion)
 
 
 @pytest.mark.parametrize("error", [{"code": "other", "type": "insufficient_quota"}, {"code": "insufficient_quota"}])
@@ -72,9 +72,9 @@ async def test_an_empty_account_is_seen_in_code_and_in_type(
 ) -> None:
     server.reply = json_reply({"error": error}, 429)
 
-    failure = await openai.make().ask(QUESTION, 10.0)
+    failure = await openai.make().complete(QUESTION, 10.0)
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert failure.kind is FailureKind.ACCOUNT
 
 
@@ -97,7 +97,7 @@ async def test_a_server_that_is_down_is_not_one_that_asks_to_wait(
 ) -> None:
     server.reply = json_reply({"error": error}, status, headers)
 
-    failure = await openai.make().ask(QUESTION, 10.0)
+    failure = await openai.make().complete(QUESTION, 10.0)
 
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     assert failure.kind is kind

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from promptforge.adapters.llm import openai
-from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
 from promptforge.settings import Settings
 from tests.support import faults
 from tests.support.clock import HandClock
@@ -14,11 +14,11 @@ from tests.support.openai_server import openai_server, slow
 from tests.support.scripted import Outcome, Play, ScriptedProvider
 
 
-async def ask(server: ScriptedProvider, timeout_seconds: float = 5.0) -> Answer | Failure:
+async def ask(server: ScriptedProvider, timeout_seconds: float = 5.0) -> Completion | CallFailure:
     settings = Settings.from_env({}, provider_keys={"openai": "k"}, provider_urls={"openai": server.url})
     provider = openai.build(settings, HandClock(), random.Random(1))
     try:
-        return await provider.ask(Question("model-1", "why"), timeout_seconds)
+        return await provider.complete(CompletionRequest("model-1", "why"), timeout_seconds)
     finally:
         await provider.close()
 
@@ -45,7 +45,7 @@ async def test_a_fault_is_what_it_says(play: Play, code: str, outcome: Outcome) 
             while server.in_flight:
                 await asyncio.sleep(0.005)
 
-    assert isinstance(reply, Failure)
+    assert isinstance(reply, CallFailure)
     assert reply.code == code
     assert [call.outcome for call in server.ledger] == [outcome]
 
@@ -57,8 +57,8 @@ async def test_a_throttle_says_how_long_to_wait_if_it_is_told_to() -> None:
     async with openai_server(act) as server:
         reply = await ask(server)
 
-    assert isinstance(reply, Failure)
-    assert reply.wait_seconds == 2.5
+    assert isinstance(reply, CallFailure)
+    assert reply.retry_after_seconds == 2.5
     assert [call.status for call in server.ledger] == [429]
 
 
@@ -69,7 +69,7 @@ async def test_a_slow_drip_is_a_good_answer() -> None:
     async with openai_server(act) as server:
         reply = await ask(server)
 
-    assert isinstance(reply, Answer)
+    assert isinstance(reply, Completion)
     assert reply.text == "WHY"
     (call,) = server.ledger
     assert call.outcome is Outcome.ANSWERED

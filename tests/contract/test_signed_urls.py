@@ -2,7 +2,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
-from promptforge.adapters.local.urls import BadSignature, Expired, UrlSigner
+from promptforge.adapters.local.urls import InvalidSignature, UrlExpired, UrlSigner
 from promptforge.ports.objects import Objects
 
 KEY = b"k" * 32
@@ -49,13 +49,13 @@ def test_any_name_survives_its_url(name: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "put", ""])
 def test_another_method_is_refused(method: str) -> None:
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         check_upload(query_of(UPLOAD), method=method)
 
 
 @pytest.mark.parametrize("bucket", ["results", "work", "", "Uploads"])
 def test_another_bucket_is_refused(bucket: str) -> None:
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         check_upload(query_of(UPLOAD), bucket=bucket)
 
 
@@ -63,7 +63,7 @@ def test_another_bucket_is_refused(bucket: str) -> None:
     "name", ["job_2/input.jsonl", "job_1/input.json", "", "job_1/input.jsonl/", "job_1//input.jsonl"]
 )
 def test_another_name_is_refused(name: str) -> None:
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         check_upload(query_of(UPLOAD), name=name)
 
 
@@ -89,7 +89,7 @@ def test_another_name_is_refused(name: str) -> None:
     ],
 )
 def test_a_changed_query_is_refused(change: Query) -> None:
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         check_upload(query_of(UPLOAD) | change)
 
 
@@ -98,22 +98,22 @@ def test_a_query_without_its_parts_is_refused(missing: str) -> None:
     query = query_of(UPLOAD)
     del query[missing]
 
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         check_upload(query)
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         check_upload({})
 
 
 def test_a_download_under_another_file_name_is_refused() -> None:
     for query in (query_of(DOWNLOAD) | {"filename": "x.html"}, {"filename": ""} | query_of(UPLOAD)):
-        with pytest.raises(BadSignature):
+        with pytest.raises(InvalidSignature):
             SIGNER.check("GET", "results", "job_1/results_part_001.jsonl", query, IN_TIME)
 
 
 def test_another_key_signs_nothing_here() -> None:
     forged = UrlSigner(b"x" * 32, SIGNER.base_url).url("PUT", "uploads", "job_1/input.jsonl", EXPIRES_AT)
 
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         check_upload(query_of(forged))
 
 
@@ -121,12 +121,12 @@ def test_a_url_is_good_until_it_expires() -> None:
     check_upload(query_of(UPLOAD), now=EXPIRES_AT - 0.001)
 
     for late in (EXPIRES_AT, EXPIRES_AT + 1, EXPIRES_AT * 10):
-        with pytest.raises(Expired):
+        with pytest.raises(UrlExpired):
             check_upload(query_of(UPLOAD), now=late)
 
 
 def test_a_forged_url_is_not_told_that_it_expired() -> None:
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         check_upload(query_of(UPLOAD) | {"signature": "0" * 64}, now=EXPIRES_AT + 1)
 
 

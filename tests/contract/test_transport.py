@@ -8,7 +8,7 @@ from aiohttp import web
 
 from promptforge.adapters.llm.transport import HttpReply, Transport
 from promptforge.domain.retry import FailureKind
-from promptforge.ports.provider import Failure
+from promptforge.ports.provider import CallFailure
 from tests.contract.provider_server import (
     ProviderServer,
     Reply,
@@ -32,9 +32,9 @@ async def transport(server: ProviderServer) -> AsyncIterator[Transport]:
     await transport.close()
 
 
-async def failure_of(transport: Transport, timeout_seconds: float = PATIENT) -> Failure:
+async def failure_of(transport: Transport, timeout_seconds: float = PATIENT) -> CallFailure:
     failure = await transport.post("/path", {"a": 1}, timeout_seconds)
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CallFailure)
     return failure
 
 

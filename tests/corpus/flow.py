@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.machine import Line, Machine, machine
+from tests.support.machine import InProcessStack, Line, in_process_stack
 
 PROCESSES = 2
 
@@ -35,12 +35,12 @@ def _run_share(folder: Path, contents: Mapping[str, bytes]) -> dict[str, Outcome
 
 
 async def _run_on_one(folder: Path, contents: Mapping[str, bytes]) -> dict[str, Outcome]:
-    async with machine(folder, max_open_jobs=len(contents), requests_per_second=1e6) as one:
+    async with in_process_stack(folder, max_active_jobs=len(contents), requests_per_second=1e6) as one:
         job_ids = {name: await one.submit(content) for name, content in contents.items()}
         return {name: await outcome(one, job_id) for name, job_id in job_ids.items()}
 
 
-async def outcome(one: Machine, job_id: str) -> Outcome:
+async def outcome(one: InProcessStack, job_id: str) -> Outcome:
     """Bring deliveries until the job has ended, and look at it as its client would."""
     with suppress(TimeoutError):  # a job that hangs is found by its status, and hides no other
         await one.until_ended(job_id)

@@ -8,7 +8,7 @@ import pytest
 from tests.corpus import encodings, ends, fields, foreign, ids, repeats, sizes, syntax
 from tests.corpus.case import Case
 from tests.corpus.flow import Outcome, outcome, run_all
-from tests.support.machine import Line, machine
+from tests.support.machine import Line, in_process_stack
 
 BOOKS = {
     "ends": ends.CASES,
@@ -42,7 +42,7 @@ def test_a_file_has_the_outcome_that_the_readme_promises(outcomes: dict[str, Out
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in sizes.LIMITED])
 async def test_a_limit_of_the_operator_is_kept_to_the_byte_and_the_line(tmp_path: Path, case: Case) -> None:
-    async with machine(tmp_path, None, **case.settings) as one:
+    async with in_process_stack(tmp_path, None, **case.settings) as one:
         check(await outcome(one, await one.submit(case.content)), case)
 
 

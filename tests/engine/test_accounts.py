@@ -4,11 +4,10 @@ import asyncio
 from pathlib import Path
 
 from aiohttp import web
+from promptforge.client.async_client import Client
 from tests.support.engine import engine
 from tests.support.machine import prompts
 from tests.support.openai_server import openai_server, refusal
-
-from promptforge.client import Client
 
 
 async def test_a_refused_key_costs_one_call_in_each_worker_process(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from tests.support.emulators import free_port
 from tests.support.engine import promptforge
 from tests.unit.test_settings import GCP, OF_FUNCTIONS
 
-from promptforge.local.functions import EVENT_FUNCTIONS
-from promptforge.local.gateway import gateway_app
+from promptforge.engine.cloud_gateway import gateway_app
+from promptforge.engine.load_functions import EVENT_FUNCTIONS
 
 COMPLETE = GCP | OF_FUNCTIONS
 SERVE = ("serve", "--backend", "gcp", "--port", "0")

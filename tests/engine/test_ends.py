@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from promptforge.client.async_client import Client
+from promptforge.client.verify import verify
 from tests.support.engine import Engine, engine
 from tests.support.machine import prompts
 from tests.support.openai_server import openai_server, slow
 
-from promptforge.client import Client
-from promptforge.domain.chunk import CAREFUL_DEATHS
-from promptforge.service.work import BLAMED_DEATHS
-from promptforge.verify import verify
+from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES
+from promptforge.worker.process_chunk import MAX_ISOLATED_CRASHES
 
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 
@@ -87,5 +87,5 @@ async def test_a_prompt_that_kills_its_worker_process_is_given_up_and_all_others
     errors = (tmp_path / "results" / "errors.jsonl").read_text()
     assert (status["status"], status["completed_count"], status["failed_count"]) == ("COMPLETED", 8, 1)
     assert '"prompt_id":"id-0","error":"worker_crash"' in errors
-    assert provider.calls["prompt 0"] == CAREFUL_DEATHS + BLAMED_DEATHS
+    assert provider.calls["prompt 0"] == ISOLATE_AFTER_CRASHES + MAX_ISOLATED_CRASHES
     assert verify(path, tmp_path / "results").faults == []

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from promptforge.client.async_client import Client, RequestFailed
 from tests.support.engine import Engine, engine, freeze, promptforge, start, stop
 from tests.support.machine import lines_of, prompts
 from tests.support.openai_server import openai_server, slow
-
-from promptforge.client import Client, RequestRefused
 
 FINAL = ("COMPLETED", "FAILED")
 
@@ -92,7 +91,7 @@ async def test_a_killed_worker_process_is_replaced_and_costs_at_most_what_was_at
     path.write_bytes(prompts(2000))
     async with openai_server(slow(0.02)) as provider:
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_MAX_IN_FLIGHT": "16"}
-        environ["PROMPTFORGE_FLUSH_ANSWERS"] = "10"
+        environ["PROMPTFORGE_FLUSH_COUNT"] = "10"
         with engine(tmp_path / "data", environ) as running:
             before = running.worker_pids
             job_id = await submit(running, path, "openai")
@@ -164,7 +163,7 @@ async def test_a_key_made_on_the_command_line_works_at_once_and_sees_only_its_ow
         key = (await asyncio.to_thread(promptforge, *command)).stdout.strip()
         async with Client(running.url, key) as bob:
             assert (await bob.init("echo", "m"))["job_id"]
-            with pytest.raises(RequestRefused, match="404"):
+            with pytest.raises(RequestFailed, match="404"):
                 await bob.status(job_id)
 
 

@@ -11,28 +11,28 @@ from pathlib import Path
 import httpx
 import orjson
 from tests.support.functions import function_processes
-from tests.support.machine import Machine, machine, prompts
+from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.openai_server import OpenAIServer, openai_server, slow
 
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.messages import ChunkMessage
-from promptforge.service.split import split
+from promptforge.domain.commands import ProcessChunk
+from promptforge.pipeline.split import split
 
 IN_FLIGHT = 8
 ONE_CHUNK = b" " * 40_000
 
 
-async def chunk_of(one: Machine, job_id: str) -> Chunk:
-    (chunk,) = [chunk async for chunk in one.app.ledger.chunks(job_id)]
+async def chunk_of(one: InProcessStack, job_id: str) -> Chunk:
+    (chunk,) = [chunk async for chunk in one.app.ledger.list_all(job_id)]
     return chunk
 
 
-async def told_to_end(one: Machine, provider: OpenAIServer, folder: Path) -> tuple[str, int, int, float]:
+async def told_to_end(one: InProcessStack, provider: OpenAIServer, folder: Path) -> tuple[str, int, int, float]:
     """Have a worker work on a job of one chunk, and send it SIGTERM while calls are in flight: the job, the status of
     its answer, its exit code, and the seconds it took to end."""
     job_id = await one.submit(prompts(40) + ONE_CHUNK, provider="openai")
     await split(one.app, job_id)
-    data = base64.b64encode(ChunkMessage(job_id=job_id, chunk=0).encode()).decode()
+    data = base64.b64encode(ProcessChunk(job_id=job_id, chunk=0).encode()).decode()
     push = orjson.dumps({"message": {"data": data, "messageId": "1"}, "subscription": "s"})
     environ = {
         "PROMPTFORGE_DATA_DIR": str(folder),
@@ -55,11 +55,11 @@ async def told_to_end(one: Machine, provider: OpenAIServer, folder: Path) -> tup
 
 
 @asynccontextmanager
-async def bench(folder: Path, call_seconds: float) -> AsyncIterator[tuple[Machine, OpenAIServer]]:
+async def bench(folder: Path, call_seconds: float) -> AsyncIterator[tuple[InProcessStack, OpenAIServer]]:
     """A machine without a worker, and a provider that takes its time."""
     async with (
         openai_server(slow(call_seconds)) as provider,
-        machine(folder, provider_keys={"openai": "k"}, provider_urls={"openai": provider.url}) as one,
+        in_process_stack(folder, provider_keys={"openai": "k"}, provider_urls={"openai": provider.url}) as one,
     ):
         yield one, provider
 
@@ -86,4 +86,4 @@ async def test_calls_that_do_not_come_back_hold_up_the_end_for_less_than_nine_se
 
     assert (status, code) == (204, 0)
     assert 6.5 < seconds < 9
-    assert (chunk.holder, chunk.open, chunk.deaths) == (None, True, 0)
+    assert (chunk.holder, chunk.open, chunk.crash_count) == (None, True, 0)

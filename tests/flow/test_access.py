@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.clock import HandClock
-from tests.support.machine import machine, prompts
+from tests.support.machine import in_process_stack, prompts
 
-from promptforge.service.access import admit_key, create_key, list_keys, revoke_keys
+from promptforge.api.auth import admit_key, create_key, list_keys, revoke_keys
 
 CALLS = [("GET", "/v1/jobs/{}/status"), ("GET", "/v1/jobs/{}/results"), ("POST", "/v1/jobs/init")]
 
@@ -16,7 +16,7 @@ CALLS = [("GET", "/v1/jobs/{}/status"), ("GET", "/v1/jobs/{}/results"), ("POST",
 async def test_every_call_needs_a_good_key_and_all_bad_keys_get_the_same_answer(
     tmp_path: Path, method: str, path: str
 ) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         mistyped = one.key[:-1] + ("0" if one.key[-1] != "0" else "1")
         bad = (b"", b"nope", mistyped.encode(), b"pf_" + b"0" * 38, b"x" * 100_000, "ключ".encode())
         good = one.key.encode()
@@ -36,7 +36,7 @@ async def test_every_call_needs_a_good_key_and_all_bad_keys_get_the_same_answer(
 
 
 async def test_a_strangers_job_and_an_unknown_job_are_answered_alike(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(2))
         stranger = {"X-API-Key": await create_key(one.app, "stranger")}
         unknown = ("job_" + "0" * 32, "job_" + "A" * 32, "x" * 5000, job_id + "%20", job_id.upper())
@@ -51,7 +51,7 @@ async def test_a_strangers_job_and_an_unknown_job_are_answered_alike(tmp_path: P
 
 
 async def test_a_revoked_key_is_refused_from_the_next_request_on(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         second = await create_key(one.app, "tests")
         job_id = (await one.init())["job_id"]
         first_id = (await list_keys(one.app, "tests"))[0].key_id
@@ -67,7 +67,7 @@ async def test_a_revoked_key_is_refused_from_the_next_request_on(tmp_path: Path)
 
 
 async def test_no_key_is_stored(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         stored = await one.database.read(lambda c: c.execute("select data from documents").fetchall())
 
     assert stored
@@ -96,7 +96,7 @@ async def test_no_key_is_stored(tmp_path: Path) -> None:
 async def test_a_bad_order_is_refused_naming_what_is_wrong(
     tmp_path: Path, body: bytes, status: int, code: str, named: str
 ) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         reply = await one.http.post("/v1/jobs/init", content=body, headers=one.headers)
 
     assert (reply.status_code, reply.json()["code"], reply.json()["status"]) == (status, code, status)
@@ -105,7 +105,7 @@ async def test_a_bad_order_is_refused_naming_what_is_wrong(
 
 
 async def test_wrong_methods_and_paths_are_problems_too_and_health_needs_no_key(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         wrong = await one.http.get("/v1/jobs/init", headers=one.headers)
         nowhere = await one.http.get("/v1/nothing", headers=one.headers)
         health = await one.http.get("/healthz")
@@ -117,7 +117,7 @@ async def test_wrong_methods_and_paths_are_problems_too_and_health_needs_no_key(
 
 @pytest.mark.parametrize("sent", [[""], ["x" * 256], ["a b"], ["a", "b"], ["a", "a"], ["\xe9"], ["a\tb"], ["\x7f"]])
 async def test_an_idempotency_key_is_one_word_of_visible_ascii(tmp_path: Path, sent: list[str]) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         body = {"provider": "echo", "model": "m"}
         headers = [(b"Idempotency-Key", key.encode("latin-1")) for key in sent]
         reply = await one.http.post("/v1/jobs/init", json=body, headers=[(b"X-API-Key", one.key.encode()), *headers])
@@ -129,7 +129,7 @@ async def test_an_idempotency_key_is_one_word_of_visible_ascii(tmp_path: Path, s
 
 
 async def test_a_whole_number_may_be_written_as_any_json_number(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         for written, status in ((b"3.0", 202), (b"3e0", 202), (b"3.5", 422), (b"true", 422)):
             body = b'{"provider": "echo", "model": "m", "max_retries": %s}' % written
             reply = await one.http.post("/v1/jobs/init", content=body, headers=one.headers)
@@ -138,7 +138,7 @@ async def test_a_whole_number_may_be_written_as_any_json_number(tmp_path: Path) 
 
 async def test_the_same_idempotency_key_gives_the_same_job(tmp_path: Path) -> None:
     order = {"provider": "echo", "model": "m"}
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         stranger = {"X-API-Key": await create_key(one.app, "stranger"), "Idempotency-Key": "k-1"}
         mine = {**one.headers, "Idempotency-Key": "k-1"}
         first = (await one.http.post("/v1/jobs/init", json=order, headers=mine)).json()
@@ -165,7 +165,7 @@ FORMER_DUMP = (
 
 async def test_an_order_may_be_repeated_after_an_upgrade_that_knows_more_fields(tmp_path: Path) -> None:
     order = {"provider": "echo", "model": "echo-1", "system": "Be brief."}
-    async with machine(tmp_path, prices={"echo/*": (1, 2)}) as one:
+    async with in_process_stack(tmp_path, prices={"echo/*": (1, 2)}) as one:
         headers = {**one.headers, "Idempotency-Key": "k-1"}
         first = (await one.http.post("/v1/jobs/init", json=order, headers=headers)).json()
         digest = (await one.job(first["job_id"])).request_digest
@@ -179,9 +179,9 @@ async def test_an_order_may_be_repeated_after_an_upgrade_that_knows_more_fields(
 
 async def test_a_job_is_forgotten_when_its_time_is_over(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock, retention_days=2, job_seconds=3600) as one:
+    async with in_process_stack(tmp_path, clock, retention_days=2, job_seconds=3600) as one:
         job_id = await one.run(prompts(3))
-        chunks = {chunk.expire_at async for chunk in one.app.ledger.chunks(job_id)}
+        chunks = {chunk.expire_at async for chunk in one.app.ledger.list_all(job_id)}
         expire_at = (await one.job(job_id)).expire_at
         clock.move(2 * 24 * 3600 + 3590)
         before = await one.status(job_id)

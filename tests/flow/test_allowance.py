@@ -8,12 +8,12 @@ import httpx
 import pytest
 from tests.support.clock import HandClock
 from tests.support.formats import INPUT_TOKENS, OUTPUT_TOKENS
-from tests.support.machine import Machine, machine, prompts
+from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.openai_server import OpenAIServer, openai_server
 
-from promptforge.service.access import create_key
-from promptforge.service.allowances import set_limit
-from promptforge.service.split import split
+from promptforge.api.auth import create_key
+from promptforge.pipeline.split import split
+from promptforge.state.spend_quotas import set_limit
 
 CALL_USD = (INPUT_TOKENS + 2 * OUTPUT_TOKENS) / 1000
 DAY = 24 * 60 * 60
@@ -24,13 +24,13 @@ def priced(provider: OpenAIServer) -> dict[str, Any]:
     return {"prices": {"openai/m": (1000.0, 2000.0)}, "max_in_flight": 1, **keys}
 
 
-async def opened(one: Machine, key: str = "", model: str = "m", **more: Any) -> httpx.Response:
+async def opened(one: InProcessStack, key: str = "", model: str = "m", **more: Any) -> httpx.Response:
     headers = {"X-API-Key": key or one.key, **more.pop("headers", {})}
     order = {"provider": "openai", "model": model, **more}
     return await one.http.post("/v1/jobs/init", json=order, headers=headers)
 
 
-async def ran(one: Machine, ticket: httpx.Response, count: int) -> dict[str, Any]:
+async def ran(one: InProcessStack, ticket: httpx.Response, count: int) -> dict[str, Any]:
     assert ticket.status_code == 202, ticket.text
     await one.put(ticket.json()["upload_url"], prompts(count))
     await one.until_ended(ticket.json()["job_id"])
@@ -46,7 +46,7 @@ def refused(reply: httpx.Response) -> bool:
 
 async def test_a_client_spends_no_more_in_a_day_than_it_may_whatever_its_keys(tmp_path: Path) -> None:
     clock = HandClock()
-    async with openai_server() as provider, machine(tmp_path, clock, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, clock, **priced(provider)) as one:
         second, stranger = await create_key(one.app, "tests"), await create_key(one.app, "stranger")
         await set_limit(one.app.documents, "tests", 10 * CALL_USD)
         first = await ran(one, await opened(one), 4)
@@ -69,7 +69,10 @@ async def test_many_small_shares_exceed_the_days_limit_by_one_call_each_at_most(
     async def slow(prompt: str, call: int) -> None:
         await asyncio.sleep(0.01)
 
-    async with openai_server(slow) as provider, machine(tmp_path, **{**priced(provider), "max_in_flight": 8}) as one:
+    async with (
+        openai_server(slow) as provider,
+        in_process_stack(tmp_path, **{**priced(provider), "max_in_flight": 8}) as one,
+    ):
         await set_limit(one.app.documents, "tests", 10 * CALL_USD)
         replies = [await opened(one, max_cost_usd=0.01) for _ in range(20)]
         good = [reply for reply in replies if not refused(reply)]
@@ -84,7 +87,7 @@ async def test_many_small_shares_exceed_the_days_limit_by_one_call_each_at_most(
 
 
 async def test_what_is_promised_to_open_jobs_cannot_be_promised_again(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         await set_limit(one.app.documents, "tests", 10 * CALL_USD)
         replies = await asyncio.gather(*[opened(one, max_cost_usd=3 * CALL_USD) for _ in range(8)])
         good = [reply for reply in replies if not refused(reply)]
@@ -101,24 +104,24 @@ async def test_what_is_promised_to_open_jobs_cannot_be_promised_again(tmp_path: 
 
 
 async def test_to_delete_a_job_gives_nothing_back_that_was_spent(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         await set_limit(one.app.documents, "tests", 10 * CALL_USD)
         for _ in range(2):
             status = await ran(one, await opened(one, max_cost_usd=5 * CALL_USD), 5)
             await one.delete(status["job_id"])
-            await one.bring_all()
+            await one.deliver_all()
         assert refused(await opened(one))
 
 
 async def test_a_job_that_is_deleted_before_any_call_gives_back_what_it_was_promised(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         await set_limit(one.app.documents, "tests", 10 * CALL_USD)
         for uploaded in (False, True):
             ticket = (await opened(one)).json()
             if uploaded:
                 await one.put(ticket["upload_url"], prompts(1))
             await one.delete(ticket["job_id"])
-            await one.bring_all()
+            await one.deliver_all()
         ticket = (await opened(one)).json()
         await one.put(ticket["upload_url"], prompts(1))
         await split(one.app, ticket["job_id"])  # from now on calls may be under way
@@ -129,7 +132,7 @@ async def test_a_job_that_is_deleted_before_any_call_gives_back_what_it_was_prom
 
 async def test_an_order_of_before_midnight_that_comes_through_after_it_counts_on_the_new_day(tmp_path: Path) -> None:
     clock = HandClock()
-    async with openai_server() as provider, machine(tmp_path, clock, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, clock, **priced(provider)) as one:
         await set_limit(one.app.documents, "tests", 10 * CALL_USD)
         assert not refused(await opened(one))
         clock.move(DAY - 8 * 60 * 60)
@@ -148,7 +151,7 @@ async def test_an_order_of_before_midnight_that_comes_through_after_it_counts_on
 
 
 async def test_what_was_promised_before_a_limit_was_lifted_is_not_given_back_twice(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         await set_limit(one.app.documents, "tests", 10 * CALL_USD)
         first = await opened(one)
         await set_limit(one.app.documents, "tests", None)
@@ -166,7 +169,7 @@ async def test_what_was_promised_before_a_limit_was_lifted_is_not_given_back_twi
 
 
 async def test_a_limit_is_set_however_many_orders_come_at_that_moment(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         limits = [set_limit(one.app.documents, "tests", 10 * CALL_USD) for _ in range(5)]
         orders = [opened(one, max_cost_usd=CALL_USD) for _ in range(9)]
         replies, _ = await asyncio.gather(asyncio.gather(*orders), asyncio.gather(*limits))
@@ -175,7 +178,7 @@ async def test_a_limit_is_set_however_many_orders_come_at_that_moment(tmp_path: 
 
 
 async def test_one_order_sent_many_times_at_once_is_promised_once_and_never_refused(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         await set_limit(one.app.documents, "tests", 10 * CALL_USD)
         replies = await asyncio.gather(*[opened(one, headers={"Idempotency-Key": "k"}) for _ in range(20)])
 
@@ -184,7 +187,7 @@ async def test_one_order_sent_many_times_at_once_is_promised_once_and_never_refu
 
 
 async def test_a_repeated_order_is_promised_once_and_answered_when_all_is_spent(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         await set_limit(one.app.documents, "tests", 10 * CALL_USD)
         tries = [opened(one, headers={"Idempotency-Key": "k"}, max_cost_usd=9 * CALL_USD) for _ in range(4)]
         tickets = {(await each).json()["job_id"] for each in tries}
@@ -197,7 +200,7 @@ async def test_a_repeated_order_is_promised_once_and_answered_when_all_is_spent(
 
 
 async def test_a_deleted_jobs_order_is_said_to_be_deleted_when_all_is_spent_too(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         await set_limit(one.app.documents, "tests", 5 * CALL_USD)
         status = await ran(one, await opened(one, headers={"Idempotency-Key": "k"}), 5)
         await one.delete(status["job_id"])
@@ -208,7 +211,7 @@ async def test_a_deleted_jobs_order_is_said_to_be_deleted_when_all_is_spent_too(
 
 
 async def test_a_limit_needs_prices_may_be_changed_and_lifted(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         await set_limit(one.app.documents, "tests", CALL_USD)
         unpriced = await opened(one, model="other")
         first = await opened(one)

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from tests.support.machine import Machine, machine, prompts
+from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.openai_server import Act, OpenAIServer, good, openai_server, refusal
 
 
 @asynccontextmanager
-async def openai_machine(folder: Path, act: Act, **settings: Any) -> AsyncIterator[tuple[Machine, OpenAIServer]]:
+async def openai_machine(folder: Path, act: Act, **settings: Any) -> AsyncIterator[tuple[InProcessStack, OpenAIServer]]:
     async with openai_server(act) as provider:
         keys: dict[str, Any] = {"provider_keys": {"openai": "CANARY-key"}, "provider_urls": {"openai": provider.url}}
-        async with machine(folder, **keys, **settings) as one:
+        async with in_process_stack(folder, **keys, **settings) as one:
             yield one, provider
 
 
@@ -64,7 +64,7 @@ async def test_a_long_wait_is_not_sat_out_but_handed_to_a_task(tmp_path: Path) -
             throttled_until.append(now + 1.0)
         return refusal(429, **{"Retry-After": "1"}) if now < throttled_until[0] else None
 
-    async with openai_machine(tmp_path, act, patience_seconds=0.1) as (one, _):
+    async with openai_machine(tmp_path, act, max_inline_wait_seconds=0.1) as (one, _):
         job_id = await one.run(prompts(20), provider="openai", max_retries=0)
         results = await one.results(job_id)
         names = await one.database.read(lambda c: c.execute("select name from task_names").fetchall())
@@ -132,7 +132,7 @@ async def test_answers_beyond_the_memory_limit_are_read_back_in_order(tmp_path: 
         text = f"{prompt} " + "x" * 1_500_000
         return web.json_response({"choices": [{"message": {"content": text}}], "usage": {}})
 
-    async with openai_machine(tmp_path, act, chunk_lines=40, flush_answers=2) as (one, _):
+    async with openai_machine(tmp_path, act, chunk_lines=40, flush_count=2) as (one, _):
         content = b"".join(b'{"prompt_id": "%d", "prompt": "p%d%s"}\n' % (n, n, b" " * 3000) for n in range(640))
         job_id = await one.run(content[: 60 * 3040], provider="openai")
         results = await one.results(job_id)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from tests.support.machine import machine, prompts
+from tests.support.machine import in_process_stack, prompts
 
 GOOD = b'{"prompt_id": "good", "prompt": "hello"}'
 DEEP = b'{"prompt_id": "a", "prompt": "b", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
@@ -43,7 +43,7 @@ async def test_every_bad_line_costs_only_itself_and_is_named_by_its_physical_lin
         rows += [line, b'{"prompt_id": "good-%d", "prompt": "hello"}' % number, b""]
         expected.append((len(rows) - 2, code))
 
-    async with machine(tmp_path, max_line_bytes=250_000) as one:
+    async with in_process_stack(tmp_path, max_line_bytes=250_000) as one:
         job_id = await one.run(b"\n".join(rows))
         status, errors, results = await one.status(job_id), await one.errors(job_id), await one.results(job_id)
 
@@ -62,7 +62,7 @@ async def test_a_repeated_prompt_id_is_an_error_that_names_both_lines(tmp_path: 
     middle = prompts(500)
     content = b"\n" + GOOD + b"\n" + middle + GOOD.replace(b"hello", b"again") + b"\n" + GOOD
 
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.run(content)
         errors, results = await one.errors(job_id), await one.results(job_id)
 
@@ -94,7 +94,7 @@ async def test_a_repeated_prompt_id_is_an_error_that_names_both_lines(tmp_path: 
 )
 async def test_any_string_is_a_good_prompt_id_and_comes_back_unchanged(tmp_path: Path, prompt_id: str) -> None:
     line = orjson.dumps({"prompt_id": prompt_id, "prompt": "x\u2028y\u0085z\x0bw", "unknown": {"field": [1]}})
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.run(line)
         (result,) = await one.results(job_id)
 
@@ -104,7 +104,7 @@ async def test_any_string_is_a_good_prompt_id_and_comes_back_unchanged(tmp_path:
 async def test_a_byte_order_mark_carriage_returns_and_a_missing_last_newline_are_borne(tmp_path: Path) -> None:
     content = b"\xef\xbb\xbf" + prompts(60).replace(b"\n", b"\r\n").rstrip()
 
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.run(content)
         results = await one.results(job_id)
 
@@ -121,7 +121,7 @@ async def test_a_byte_order_mark_carriage_returns_and_a_missing_last_newline_are
     ],
 )
 async def test_a_file_without_a_prompt_ends_failed_with_a_reason(tmp_path: Path, content: bytes, code: str) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.run(content)
         status = await one.status(job_id)
         reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
@@ -131,7 +131,7 @@ async def test_a_file_without_a_prompt_ends_failed_with_a_reason(tmp_path: Path,
 
 
 async def test_a_file_with_no_valid_line_ends_failed_and_says_what_is_wrong_with_each(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.run(b"nope\n\n[]\n")
         status, errors, files = await one.status(job_id), await one.errors(job_id), await one.files(job_id)
 
@@ -142,7 +142,7 @@ async def test_a_file_with_no_valid_line_ends_failed_and_says_what_is_wrong_with
 
 
 async def test_a_file_over_the_limit_of_lines_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
-    async with machine(tmp_path, max_lines=100) as one:
+    async with in_process_stack(tmp_path, max_lines=100) as one:
         job_id = await one.run(prompts(101))
         status = await one.status(job_id)
 

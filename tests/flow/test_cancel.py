@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.support.clock import HandClock
-from tests.support.machine import Machine, machine, prompts
+from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.openai_server import Act, openai_server, refusal
 from tests.support.scripted import Play
 
+from promptforge.api.auth import create_key
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Job, Status
-from promptforge.domain.messages import ChunkMessage
-from promptforge.service.access import create_key
-from promptforge.service.split import split
-from promptforge.service.sweep import sweep
-from promptforge.service.work import work
+from promptforge.pipeline.split import split
+from promptforge.pipeline.sweep import sweep
+from promptforge.worker.process_chunk import process_chunk
 
 HEARD_SECONDS = 5.0  # after so long no call may begin any more
 
@@ -26,7 +26,7 @@ def openai(url: str) -> dict[str, Any]:
     return {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": url}}
 
 
-async def assert_cancelled(one: Machine, job: Job, prompt_count: int) -> list[dict[str, Any]]:
+async def assert_cancelled(one: InProcessStack, job: Job, prompt_count: int) -> list[dict[str, Any]]:
     """The job ended as cancelled and accounts for every prompt; its results, after its errors were looked at."""
     results, errors = await one.results(job.job_id), await one.errors(job.job_id)
     status = await one.status(job.job_id)
@@ -39,7 +39,7 @@ async def assert_cancelled(one: Machine, job: Job, prompt_count: int) -> list[di
 
 
 async def test_a_job_without_an_upload_is_cancelled_at_once_and_a_late_upload_does_nothing(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         ticket = await one.init()
         reply = await one.cancel(ticket["job_id"])
         cancelled = await one.job(ticket["job_id"])
@@ -54,13 +54,13 @@ async def test_a_job_without_an_upload_is_cancelled_at_once_and_a_late_upload_do
         assert "bucket:uploads" not in await _owed(one)
         assert one.sent.count("splitter") == 4  # the late upload's event and task came too
         assert await one.job(ticket["job_id"]) == cancelled
-        assert [chunk async for chunk in one.app.ledger.chunks(ticket["job_id"])] == []
+        assert [chunk async for chunk in one.app.ledger.list_all(ticket["job_id"])] == []
         assert (results.status_code, results.json()["code"]) == (409, "no_results")
         assert (await one.job(other)).status is Status.COMPLETED
 
 
 async def test_a_queued_job_is_read_to_its_end_so_that_every_prompt_gets_its_line(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, chunk_lines=1, **openai(provider.url)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, chunk_lines=1, **openai(provider.url)) as one:
         job_id = await one.submit(prompts(150), provider="openai")
         splitting = asyncio.create_task(split(one.app, job_id))
         while (await one.job(job_id)).status is not Status.QUEUED:
@@ -78,7 +78,7 @@ async def test_a_queued_job_is_read_to_its_end_so_that_every_prompt_gets_its_lin
 
 
 async def test_a_job_whose_chunks_nobody_has_claimed_costs_no_call(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, **openai(provider.url)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **openai(provider.url)) as one:
         job_id = await one.submit(prompts(40), provider="openai")
         await split(one.app, job_id)
         reply = await one.cancel(job_id)
@@ -122,7 +122,7 @@ async def test_prompts_that_wait_are_never_called_once_the_cancel_was_heard(
 
     async with (
         openai_server(noting) as provider,
-        machine(tmp_path, max_in_flight=4, patience_seconds=100, **openai(provider.url)) as one,
+        in_process_stack(tmp_path, max_in_flight=4, max_inline_wait_seconds=100, **openai(provider.url)) as one,
     ):
         job_id = await one.submit(prompts(120) + b" " * 40_000, provider="openai", max_retries=10)
         ending = asyncio.create_task(one.until_ended(job_id))
@@ -147,13 +147,13 @@ async def test_a_chunk_that_waits_for_its_provider_is_not_waited_for(tmp_path: P
     clock = HandClock()
     async with (
         openai_server(_throttled) as provider,
-        machine(tmp_path, clock, patience_seconds=0.1, **openai(provider.url)) as one,
+        in_process_stack(tmp_path, clock, max_inline_wait_seconds=0.1, **openai(provider.url)) as one,
     ):
         job_id = await one.submit(prompts(5) + b" " * 9000, provider="openai")
         await split(one.app, job_id)
-        await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
+        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
         await one.lose("topic:chunks")  # it was delivered just now
-        (parked,) = [chunk async for chunk in one.app.ledger.chunks(job_id)]
+        (parked,) = [chunk async for chunk in one.app.ledger.list_all(job_id)]
         before = provider.calls.total()
         await one.cancel(job_id)
         ended = await one.until_ended(job_id)
@@ -168,11 +168,11 @@ async def test_a_lost_cancel_task_costs_only_time(tmp_path: Path) -> None:
     clock = HandClock()
     async with (
         openai_server(_throttled) as provider,
-        machine(tmp_path, clock, patience_seconds=0.1, **openai(provider.url)) as one,
+        in_process_stack(tmp_path, clock, max_inline_wait_seconds=0.1, **openai(provider.url)) as one,
     ):
         job_id = await one.submit(prompts(5) + b" " * 9000, provider="openai")
         await split(one.app, job_id)
-        await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
+        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
         await one.cancel(job_id)
         for source in ("queue:sweeper", "queue:worker", "topic:chunks"):
             await one.lose(source)
@@ -184,7 +184,7 @@ async def test_a_lost_cancel_task_costs_only_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("content", "status"), [(prompts(2), "COMPLETED"), (b"nope\n", "FAILED")])
 async def test_a_job_that_has_ended_cannot_be_cancelled_any_more(tmp_path: Path, content: bytes, status: str) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.run(content)
         job, files = await one.job(job_id), await one.files(job_id)
         reply = await one.cancel(job_id)
@@ -195,7 +195,7 @@ async def test_a_job_that_has_ended_cannot_be_cancelled_any_more(tmp_path: Path,
 
 
 async def test_cancelling_twice_is_cancelling_once(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(30))
         await split(one.app, job_id)
         both = await asyncio.gather(one.cancel(job_id), one.cancel(job_id))
@@ -213,7 +213,7 @@ async def test_cancelling_twice_is_cancelling_once(tmp_path: Path) -> None:
 
 
 async def test_nobody_can_cancel_or_find_a_strangers_job(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(3))
         stranger = {"X-API-Key": await create_key(one.app, "stranger")}
         foreign = await one.http.post(f"/v1/jobs/{job_id}/cancel", headers=stranger)
@@ -232,7 +232,7 @@ async def test_nobody_can_cancel_or_find_a_strangers_job(tmp_path: Path) -> None
 
 async def test_a_cancel_that_races_the_end_is_either_kept_or_refused(tmp_path: Path) -> None:
     outcomes = set()
-    async with machine(tmp_path, chunk_lines=1) as one:
+    async with in_process_stack(tmp_path, chunk_lines=1) as one:
         for step in range(16):
             job_id = await one.submit(prompts(4))
             ending = asyncio.create_task(one.until_ended(job_id))
@@ -251,6 +251,6 @@ async def test_a_cancel_that_races_the_end_is_either_kept_or_refused(tmp_path: P
     assert 200 in outcomes
 
 
-async def _owed(one: Machine) -> set[str]:
+async def _owed(one: InProcessStack) -> set[str]:
     sql = "select distinct source from deliveries"
     return {source for (source,) in await one.database.read(lambda c: c.execute(sql).fetchall())}

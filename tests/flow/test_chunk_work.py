@@ -10,23 +10,23 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.support.clock import HandClock
-from tests.support.machine import Machine, machine, prompts
+from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.openai_server import OpenAIServer, openai_server, refusal
 
 from promptforge.domain.chunk import Chunk
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
-from promptforge.domain.messages import ChunkMessage
-from promptforge.service.ask import KEY_MISSING_SECONDS
-from promptforge.service.split import split
-from promptforge.service.work import (
-    BLAMED_DEATHS,
-    MAX_FAULTS,
-    SURRENDER_DEATHS,
-    SURRENDER_FAULTS,
+from promptforge.pipeline.split import split
+from promptforge.worker.process_chunk import (
+    ABANDON_AFTER_CRASHES,
+    ABANDON_AFTER_ERRORS,
+    FAIL_PROMPTS_AFTER_ERRORS,
+    MAX_ISOLATED_CRASHES,
     WORKER_CRASH,
     WORKER_FAULT,
-    work,
+    process_chunk,
 )
+from promptforge.worker.realtime_lane import KEY_MISSING_SECONDS
 
 ONE_CHUNK = b" " * 40_000
 
@@ -35,16 +35,16 @@ ONE_CHUNK = b" " * 40_000
 class Shop:
     """A job of one chunk whose message is lost, a clock and a provider."""
 
-    one: Machine
+    one: InProcessStack
     clock: HandClock
     provider: OpenAIServer
     job_id: str
 
     async def work(self) -> None:
-        await work(self.one.app, ChunkMessage(job_id=self.job_id, chunk=0))
+        await process_chunk(self.one.app, ProcessChunk(job_id=self.job_id, chunk=0))
 
     async def chunk(self) -> Chunk:
-        (chunk,) = [chunk async for chunk in self.one.app.ledger.chunks(self.job_id)]
+        (chunk,) = [chunk async for chunk in self.one.app.ledger.list_all(self.job_id)]
         return chunk
 
     async def mark(self, **changes: Any) -> None:
@@ -52,7 +52,7 @@ class Shop:
         claim = await self.one.app.ledger.claim(self.job_id, 0, "past", 60)
         assert not isinstance(claim, Chunk)
         assert claim is not None
-        await self.one.app.ledger.amend(claim, holder=None, **changes)
+        await self.one.app.ledger.update_chunk(claim, holder=None, **changes)
 
     async def errors(self) -> list[tuple[int, str | None, str, str, int]]:
         await self.one.until_ended(self.job_id)
@@ -65,7 +65,7 @@ async def shop(folder: Path, content: bytes = prompts(3), retries: int = 3, **se
     clock = HandClock()
     async with openai_server() as provider:
         keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
-        async with machine(folder, clock, **keys, **settings) as one:
+        async with in_process_stack(folder, clock, **keys, **settings) as one:
             job_id = await one.submit(content + ONE_CHUNK, provider="openai", max_retries=retries)
             await split(one.app, job_id)
             await one.lose("topic:chunks")
@@ -74,11 +74,11 @@ async def shop(folder: Path, content: bytes = prompts(3), retries: int = 3, **se
 
 async def test_a_chunk_is_asked_until_the_last_fault_but_one_and_then_given_up_in_plain_words(tmp_path: Path) -> None:
     async with shop(tmp_path / "one") as s:
-        await s.mark(faults=MAX_FAULTS - 1)
+        await s.mark(error_count=FAIL_PROMPTS_AFTER_ERRORS - 1)
         await s.work()
         assert (await s.chunk()).completed == 3
     async with shop(tmp_path / "two", content=b"\n" + prompts(2) + b"bad\n") as s:
-        await s.mark(faults=MAX_FAULTS, failures={3: 2})
+        await s.mark(error_count=FAIL_PROMPTS_AFTER_ERRORS, attempt_failures={3: 2})
         await s.work()
         errors = await s.errors()
 
@@ -91,7 +91,7 @@ async def test_a_chunk_is_asked_until_the_last_fault_but_one_and_then_given_up_i
 
 @pytest.mark.parametrize(
     ("past", "problem"),
-    [({"faults": SURRENDER_FAULTS}, WORKER_FAULT), ({"deaths": SURRENDER_DEATHS}, WORKER_CRASH)],
+    [({"error_count": ABANDON_AFTER_ERRORS}, WORKER_FAULT), ({"crash_count": ABANDON_AFTER_CRASHES}, WORKER_CRASH)],
 )
 async def test_only_at_its_limit_is_a_chunk_closed_without_being_read(
     tmp_path: Path, past: dict[str, int], problem: Any
@@ -100,7 +100,7 @@ async def test_only_at_its_limit_is_a_chunk_closed_without_being_read(
     for early in (1, 0):
         async with shop(tmp_path / str(early)) as s:
             past_now = {name: count - early for name, count in past.items()}
-            await s.mark(**past_now, alone=1, alone_deaths=BLAMED_DEATHS)
+            await s.mark(**past_now, isolated_line=1, isolated_crash_count=MAX_ISOLATED_CRASHES)
             await s.work()
             errors = await s.errors()
             ids[early] = {error[1] for error in errors}
@@ -111,9 +111,9 @@ async def test_only_at_its_limit_is_a_chunk_closed_without_being_read(
 
 
 async def test_a_prompt_is_blamed_at_the_third_death_it_was_asked_alone_and_not_before(tmp_path: Path) -> None:
-    for deaths, blamed in ((BLAMED_DEATHS - 1, []), (BLAMED_DEATHS, [1])):
+    for deaths, blamed in ((MAX_ISOLATED_CRASHES - 1, []), (MAX_ISOLATED_CRASHES, [1])):
         async with shop(tmp_path / str(deaths)) as s:
-            await s.mark(deaths=20, alone=1, alone_deaths=deaths, failures={1: 2})
+            await s.mark(crash_count=20, isolated_line=1, isolated_crash_count=deaths, attempt_failures={1: 2})
             await s.work()
             errors = await s.errors()
 
@@ -157,7 +157,7 @@ async def test_a_process_that_stops_waits_for_its_calls_only_so_long_and_keeps_w
 
 
 async def test_an_answer_is_safe_while_the_next_prompt_is_still_being_asked(tmp_path: Path) -> None:
-    async with shop(tmp_path, content=prompts(2), flush_answers=1, max_in_flight=1, flush_seconds=60) as s:
+    async with shop(tmp_path, content=prompts(2), flush_count=1, max_in_flight=1, flush_seconds=60) as s:
         safe: list[int] = []
 
         async def act(prompt: str, call: int) -> None:
@@ -176,11 +176,11 @@ async def test_an_answer_is_safe_while_the_next_prompt_is_still_being_asked(tmp_
 async def test_without_a_key_nothing_is_asked_and_the_chunk_waits_a_minute(tmp_path: Path) -> None:
     async with shop(tmp_path) as s:
         job_id = s.job_id
-        async with machine(tmp_path, s.clock) as keyless:
-            await work(keyless.app, ChunkMessage(job_id=job_id, chunk=0))
+        async with in_process_stack(tmp_path, s.clock) as keyless:
+            await process_chunk(keyless.app, ProcessChunk(job_id=job_id, chunk=0))
         chunk = await s.chunk()
 
-    assert (chunk.open, chunk.holder, chunk.deaths) == (True, None, 0)
+    assert (chunk.open, chunk.holder, chunk.crash_count) == (True, None, 0)
     assert chunk.resume_at == s.clock.time + KEY_MISSING_SECONDS
     assert s.provider.calls.total() == 0
 
@@ -193,7 +193,7 @@ async def test_a_refused_account_is_the_reason_given_for_every_prompt_and_the_jo
 
         s.provider.act = act
         await s.work()
-        stop = (await s.one.job(s.job_id)).stop
+        stop = (await s.one.job(s.job_id)).stop_reason
         errors = await s.errors()
         ended = await s.one.job(s.job_id)
 
@@ -211,7 +211,7 @@ async def test_tries_of_an_earlier_holder_count(tmp_path: Path) -> None:
             return refusal(500) if prompt == "prompt 1" else None
 
         s.provider.act = act
-        await s.mark(failures={2: 2})
+        await s.mark(attempt_failures={2: 2})
         await s.work()
         errors = await s.errors()
 
@@ -223,7 +223,7 @@ async def test_a_message_for_what_is_not_there_or_has_ended_is_taken_and_changes
     async with shop(tmp_path) as s:
         unsplit: str = (await s.one.init())["job_id"]
         for job_id, number in (("job_" + "0" * 32, 0), (unsplit, 0), (s.job_id, 7)):
-            await work(s.one.app, ChunkMessage(job_id=job_id, chunk=number))
+            await process_chunk(s.one.app, ProcessChunk(job_id=job_id, chunk=number))
         await s.work()
         ended, chunk = await s.one.until_ended(s.job_id), await s.chunk()
         await s.work()

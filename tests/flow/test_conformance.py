@@ -10,10 +10,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from schemathesis.specs.openapi.checks import response_schema_conformance
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.support.clock import HandClock
-from tests.support.machine import Machine, machine, prompts
+from tests.support.machine import InProcessStack, in_process_stack, prompts
 
-from promptforge.local.api import api_app
-from promptforge.openapi import document
+from promptforge.engine.http_app import api_app
+from promptforge.entrypoints.openapi import document
 from promptforge.settings import PROVIDER_KEYS
 
 Case = schemathesis.Case[Any]
@@ -47,19 +47,19 @@ def clock() -> HandClock:
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal, clock: HandClock) -> Iterator[Machine]:
+def one(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal, clock: HandClock) -> Iterator[InProcessStack]:
     """One machine for all, with a key and a price for every provider. Its jobs stay between the requests, as those of
     a real one do."""
     keys = {name: "key" for name, variable in PROVIDER_KEYS.items() if variable}
     folder = tmp_path_factory.mktemp("machine")
     settings: dict[str, Any] = {"provider_keys": keys, "prices": {f"{name}/*": (1, 2) for name in PROVIDER_KEYS}}
-    settings |= {"max_open_jobs": 100_000, "requests_per_second": 100_000}
-    with portal.wrap_async_context_manager(machine(folder, clock, **settings)) as one:
+    settings |= {"max_active_jobs": 100_000, "requests_per_second": 100_000}
+    with portal.wrap_async_context_manager(in_process_stack(folder, clock, **settings)) as one:
         schema.app.app = api_app(one.app, lambda: None)
         yield one
 
 
-def call(case: Case, one: Machine) -> schemathesis.Response:
+def call(case: Case, one: InProcessStack) -> schemathesis.Response:
     """Send a case. No schema can say that a key was used with another order or for a deleted job, nor which parameter a
     provider has no place for, nor what is a good schema; such an order goes without them."""
     response = case.call(headers=one.headers)
@@ -77,17 +77,17 @@ def call(case: Case, one: Machine) -> schemathesis.Response:
 
 @schema.parametrize()
 @SETTINGS
-def test_every_answer_is_as_documented(case: Case, one: Machine) -> None:
+def test_every_answer_is_as_documented(case: Case, one: InProcessStack) -> None:
     case.validate_response(call(case, one), headers=one.headers)
 
 
 @schema.parametrize()
 @hypothesis.settings(SETTINGS, max_examples=10)
-def test_every_answer_to_a_stranger_is_as_documented(case: Case, one: Machine) -> None:
+def test_every_answer_to_a_stranger_is_as_documented(case: Case, one: InProcessStack) -> None:
     case.call_and_validate()
 
 
-def test_calls_that_follow_from_one_another_are_as_documented(one: Machine) -> None:
+def test_calls_that_follow_from_one_another_are_as_documented(one: InProcessStack) -> None:
     class Links(schema.as_state_machine()):  # type: ignore[misc]
         def call(self, case: Case, **kwargs: Any) -> schemathesis.Response:
             return call(case, one)
@@ -98,7 +98,7 @@ def test_calls_that_follow_from_one_another_are_as_documented(one: Machine) -> N
     Links.run(settings=hypothesis.settings(SETTINGS, max_examples=15, stateful_step_count=8))
 
 
-def test_every_state_of_a_job_is_as_documented(one: Machine, portal: BlockingPortal, clock: HandClock) -> None:
+def test_every_state_of_a_job_is_as_documented(one: InProcessStack, portal: BlockingPortal, clock: HandClock) -> None:
     def seen(job_id: str) -> tuple[str, int]:
         paths = ("/v1/jobs/{job_id}/status", "/v1/jobs/{job_id}/results")
         cases = [schema[path]["GET"].Case(path_parameters={"job_id": job_id}) for path in paths]

@@ -12,17 +12,17 @@ import pytest
 from aiohttp import web
 from tests.support.clock import HandClock
 from tests.support.formats import INPUT_TOKENS, OUTPUT_TOKENS, OpenAIFormat
-from tests.support.machine import Line, Machine, machine, prompts
+from tests.support.machine import InProcessStack, Line, in_process_stack, prompts
 from tests.support.openai_server import OpenAIServer, openai_server
 
-from promptforge.app import build, install
-from promptforge.domain.messages import ChunkMessage
+from promptforge.bootstrap import build_context, set_current
+from promptforge.domain.commands import ProcessChunk
 from promptforge.errors import Unavailable
+from promptforge.pipeline.split import split
 from promptforge.ports.documents import Documents
-from promptforge.service import purse
-from promptforge.service.hold import COST_UNKNOWN_SECONDS
-from promptforge.service.split import split
-from promptforge.service.work import work
+from promptforge.worker import cost_budget
+from promptforge.worker.lease import COST_UNKNOWN_SECONDS
+from promptforge.worker.process_chunk import process_chunk
 
 CALL_USD = (INPUT_TOKENS + 2 * OUTPUT_TOKENS) / 1000
 PRICES = {"openai/m": (1000.0, 2000.0), "openai/dear": (100_000.0, 200_000.0)}
@@ -38,14 +38,14 @@ async def _slow(prompt: str, call: int) -> None:
     await asyncio.sleep(0.05)
 
 
-async def ended(one: Machine, content: bytes, **order: Any) -> tuple[Line, list[Line], list[Line]]:
+async def ended(one: InProcessStack, content: bytes, **order: Any) -> tuple[Line, list[Line], list[Line]]:
     """A job for the priced model that is run to its end: its status, results and errors."""
     job_id = await one.run(content, provider="openai", **{"model": "m", **order})
     return await one.status(job_id), await one.results(job_id), await one.errors(job_id)
 
 
 async def test_a_job_tells_what_it_costs_where_there_is_a_price(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         before = await one.status((await one.init(provider="openai", model="m"))["job_id"])
         status, _, _ = await ended(one, prompts(5))
         unpriced, _, _ = await ended(one, prompts(5), model="other")
@@ -57,7 +57,7 @@ async def test_a_job_tells_what_it_costs_where_there_is_a_price(tmp_path: Path) 
 
 async def test_a_limit_needs_a_price(tmp_path: Path) -> None:
     order = {"provider": "openai", "model": "other", "max_cost_usd": 1}
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         refused = await one.http.post("/v1/jobs/init", json=order, headers=one.headers)
         for wrong in (0, 0.0099, -1, "1", True, 1e9):
             reply = await one.http.post("/v1/jobs/init", json={**order, "max_cost_usd": wrong}, headers=one.headers)
@@ -69,7 +69,10 @@ async def test_a_limit_needs_a_price(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("in_flight", [1, 4, 64])
 async def test_a_process_makes_no_call_once_its_own_calls_have_cost_the_limit(tmp_path: Path, in_flight: int) -> None:
-    async with openai_server(_slow) as provider, machine(tmp_path, max_in_flight=in_flight, **priced(provider)) as one:
+    async with (
+        openai_server(_slow) as provider,
+        in_process_stack(tmp_path, max_in_flight=in_flight, **priced(provider)) as one,
+    ):
         status, results, errors = await ended(one, prompts(100) + PADDING, max_cost_usd=10 * CALL_USD)
 
         assert (status["status"], status["error"]["code"]) == ("FAILED", "cost_limit")
@@ -81,7 +84,7 @@ async def test_a_process_makes_no_call_once_its_own_calls_have_cost_the_limit(tm
 
 
 async def test_a_job_that_costs_just_what_it_may_is_completed(tmp_path: Path) -> None:
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         status, results, errors = await ended(one, prompts(10), max_cost_usd=10 * CALL_USD)
 
     assert (status["status"], len(results), errors) == ("COMPLETED", 10, [])
@@ -89,7 +92,7 @@ async def test_a_job_that_costs_just_what_it_may_is_completed(tmp_path: Path) ->
 
 async def test_answers_that_are_of_no_use_cost_as_well(tmp_path: Path) -> None:
     shape = {"type": "json_schema", "schema": {"type": "object"}}
-    async with openai_server() as provider, machine(tmp_path, max_in_flight=1, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, max_in_flight=1, **priced(provider)) as one:
         order = {"response_format": shape, "max_retries": 10}
         status, results, errors = await ended(one, prompts(2) + PADDING, max_cost_usd=3 * CALL_USD, **order)
 
@@ -114,7 +117,7 @@ async def test_replies_that_are_no_answers_cost_what_the_provider_bills(
         usage = {"prompt_tokens": INPUT_TOKENS, "completion_tokens": OUTPUT_TOKENS}
         return web.json_response({"choices": [{"index": 0, **changes}], "usage": usage})
 
-    async with openai_server(useless) as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server(useless) as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         status, results, errors = await ended(one, prompts(100), max_cost_usd=10 * CALL_USD, max_retries=0)
 
         assert (provider.calls.total(), results) == (10, [])
@@ -128,7 +131,10 @@ async def test_a_refused_key_costs_one_call_also_where_there_is_a_limit(tmp_path
         await asyncio.sleep(0.05)
         return OpenAIFormat().refusal(401)
 
-    async with openai_server(refuse) as provider, machine(tmp_path, max_in_flight=64, **priced(provider)) as one:
+    async with (
+        openai_server(refuse) as provider,
+        in_process_stack(tmp_path, max_in_flight=64, **priced(provider)) as one,
+    ):
         status, _, _ = await ended(one, prompts(200) + PADDING, max_cost_usd=1)
 
         assert (status["error"]["code"], provider.calls.total()) == ("provider_account", 1)
@@ -155,11 +161,11 @@ class SlowSums:
 
 
 @asynccontextmanager
-async def slow_sums(one: Machine) -> AsyncIterator[SlowSums]:
+async def slow_sums(one: InProcessStack) -> AsyncIterator[SlowSums]:
     """Have the machine's functions work with such documents."""
     documents = SlowSums(one.app.documents)
     app = replace(one.app, documents=cast(Documents, documents), release=lambda: None)
-    install(app)
+    set_current(app)
     yield documents
     await app.close()
 
@@ -167,9 +173,13 @@ async def slow_sums(one: Machine) -> AsyncIterator[SlowSums]:
 async def test_what_is_flushed_while_the_sum_is_read_does_not_end_a_job_below_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purse, "LOOK_SECONDS", 0.1)
-    spans: dict[str, Any] = {"max_in_flight": 8, "flush_answers": 5, "flush_seconds": 0.02}
-    async with openai_server() as provider, machine(tmp_path, **spans, **priced(provider)) as one, slow_sums(one):
+    monkeypatch.setattr(cost_budget, "TOTAL_REFRESH_SECONDS", 0.1)
+    spans: dict[str, Any] = {"max_in_flight": 8, "flush_count": 5, "flush_seconds": 0.02}
+    async with (
+        openai_server() as provider,
+        in_process_stack(tmp_path, **spans, **priced(provider)) as one,
+        slow_sums(one),
+    ):
         status, results, _ = await ended(one, prompts(600), max_cost_usd=604 * CALL_USD)
 
     assert (status["status"], len(results)) == ("COMPLETED", 600)
@@ -177,11 +187,11 @@ async def test_what_is_flushed_while_the_sum_is_read_does_not_end_a_job_below_it
 
 async def test_while_costs_cannot_be_told_the_chunk_rests_and_the_client_is_told(tmp_path: Path) -> None:
     clock = HandClock()
-    async with openai_server() as provider, machine(tmp_path, clock, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, clock, **priced(provider)) as one:
         async with slow_sums(one) as documents:
             documents.out_of_reach = True
             job_id = await one.submit(prompts(3) + PADDING, provider="openai", model="m", max_cost_usd=1)
-            await one.bring_all()
+            await one.deliver_all()
             asked = documents.asked
             documents.out_of_reach = False
             status = await one.status(job_id)
@@ -194,7 +204,7 @@ async def test_while_costs_cannot_be_told_the_chunk_rests_and_the_client_is_told
 
 async def test_a_lines_own_model_costs_its_own_price_and_without_one_costs_the_line(tmp_path: Path) -> None:
     lines = b'{"prompt_id":"a","prompt":"x","model":"dear"}\n{"prompt_id":"b","prompt":"x","model":"other"}\n'
-    async with openai_server() as provider, machine(tmp_path, **priced(provider)) as one:
+    async with openai_server() as provider, in_process_stack(tmp_path, **priced(provider)) as one:
         status, results, errors = await ended(one, lines + prompts(1), max_cost_usd=1000)
         free, _, none = await ended(one, lines + prompts(1))
 
@@ -206,17 +216,17 @@ async def test_a_lines_own_model_costs_its_own_price_and_without_one_costs_the_l
 
 async def test_what_a_process_of_before_has_spent_counts(tmp_path: Path) -> None:
     async with openai_server(_slow) as provider:
-        async with machine(tmp_path, max_in_flight=2, **priced(provider)) as one:
+        async with in_process_stack(tmp_path, max_in_flight=2, **priced(provider)) as one:
             ticket = await one.init(provider="openai", model="m", max_cost_usd=12 * CALL_USD)
             await one.put(ticket["upload_url"], prompts(100) + PADDING)
             job_id = ticket["job_id"]
             await split(one.app, job_id)
-            working = asyncio.create_task(work(one.app, ChunkMessage(job_id=job_id, chunk=0)))
+            working = asyncio.create_task(process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0)))
             while provider.calls.total() < 8:
                 await asyncio.sleep(0.005)
             one.app.stopping.set()
             await working
-        async with machine(tmp_path, max_in_flight=2, **priced(provider)) as two:
+        async with in_process_stack(tmp_path, max_in_flight=2, **priced(provider)) as two:
             await two.until_ended(job_id)
             results = await two.results(job_id)
 
@@ -234,14 +244,14 @@ async def test_processes_that_share_a_job_hear_of_each_others_costs_in_time(tmp_
         return OpenAIFormat().answer("yes", "m")
 
     spans: dict[str, Any] = {"max_in_flight": 2, "flush_seconds": 0.5, "chunk_lines": 500}
-    async with openai_server(noting) as provider, machine(tmp_path, **spans, **priced(provider)) as one:
-        others = [build(one.app.settings) for _ in range(2)]
+    async with openai_server(noting) as provider, in_process_stack(tmp_path, **spans, **priced(provider)) as one:
+        others = [build_context(one.app.settings) for _ in range(2)]
         ticket = await one.init(provider="openai", model="m", max_cost_usd=limit * CALL_USD)
         await one.put(ticket["upload_url"], prompts(1500))
         job_id = ticket["job_id"]
         await split(one.app, job_id)
         apps = [one.app, *others]
-        await asyncio.gather(*[work(app, ChunkMessage(job_id=job_id, chunk=n)) for n, app in enumerate(apps)])
+        await asyncio.gather(*[process_chunk(app, ProcessChunk(job_id=job_id, chunk=n)) for n, app in enumerate(apps)])
         for other in others:
             await other.close()
         await one.until_ended(job_id)
@@ -250,4 +260,4 @@ async def test_processes_that_share_a_job_hear_of_each_others_costs_in_time(tmp_
     assert status["error"]["code"] == "cost_limit"
     assert len(results) == len(called_at) >= limit
     spent_at = answered_at[limit - 1]
-    assert max(called_at) - spent_at < purse.LOOK_SECONDS + 0.5 + 1
+    assert max(called_at) - spent_at < cost_budget.TOTAL_REFRESH_SECONDS + 0.5 + 1

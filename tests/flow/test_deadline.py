@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.support.clock import HandClock
-from tests.support.machine import machine, prompts
+from tests.support.machine import in_process_stack, prompts
 from tests.support.openai_server import openai_server, refusal
 
-from promptforge.adapters.local.deliveries import MAX_ATTEMPTS, SqliteDeliveries
+from promptforge.adapters.local.queue import MAX_ATTEMPTS, SqliteQueue
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Job, Status
-from promptforge.domain.messages import ChunkMessage
-from promptforge.service.split import UNHEARD_SECONDS, split
-from promptforge.service.sweep import sweep
-from promptforge.service.work import work
+from promptforge.pipeline.split import UNCLAIMED_REQUEUE_SECONDS, split
+from promptforge.pipeline.sweep import sweep
+from promptforge.worker.process_chunk import process_chunk
 
 DAY = 24 * 60 * 60
 
@@ -35,11 +35,11 @@ async def test_a_job_that_is_throttled_for_ever_ends_with_what_was_done(tmp_path
     clock = HandClock()
     async with (
         openai_server(_throttled) as provider,
-        machine(tmp_path, clock, patience_seconds=0.1, **openai(provider.url)) as one,
+        in_process_stack(tmp_path, clock, max_inline_wait_seconds=0.1, **openai(provider.url)) as one,
     ):
         job_id = await one.submit(prompts(5) + b" " * 9000, provider="openai")
         await split(one.app, job_id)
-        await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
+        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
         before = provider.calls.total()
         clock.move(DAY)
         await sweep(one.app)
@@ -60,11 +60,11 @@ async def test_a_job_that_is_throttled_for_ever_ends_with_what_was_done(tmp_path
 async def test_a_job_whose_key_never_comes_back_ends(tmp_path: Path) -> None:
     clock = HandClock()
     async with openai_server() as provider:
-        async with machine(tmp_path, clock, **openai(provider.url)) as one:
+        async with in_process_stack(tmp_path, clock, **openai(provider.url)) as one:
             job_id = await one.submit(prompts(2), provider="openai")
             await split(one.app, job_id)
-        async with machine(tmp_path, clock) as two:
-            await work(two.app, ChunkMessage(job_id=job_id, chunk=0))
+        async with in_process_stack(tmp_path, clock) as two:
+            await process_chunk(two.app, ProcessChunk(job_id=job_id, chunk=0))
             clock.move(DAY)
             await sweep(two.app)
             ended = await two.until_ended(job_id)
@@ -78,7 +78,7 @@ async def test_a_job_whose_key_never_comes_back_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize("begun", [False, True])
 async def test_a_job_whose_splitter_never_comes_through_ends(tmp_path: Path, begun: bool) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.submit(prompts(2))
         await one.lose("bucket:uploads")
         if begun:
@@ -87,7 +87,7 @@ async def test_a_job_whose_splitter_never_comes_through_ends(tmp_path: Path, beg
             pinned = {"generation": upload.generation, "size": upload.size, "crc32c": upload.crc32c}
             limits = {"max_line_bytes": 100, "chunk_lines": 1, "chunk_bytes": 1, "part_lines": 1}
             queued = {"status": "QUEUED", "input": {**pinned, **limits}}
-            await one.app.ledger.change_job(
+            await one.app.ledger.update_job(
                 job_id, lambda job: Job.model_validate(job.model_dump() | queued) if job.input is None else None
             )
         clock.move(DAY - 1)
@@ -107,7 +107,7 @@ async def test_a_job_whose_splitter_never_comes_through_ends(tmp_path: Path, beg
 
 async def test_the_deadline_is_a_setting_and_counts_from_the_order(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock, job_seconds=600) as one:
+    async with in_process_stack(tmp_path, clock, job_seconds=600) as one:
         ticket = await one.init()
         clock.move(500)
         await one.put(ticket["upload_url"], prompts(2))
@@ -120,7 +120,7 @@ async def test_the_deadline_is_a_setting_and_counts_from_the_order(tmp_path: Pat
 
 async def test_a_job_in_time_is_left_alone_and_one_that_has_ended_as_well(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.submit(prompts(2))
         await split(one.app, job_id)
         clock.move(DAY - 1)
@@ -131,14 +131,14 @@ async def test_a_job_in_time_is_left_alone_and_one_that_has_ended_as_well(tmp_pa
         await sweep(one.app)
         await sweep(one.app, job_id)
 
-        assert in_time.stop is None
+        assert in_time.stop_reason is None
         assert outcome(ended) == ("COMPLETED", None)
         assert await one.job(job_id) == ended
 
 
 async def test_whoever_stops_a_job_first_is_the_reason(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         jobs = [await one.submit(prompts(2)) for _ in range(2)]
         for job_id in jobs:
             await split(one.app, job_id)
@@ -153,10 +153,10 @@ async def test_whoever_stops_a_job_first_is_the_reason(tmp_path: Path) -> None:
 
 async def test_a_job_whose_chunks_are_never_announced_ends(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.submit(prompts(2) + b" " * 9000)
         await split(one.app, job_id)
-        await one.app.ledger.change_job(job_id, lambda job: job.model_copy(update={"announced": False}))
+        await one.app.ledger.update_job(job_id, lambda job: job.model_copy(update={"chunks_published": False}))
         for source in ("bucket:uploads", "topic:chunks", "queue:sweeper"):
             await one.lose(source)
         clock.move(DAY)
@@ -171,13 +171,13 @@ async def test_a_job_whose_chunks_are_never_announced_ends(tmp_path: Path) -> No
 @pytest.mark.parametrize("dead", [True, False])
 async def test_a_delivery_that_died_or_was_lost_is_not_the_end(tmp_path: Path, source: str, dead: bool) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.submit(prompts(2) + b" " * 9000)
         if source != "bucket:uploads":
             await split(one.app, job_id)
         if source == "queue:finalizer":
-            await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
-        deliveries = SqliteDeliveries(one.database, clock)
+            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        deliveries = SqliteQueue(one.database, clock)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             if not dead:
                 await one.lose(source)
@@ -186,7 +186,7 @@ async def test_a_delivery_that_died_or_was_lost_is_not_the_end(tmp_path: Path, s
             assert await deliveries.nack(delivery) == (attempt == MAX_ATTEMPTS)
             clock.move(61)
         assert await deliveries.claim(source, 10, 600) == []
-        clock.move(UNHEARD_SECONDS)
+        clock.move(UNCLAIMED_REQUEUE_SECONDS)
         await sweep(one.app)
 
         assert outcome(await one.until_ended(job_id)) == ("COMPLETED", None)

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from tests.support.clock import HandClock
-from tests.support.machine import machine, prompts
+from tests.support.machine import in_process_stack, prompts
 
 from promptforge.errors import Unavailable
+from promptforge.pipeline.erase import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_SECONDS, erase
+from promptforge.pipeline.sweep import sweep
 from promptforge.ports.documents import Document, Documents, Update
 from promptforge.ports.objects import Objects
-from promptforge.service.erase import AGAIN_SECONDS, STALL_SECONDS, erase
-from promptforge.service.erasures import Erasures
-from promptforge.service.sweep import sweep
+from promptforge.state.tombstones import TombstoneStore
 
 
 class Failing:
@@ -39,7 +39,7 @@ class Failing:
 
 async def test_erasing_that_is_broken_off_goes_on_where_it_was_and_may_run_twice_at_once(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock, part_lines=2) as one:
+    async with in_process_stack(tmp_path, clock, part_lines=2) as one:
         job_id = await one.run(prompts(20))
         one.app.results = bucket = Failing(one.app.results)
         assert (await one.delete(job_id)).status_code == 204
@@ -50,9 +50,9 @@ async def test_erasing_that_is_broken_off_goes_on_where_it_was_and_may_run_twice
         bucket.left = 1000
         await asyncio.gather(*[erase(one.app, job_id) for _ in range(3)])
         assert await one.remains(job_id) == [f"jobs/{job_id}"]
-        clock.move(STALL_SECONDS + 3600)
+        clock.move(MAX_PROCESS_STALL_SECONDS + 3600)
         await asyncio.gather(*[erase(one.app, job_id) for _ in range(3)])
-        clock.move(2 * STALL_SECONDS + 1)
+        clock.move(2 * MAX_PROCESS_STALL_SECONDS + 1)
         await asyncio.gather(*[erase(one.app, job_id) for _ in range(3)])
         assert await one.remains(job_id) == []
         await erase(one.app, job_id)
@@ -60,15 +60,15 @@ async def test_erasing_that_is_broken_off_goes_on_where_it_was_and_may_run_twice
 
 async def test_a_delete_whose_task_is_lost_costs_only_time(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.run(prompts(3))
         await one.delete(job_id)
         for _ in range(2):  # its own, and the sweeper's
             await one.lose("queue:eraser")
-            clock.move(AGAIN_SECONDS + 1)
+            clock.move(ERASE_RETRY_SECONDS + 1)
             await sweep(one.app)
             await sweep(one.app)
-        await one.bring_all()
+        await one.deliver_all()
 
         assert await one.remains(job_id) == [f"jobs/{job_id}"]
 
@@ -98,12 +98,12 @@ class Restless:
 
 
 async def test_a_job_that_does_not_stand_still_is_to_be_deleted_again_in_a_moment(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id, documents = await one.run(prompts(3)), one.app.documents
-        one.app.erasures = Erasures(Restless(documents), one.app.rng)
+        one.app.tombstones = TombstoneStore(Restless(documents), one.app.rng)
         reply = await one.delete(job_id)
         with pytest.raises(Unavailable):
-            await one.app.erasures.drop_chunks(job_id)
+            await one.app.tombstones.delete_chunks(job_id)
 
         assert (reply.status_code, reply.json()["code"]) == (503, "unavailable")
         assert len(await one.results(job_id)) == 3

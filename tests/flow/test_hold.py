@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from tests.support.clock import HandClock
-from tests.support.machine import Machine, machine, prompts
+from tests.support.machine import InProcessStack, in_process_stack, prompts
 
-from promptforge.domain.chunk import CAREFUL_DEATHS, CLOCK_SKEW_SECONDS, Chunk
+from promptforge.domain.chunk import CLOCK_SKEW_SECONDS, ISOLATE_AFTER_CRASHES, Chunk
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import CANCELLED, INPUT_CHANGED
-from promptforge.domain.messages import ChunkMessage
 from promptforge.errors import LeaseLost, Unavailable
-from promptforge.service.hold import Hold, look_again
-from promptforge.service.ledger import Claim
-from promptforge.service.split import split
+from promptforge.pipeline.split import split
+from promptforge.state.jobs import ClaimedChunk
+from promptforge.worker.lease import ChunkLease, schedule_chunk
 
 ONE_CHUNK = b" " * 40_000
 
@@ -26,17 +26,17 @@ ONE_CHUNK = b" " * 40_000
 class Bench:
     """A job of one chunk that nobody works on, and a clock."""
 
-    one: Machine
+    one: InProcessStack
     clock: HandClock
     job_id: str
 
-    async def hold(self, holder: str = "holder") -> Hold:
+    async def hold(self, holder: str = "holder") -> ChunkLease:
         claim = await self.one.app.ledger.claim(self.job_id, 0, holder, lease_seconds=60)
-        assert isinstance(claim, Claim)
-        return Hold(self.one.app, await self.one.job(self.job_id), claim)
+        assert isinstance(claim, ClaimedChunk)
+        return ChunkLease(self.one.app, await self.one.job(self.job_id), claim)
 
     async def chunk(self) -> Chunk:
-        (chunk,) = [chunk async for chunk in self.one.app.ledger.chunks(self.job_id)]
+        (chunk,) = [chunk async for chunk in self.one.app.ledger.list_all(self.job_id)]
         return chunk
 
     async def tasks(self) -> list[tuple[bytes, float]]:
@@ -46,39 +46,39 @@ class Bench:
 
     @property
     def message(self) -> bytes:
-        return ChunkMessage(job_id=self.job_id, chunk=0).encode()
+        return ProcessChunk(job_id=self.job_id, chunk=0).encode()
 
 
 @asynccontextmanager
 async def bench(folder: Path, content: bytes = prompts(9), **settings: Any) -> AsyncIterator[Bench]:
     clock = HandClock()
-    async with machine(folder, clock, **settings) as one:
+    async with in_process_stack(folder, clock, **settings) as one:
         job_id = await one.submit(content + ONE_CHUNK)
         await split(one.app, job_id)
         yield Bench(one, clock, job_id)
 
 
-def answer(hold: Hold, line: int, size: int = 0) -> None:
+def answer(hold: ChunkLease, line: int, size: int = 0) -> None:
     public = b'{"prompt_id":"id-%d","result":"%s"}\n' % (line - 1, b"x" * size)
     hold.answers.add(line, True, 3, public)
 
 
 async def test_answers_are_made_safe_when_so_many_wait_and_not_before(tmp_path: Path) -> None:
-    async with bench(tmp_path, flush_answers=3) as b:
+    async with bench(tmp_path, flush_count=3) as b:
         hold = await b.hold()
         safe = []
         for line in range(1, 8):
             answer(hold, line)
             await hold.flush_if_full()
             safe.append((await b.chunk()).completed)
-        names = [segment.name for segment in (await b.chunk()).flushed]
+        names = [segment.name for segment in (await b.chunk()).segments]
 
     assert safe == [0, 0, 3, 3, 3, 6, 6]
     assert len(set(names)) == 2
 
 
 async def test_answers_are_made_safe_when_so_many_bytes_wait(tmp_path: Path) -> None:
-    async with bench(tmp_path, flush_answers=50, flush_bytes=3000) as b:
+    async with bench(tmp_path, flush_count=50, flush_bytes=3000) as b:
         hold = await b.hold()
         safe = []
         for line in range(1, 5):
@@ -99,7 +99,7 @@ async def test_a_flush_renews_the_lease_and_what_failed_but_is_answered_is_forgo
         chunk = await b.chunk()
 
     assert chunk.due_at == b.clock.time + 60
-    assert (chunk.failures, chunk.completed, chunk.tokens) == ({2: 1}, 1, 3)
+    assert (chunk.attempt_failures, chunk.completed, chunk.tokens) == ({2: 1}, 1, 3)
 
 
 async def test_a_flush_with_nothing_to_say_says_nothing(tmp_path: Path) -> None:
@@ -152,41 +152,41 @@ async def test_a_chunk_given_back_at_once_is_knocked_for_at_once(tmp_path: Path)
         await hold.give_back()
         chunk = await b.chunk()
 
-        assert (chunk.resume_at, chunk.due_at, chunk.deaths) == (b.clock.time, b.clock.time + 60, 0)
+        assert (chunk.resume_at, chunk.due_at, chunk.crash_count) == (b.clock.time, b.clock.time + 60, 0)
         assert await b.tasks() == [(b.message, b.clock.time)]
 
 
 @pytest.mark.parametrize(
-    ("deaths", "called", "after"), [(2, False, 2), (2, True, 0), (5, False, 5), (5, True, CAREFUL_DEATHS)]
+    ("crash_count", "called", "after"), [(2, False, 2), (2, True, 0), (5, False, 5), (5, True, ISOLATE_AFTER_CRASHES)]
 )
 async def test_only_who_has_called_and_lived_ends_a_row_of_deaths_by_giving_back(
-    tmp_path: Path, deaths: int, called: bool, after: int
+    tmp_path: Path, crash_count: int, called: bool, after: int
 ) -> None:
     async with bench(tmp_path) as b:
-        for number in range(deaths):
+        for number in range(crash_count):
             await b.hold(f"dead-{number}")
             b.clock.move(61)
         hold = await b.hold()
-        before = hold.chunk.deaths
+        before = hold.chunk.crash_count
         if called:
             assert await hold.may_call()
         hold.end()
         await hold.give_back()
 
-        assert (before, (await b.chunk()).deaths) == (deaths, after)
+        assert (before, (await b.chunk()).crash_count) == (crash_count, after)
 
 
 async def test_however_many_look_again_at_one_lease_there_is_one_task(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         held = (await b.hold()).chunk
         for _ in range(3):
-            await look_again(b.one.app, b.job_id, held)
+            await schedule_chunk(b.one.app, b.job_id, held)
         assert await b.tasks() == [(b.message, held.due_at + CLOCK_SKEW_SECONDS)]
         renewed = held.model_copy(update={"due_at": held.due_at + 10})
-        await look_again(b.one.app, b.job_id, renewed)
+        await schedule_chunk(b.one.app, b.job_id, renewed)
         parked = held.model_copy(update={"holder": None, "resume_at": held.due_at + 20})
         for epoch in (1, 1, 2):
-            await look_again(b.one.app, b.job_id, parked.model_copy(update={"epoch": epoch}))
+            await schedule_chunk(b.one.app, b.job_id, parked.model_copy(update={"epoch": epoch}))
 
         moments = [moment - held.due_at for _, moment in await b.tasks()]
         assert moments == [CLOCK_SKEW_SECONDS, 10 + CLOCK_SKEW_SECONDS, 20, 20]
@@ -210,7 +210,7 @@ async def test_after_a_fault_the_chunk_is_free_at_once_and_its_answers_are_safe(
             assert exc is fault  # noqa: PT017 - whatever it was, it goes on
         chunk = await b.chunk()
 
-        assert (chunk.holder, chunk.due_at, chunk.faults, chunk.completed) == (None, b.clock.time, faults, 1)
+        assert (chunk.holder, chunk.due_at, chunk.error_count, chunk.completed) == (None, b.clock.time, faults, 1)
         assert (await b.hold("next")).chunk.epoch == 2
 
 

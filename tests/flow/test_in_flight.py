@@ -6,14 +6,14 @@ from typing import Any
 
 from aiohttp import web
 from tests.support.clock import HandClock
-from tests.support.machine import machine, prompts
+from tests.support.machine import in_process_stack, prompts
 from tests.support.openai_server import openai_server, refusal, slow
 
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
-from promptforge.domain.messages import ChunkMessage
-from promptforge.service.ledger import Claim
-from promptforge.service.split import split
-from promptforge.service.work import work
+from promptforge.pipeline.split import split
+from promptforge.state.jobs import ClaimedChunk
+from promptforge.worker.process_chunk import process_chunk
 
 
 def openai(url: str) -> dict[str, Any]:
@@ -24,15 +24,15 @@ async def test_no_call_begins_after_the_lease_was_lost(tmp_path: Path) -> None:
     clock = HandClock()
     async with (
         openai_server(slow(0.05)) as provider,
-        machine(tmp_path, clock, max_in_flight=2, flush_answers=1, **openai(provider.url)) as one,
+        in_process_stack(tmp_path, clock, max_in_flight=2, flush_count=1, **openai(provider.url)) as one,
     ):
         job_id = await one.submit(prompts(20) + b" " * 20_000, provider="openai")
         await split(one.app, job_id)
-        working = asyncio.create_task(work(one.app, ChunkMessage(job_id=job_id, chunk=0)))
+        working = asyncio.create_task(process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0)))
         while provider.calls.total() < 4:
             await asyncio.sleep(0.005)
         clock.move(61)
-        while not isinstance(await one.app.ledger.claim(job_id, 0, "thief", 60), Claim):
+        while not isinstance(await one.app.ledger.claim(job_id, 0, "thief", 60), ClaimedChunk):
             clock.move(61)  # the holder renewed first
         at_the_loss = provider.calls.total()
         await working
@@ -46,7 +46,10 @@ async def test_failed_tries_are_remembered_when_a_chunk_is_given_back(tmp_path: 
     async def act(prompt: str, call: int) -> web.Response:
         return refusal(500) if call % 2 else refusal(429, **{"Retry-After": "0.5"})
 
-    async with openai_server(act) as provider, machine(tmp_path, patience_seconds=0.1, **openai(provider.url)) as one:
+    async with (
+        openai_server(act) as provider,
+        in_process_stack(tmp_path, max_inline_wait_seconds=0.1, **openai(provider.url)) as one,
+    ):
         job_id = await one.run(prompts(1), provider="openai", max_retries=2)
         (error,) = await one.errors(job_id)
 
@@ -56,7 +59,7 @@ async def test_failed_tries_are_remembered_when_a_chunk_is_given_back(tmp_path: 
 
 async def test_a_call_in_flight_at_the_soft_deadline_comes_back_and_is_not_paid_again(tmp_path: Path) -> None:
     spans: dict[str, Any] = {"soft_deadline_seconds": 0.1, "max_in_flight": 1}
-    async with openai_server(slow(0.3)) as provider, machine(tmp_path, **spans, **openai(provider.url)) as one:
+    async with openai_server(slow(0.3)) as provider, in_process_stack(tmp_path, **spans, **openai(provider.url)) as one:
         job_id = await one.run(prompts(2) + b" " * 1000, provider="openai", max_retries=0)
         results = await one.results(job_id)
 
@@ -71,8 +74,8 @@ async def test_a_call_in_flight_is_not_given_up_because_another_was_throttled(tm
             return None
         return refusal(429, **{"Retry-After": "0.5"}) if call == 1 else None
 
-    spans: dict[str, Any] = {"patience_seconds": 0.1}
-    async with openai_server(act) as provider, machine(tmp_path, **spans, **openai(provider.url)) as one:
+    spans: dict[str, Any] = {"max_inline_wait_seconds": 0.1}
+    async with openai_server(act) as provider, in_process_stack(tmp_path, **spans, **openai(provider.url)) as one:
         job_id = await one.submit(prompts(2) + b" " * 1000, provider="openai")
         ended = await one.until_ended(job_id)
 
@@ -83,12 +86,12 @@ async def test_a_call_in_flight_is_not_given_up_because_another_was_throttled(tm
 async def test_a_restart_without_the_key_waits_for_it_and_fails_nothing(tmp_path: Path) -> None:
     clock = HandClock()
     async with openai_server() as provider:
-        async with machine(tmp_path, clock, **openai(provider.url)) as one:
+        async with in_process_stack(tmp_path, clock, **openai(provider.url)) as one:
             job_id = await one.submit(prompts(1), provider="openai")
             await split(one.app, job_id)
-        async with machine(tmp_path, clock) as two:
-            await work(two.app, ChunkMessage(job_id=job_id, chunk=0))
+        async with in_process_stack(tmp_path, clock) as two:
+            await process_chunk(two.app, ProcessChunk(job_id=job_id, chunk=0))
             assert (await two.job(job_id)).open
         clock.move(61)
-        async with machine(tmp_path, clock, **openai(provider.url)) as three:
+        async with in_process_stack(tmp_path, clock, **openai(provider.url)) as three:
             assert (await three.until_ended(job_id)).status is Status.COMPLETED

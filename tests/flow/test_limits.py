@@ -5,22 +5,22 @@ from pathlib import Path
 
 import httpx
 from tests.support.clock import HandClock
-from tests.support.machine import Machine, machine, prompts
+from tests.support.machine import InProcessStack, in_process_stack, prompts
 
+from promptforge.api.auth import create_key
 from promptforge.domain.job import Status
-from promptforge.domain.pace import Pace
-from promptforge.service.access import create_key
+from promptforge.domain.limits.token_bucket import TokenBuckets
 
 ORDER = {"provider": "echo", "model": "m"}
 
 
-async def opened(one: Machine, key: str | None = None, **headers: str) -> httpx.Response:
+async def opened(one: InProcessStack, key: str | None = None, **headers: str) -> httpx.Response:
     sent = {"X-API-Key": key or one.key, **headers}
     return await one.http.post("/v1/jobs/init", json=ORDER, headers=sent)
 
 
 async def test_a_client_has_only_so_many_open_jobs_whatever_its_keys(tmp_path: Path) -> None:
-    async with machine(tmp_path, max_open_jobs=3) as one:
+    async with in_process_stack(tmp_path, max_active_jobs=3) as one:
         second, stranger = await create_key(one.app, "tests"), await create_key(one.app, "stranger")
         tickets = [(await opened(one, key)).json() for key in (one.key, second, one.key)]
         refused = [await opened(one, key) for key in (one.key, second)]
@@ -42,7 +42,7 @@ async def test_a_client_has_only_so_many_open_jobs_whatever_its_keys(tmp_path: P
 
 
 async def test_to_repeat_an_order_is_not_to_have_one_more(tmp_path: Path) -> None:
-    async with machine(tmp_path, max_open_jobs=1) as one:
+    async with in_process_stack(tmp_path, max_active_jobs=1) as one:
         first = await opened(one, **{"Idempotency-Key": "k-1"})
         again = await opened(one, **{"Idempotency-Key": "k-1"})
         other = await opened(one, **{"Idempotency-Key": "k-2"})
@@ -52,7 +52,7 @@ async def test_to_repeat_an_order_is_not_to_have_one_more(tmp_path: Path) -> Non
 
 
 async def test_one_order_sent_many_times_at_once_is_one_job_for_all(tmp_path: Path) -> None:
-    async with machine(tmp_path, max_open_jobs=1) as one:
+    async with in_process_stack(tmp_path, max_active_jobs=1) as one:
         replies = await asyncio.gather(*[opened(one, **{"Idempotency-Key": "k"}) for _ in range(20)])
 
     assert {reply.status_code for reply in replies} == {202}
@@ -61,8 +61,8 @@ async def test_one_order_sent_many_times_at_once_is_one_job_for_all(tmp_path: Pa
 
 async def test_a_key_that_asks_too_fast_is_told_to_wait_and_no_other_is(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path) as one:
-        one.app.pace = Pace(0.4, clock.now)
+    async with in_process_stack(tmp_path) as one:
+        one.app.request_limits = TokenBuckets(0.4, clock.now)
         other = {"X-API-Key": await create_key(one.app, "tests")}
         path = f"/v1/jobs/{'job_' + '0' * 32}/status"
         replies = [await one.http.get(path, headers=one.headers) for _ in range(6)]
@@ -81,7 +81,7 @@ async def test_a_key_that_asks_too_fast_is_told_to_wait_and_no_other_is(tmp_path
 
 
 async def test_a_burst_of_orders_is_served_and_all_jobs_end(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         replies = await asyncio.gather(*[opened(one) for _ in range(50)])
         await one.put(replies[0].json()["upload_url"], prompts(1))
         ended = await one.until_ended(replies[0].json()["job_id"])

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import orjson
 import pytest
-from tests.support.bundle import bring_home, crc32c, described, download_manifest
+from tests.support.bundle import crc32c, described, download_finished_job, download_manifest
 from tests.support.clock import HandClock
-from tests.support.machine import Machine, machine, prompts
+from tests.support.machine import InProcessStack, in_process_stack, prompts
 
-from promptforge.domain.messages import ChunkMessage
-from promptforge.service.finish import finish
-from promptforge.service.hold import Hold
-from promptforge.service.ledger import Claim
-from promptforge.service.split import split
-from promptforge.service.work import work
+from promptforge.domain.commands import ProcessChunk
+from promptforge.pipeline.finalize import finalize
+from promptforge.pipeline.split import split
+from promptforge.state.jobs import ClaimedChunk
+from promptforge.worker.lease import ChunkLease
+from promptforge.worker.process_chunk import process_chunk
 
 CONTENT = (
     b"\xef\xbb\xbf" + prompts(30).replace(b"\n", b"\r\n") + b"\nbad\n" + prompts(1) + prompts(5, first=30).rstrip()
@@ -26,9 +26,9 @@ def test_the_checksum_of_these_tests_is_castagnolis() -> None:
 
 
 async def test_a_manifest_says_exactly_what_was_read_and_written(tmp_path: Path) -> None:
-    async with machine(tmp_path / "data", chunk_lines=3, part_lines=10, max_line_bytes=5000) as one:
+    async with in_process_stack(tmp_path / "data", chunk_lines=3, part_lines=10, max_line_bytes=5000) as one:
         job_id = await one.run(CONTENT, model="echo-7")
-        bundle = await bring_home(one, job_id, CONTENT, tmp_path)
+        bundle = await download_finished_job(one, job_id, CONTENT, tmp_path)
         upload = await one.app.uploads.stat(f"{job_id}/input.jsonl")
         reply = (await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)).json()
 
@@ -57,12 +57,12 @@ async def test_a_manifest_says_exactly_what_was_read_and_written(tmp_path: Path)
 
 
 async def test_a_job_that_was_cancelled_has_a_manifest_too(tmp_path: Path) -> None:
-    async with machine(tmp_path / "data") as one:
+    async with in_process_stack(tmp_path / "data") as one:
         job_id = await one.submit(prompts(5))
         await split(one.app, job_id)
         await one.cancel(job_id)
         await one.until_ended(job_id)
-        bundle = await bring_home(one, job_id, prompts(5), tmp_path)
+        bundle = await download_finished_job(one, job_id, prompts(5), tmp_path)
 
     manifest = bundle.manifest()
     assert (manifest["prompt_count"], manifest["completed_count"], manifest["failed_count"]) == (5, 0, 5)
@@ -71,28 +71,28 @@ async def test_a_job_that_was_cancelled_has_a_manifest_too(tmp_path: Path) -> No
 
 async def test_many_finalizers_at_once_and_again_later_write_one_manifest(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock, chunk_lines=1, part_lines=10) as one:
+    async with in_process_stack(tmp_path, clock, chunk_lines=1, part_lines=10) as one:
         job_id = await one.submit(CONTENT)
         await split(one.app, job_id)
         job = await one.job(job_id)
         for number in range(job.chunk_count or 0):
-            await work(one.app, ChunkMessage(job_id=job_id, chunk=number))
+            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=number))
         before = await one.job(job_id)
-        await asyncio.gather(*[finish(one.app, job_id) for _ in range(5)])
+        await asyncio.gather(*[finalize(one.app, job_id) for _ in range(5)])
         first = await download_manifest(one, job_id)
         clock.move(1000)
-        await one.app.ledger.change_job(job_id, lambda job: before)  # as if the last commit had not come through
-        await finish(one.app, job_id)
+        await one.app.ledger.update_job(job_id, lambda job: before)  # as if the last commit had not come through
+        await finalize(one.app, job_id)
 
         assert await download_manifest(one, job_id) == first
         assert orjson.loads(first)["completed_count"] == 35
 
 
-async def _settle_wrongly(one: Machine, job_id: str, number: int, publics: list[bytes]) -> None:
+async def _settle_wrongly(one: InProcessStack, job_id: str, number: int, publics: list[bytes]) -> None:
     """What a worker with a fault would do: settle a chunk with lines that are none, or too few of them."""
     claim = await one.app.ledger.claim(job_id, number, "faulty", 60)
-    assert isinstance(claim, Claim)
-    hold = Hold(one.app, await one.job(job_id), claim)
+    assert isinstance(claim, ClaimedChunk)
+    hold = ChunkLease(one.app, await one.job(job_id), claim)
     for line, public in enumerate(publics, claim.chunk.first_line):
         hold.answers.add(line, True, 1, public)
     await hold.settle()
@@ -108,11 +108,11 @@ async def _settle_wrongly(one: Machine, job_id: str, number: int, publics: list[
     ],
 )
 async def test_a_job_whose_lines_do_not_add_up_is_never_called_completed(tmp_path: Path, publics: list[bytes]) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(2) + b" " * 9000)
         await split(one.app, job_id)
         await _settle_wrongly(one, job_id, 0, publics)
-        await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
+        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
         ended = await one.until_ended(job_id)
         files = await one.files(job_id)
         manifest = orjson.loads(await download_manifest(one, job_id))
@@ -124,7 +124,7 @@ async def test_a_job_whose_lines_do_not_add_up_is_never_called_completed(tmp_pat
 
 
 async def test_a_line_too_few_in_one_file_is_not_made_good_by_one_too_many_in_another(tmp_path: Path) -> None:
-    async with machine(tmp_path, chunk_lines=1, part_lines=1) as one:
+    async with in_process_stack(tmp_path, chunk_lines=1, part_lines=1) as one:
         job_id = await one.submit(prompts(2))
         await split(one.app, job_id)
         await _settle_wrongly(one, job_id, 0, [b'{"prompt_id":"id-0"}\n{"prompt_id":"id-0"}\n'])

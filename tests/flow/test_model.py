@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.support.machine import lines_of
-from tests.support.player import CLIENTS, UNKNOWN, Known, Player, content_of, lines_asked, player
+from tests.support.player import CLIENTS, UNKNOWN, Known, TwoClients, content_of, lines_asked, two_clients
 
-from promptforge.domain.job import NEXT, Status
-from promptforge.local.envelopes import SUBSCRIPTIONS
-from promptforge.service.access import create_key, revoke_keys
-from promptforge.service.ledger import Claim
-from promptforge.service.sweep import sweep
+from promptforge.api.auth import create_key, revoke_keys
+from promptforge.domain.job import TRANSITIONS, Status
+from promptforge.engine.push_requests import SUBSCRIPTIONS
+from promptforge.pipeline.sweep import sweep
+from promptforge.state.jobs import ClaimedChunk
 
 EXAMPLES = os.environ.get("PROMPTFORGE_EXAMPLES") or None
 MAX_JOBS = 4
@@ -35,7 +35,7 @@ some_job = st.integers(0, MAX_JOBS - 1)
 some_client = st.sampled_from(CLIENTS)
 
 
-class Game(RuleBasedStateMachine):
+class TwoClientMachine(RuleBasedStateMachine):
     """Each rule is one thing that may happen; after each, what must hold is asked of the API."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Game(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.stack = AsyncExitStack()
         self.by_key: dict[tuple[str, str], Known] = {}
-        self.player: Player = self.loop.run(self.stack.enter_async_context(player(Path(self.folder.name))))
+        self.player: TwoClients = self.loop.run(self.stack.enter_async_context(two_clients(Path(self.folder.name))))
 
     def job(self, number: int) -> Known:
         return self.player.jobs[number % len(self.player.jobs)]
@@ -175,7 +175,7 @@ class Game(RuleBasedStateMachine):
         job = self.working(number)
         if job and job.kills < MAX_KILLS:
             claim = self.player.one.app.ledger.claim(job.job_id, chunk, f"ghost-{job.kills}", 60)
-            job.kills += isinstance(self.loop.run(claim), Claim)
+            job.kills += isinstance(self.loop.run(claim), ClaimedChunk)
 
     @rule(number=some_job, chunk=st.integers(0, 3), ticks=st.integers(0, 60))
     def crash(self, number: int, chunk: int, ticks: int) -> None:
@@ -259,7 +259,7 @@ class Game(RuleBasedStateMachine):
 
 def _reachable(status: str) -> set[str]:
     """A status and all that may come after it."""
-    return {status}.union(*(_reachable(following) for following in NEXT[Status(status)]))
+    return {status}.union(*(_reachable(following) for following in TRANSITIONS[Status(status)]))
 
 
 def _account(job: Known, files: dict[str, bytes]) -> None:
@@ -283,7 +283,7 @@ def _account(job: Known, files: dict[str, bytes]) -> None:
         assert answerable <= {"cancelled", "provider_error", "prompt_rejected", "worker_crash"}
 
 
-TestGame = Game.TestCase
+TestGame = TwoClientMachine.TestCase
 TestGame.settings = settings(
     max_examples=int(EXAMPLES or 40),
     stateful_step_count=30,

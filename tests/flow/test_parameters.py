@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
-from tests.support.bundle import bring_home
+from promptforge.client.verify import verify
+from tests.support.bundle import download_finished_job
 from tests.support.formats import FORMATS, AnthropicFormat, OpenAIFormat
-from tests.support.machine import Machine, machine
+from tests.support.machine import InProcessStack, in_process_stack
 from tests.support.scripted import Act, ScriptedProvider, good, scripted
 
 from promptforge.settings import PROVIDER_KEYS
-from promptforge.verify import verify
 
 SHAPE = {"type": "object", "properties": {"N": {"type": "integer"}}, "required": ["N"]}
 Body = dict[str, Any]
@@ -33,11 +33,11 @@ class Recording(OpenAIFormat):
 
 
 @asynccontextmanager
-async def recorded(folder: Path, act: Act = good, **settings: Any) -> AsyncIterator[tuple[Machine, Recording]]:
+async def recorded(folder: Path, act: Act = good, **settings: Any) -> AsyncIterator[tuple[InProcessStack, Recording]]:
     wire = Recording()
     async with scripted(ScriptedProvider(wire, act)) as provider:
         keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
-        async with machine(folder, **keys, **settings) as one:
+        async with in_process_stack(folder, **keys, **settings) as one:
             yield one, wire
 
 
@@ -111,7 +111,7 @@ async def test_metadata_comes_back_on_results_and_errors(tmp_path: Path) -> None
     ],
 )
 async def test_an_order_with_a_bad_parameter_is_refused_by_its_name(tmp_path: Path, name: str, value: object) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         body = {"provider": "echo", "model": "m", name: value}
         reply = await one.http.post("/v1/jobs/init", json=body, headers=one.headers)
 
@@ -122,7 +122,7 @@ async def test_an_order_with_a_bad_parameter_is_refused_by_its_name(tmp_path: Pa
 @pytest.mark.parametrize("levels", [101, 240, 253, 254, 255, 300])
 async def test_what_nests_too_deep_is_refused_and_costs_only_its_line(tmp_path: Path, levels: int) -> None:
     deep = b'{"a":' * levels + b"1" + b"}" * levels
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         order = b'{"provider": "echo", "model": "m", "metadata": ' + deep + b"}"
         reply = await one.http.post("/v1/jobs/init", content=order, headers=one.headers)
         line = b'{"prompt_id": "deep", "prompt": "x", "metadata": ' + deep + b"}\n"
@@ -137,7 +137,7 @@ async def test_what_nests_too_deep_is_refused_and_costs_only_its_line(tmp_path: 
 async def test_what_a_provider_has_no_place_for_is_refused_at_init_and_on_its_line(tmp_path: Path) -> None:
     async with scripted(ScriptedProvider(AnthropicFormat(), good)) as provider:
         keys: dict[str, Any] = {"provider_keys": {"anthropic": "k"}, "provider_urls": {"anthropic": provider.url}}
-        async with machine(tmp_path, **keys) as one:
+        async with in_process_stack(tmp_path, **keys) as one:
             body = {"provider": "anthropic", "model": "m", "seed": 1}
             reply = await one.http.post("/v1/jobs/init", json=body, headers=one.headers)
             job_id = await one.run(rows({"prompt": "a", "seed": 1}, {"prompt": "b"}), provider="anthropic")
@@ -153,7 +153,7 @@ async def test_what_a_provider_has_no_place_for_is_refused_at_init_and_on_its_li
 
 @pytest.mark.parametrize("provider", FORMATS)
 async def test_an_order_for_a_provider_without_a_key_names_the_variable(tmp_path: Path, provider: str) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         body = {"provider": provider, "model": "m"}
         reply = await one.http.post("/v1/jobs/init", json=body, headers=one.headers)
 
@@ -162,7 +162,7 @@ async def test_an_order_for_a_provider_without_a_key_names_the_variable(tmp_path
 
 
 async def test_an_idempotency_key_knows_the_parameters(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         headers = {**one.headers, "Idempotency-Key": "k-1"}
         body = {"provider": "echo", "model": "m", "temperature": 1, "metadata": {"a": 1}}
         orders = [body, body | {"temperature": 1.0}, body | {"temperature": 0}, body | {"metadata": {"a": 2}}]
@@ -241,7 +241,7 @@ async def test_a_bad_schema_costs_its_line_and_a_schema_elsewhere_is_not_fetched
         {"$ref": "file:///etc/hosts"},
     ]
     forms = [{"type": "json_schema", "schema": schema} for schema in schemas]
-    async with elsewhere, machine(tmp_path) as one:
+    async with elsewhere, in_process_stack(tmp_path) as one:
         job_id = await one.run(rows(*({"prompt": "x", "response_format": form} for form in forms), {"prompt": "y"}))
         results, errors = await one.results(job_id), await one.errors(job_id)
 
@@ -259,9 +259,9 @@ async def test_what_was_asked_with_parameters_is_found_good(tmp_path: Path) -> N
         {"prompt": "e", "user": "someone", "top_k": 3},
         {"prompt": "f", "model": "another"},
     )
-    async with machine(tmp_path / "data") as one:
+    async with in_process_stack(tmp_path / "data") as one:
         job_id = await one.run(content, metadata={"of": "job"})
-        bundle = await bring_home(one, job_id, content, tmp_path / "home")
+        bundle = await download_finished_job(one, job_id, content, tmp_path / "home")
         results, errors = await one.results(job_id), await one.errors(job_id)
 
     assert verify(bundle.file, bundle.folder).faults == []

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from tests.support import faults
 from tests.support.formats import CANARY, FORMATS, AnyFormat
-from tests.support.machine import Line, Machine, machine, prompts
+from tests.support.machine import InProcessStack, Line, in_process_stack, prompts
 from tests.support.scripted import Act, Play, ScriptedProvider, good, scripted
 
 KEY = "CANARY-key"
@@ -26,14 +26,14 @@ def wire(request: pytest.FixtureRequest) -> AnyFormat:
 @asynccontextmanager
 async def machine_of(
     folder: Path, wire: AnyFormat, act: Act, **settings: Any
-) -> AsyncIterator[tuple[Machine, ScriptedProvider]]:
+) -> AsyncIterator[tuple[InProcessStack, ScriptedProvider]]:
     async with scripted(ScriptedProvider(wire, act)) as provider:
         keys: dict[str, Any] = {"provider_keys": {wire.name: KEY}, "provider_urls": {wire.name: provider.url}}
-        async with machine(folder, **keys, **settings) as one:
+        async with in_process_stack(folder, **keys, **settings) as one:
             yield one, provider
 
 
-async def ended(one: Machine, job_id: str) -> tuple[Line, list[Line], list[Line]]:
+async def ended(one: InProcessStack, job_id: str) -> tuple[Line, list[Line], list[Line]]:
     """Its status, results and errors, none of which may hold what is not theirs to tell."""
     status, results, errors = await one.status(job_id), await one.results(job_id), await one.errors(job_id)
     rows = await one.database.read(lambda c: c.execute("select * from documents").fetchall())

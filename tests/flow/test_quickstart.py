@@ -3,14 +3,14 @@
 import re
 from pathlib import Path
 
-from tests.support.machine import lines_of, machine, prompts
+from tests.support.machine import in_process_stack, lines_of, prompts
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "prompts.jsonl"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 async def test_three_prompts_go_in_and_three_answers_come_out(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         ticket = await one.init(max_retries=2)
         assert set(ticket) == {"job_id", "upload_url", "expires_at"}
         assert re.fullmatch(TIME, ticket["expires_at"])
@@ -47,7 +47,7 @@ async def test_three_prompts_go_in_and_three_answers_come_out(tmp_path: Path) ->
 
 
 async def test_results_come_in_input_order_over_many_chunks_and_files(tmp_path: Path) -> None:
-    async with machine(tmp_path, chunk_lines=7, part_lines=300) as one:
+    async with in_process_stack(tmp_path, chunk_lines=7, part_lines=300) as one:
         job_id = await one.run(prompts(1000))
 
         files = await one.files(job_id)
@@ -59,14 +59,14 @@ async def test_results_come_in_input_order_over_many_chunks_and_files(tmp_path: 
 
 
 async def test_a_small_file_spreads_over_the_workers(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(40))
 
         assert ((await one.job(job_id)).chunk_count or 0) >= 8
 
 
 async def test_what_only_the_work_needed_is_gone_at_the_end(tmp_path: Path) -> None:
-    async with machine(tmp_path, chunk_lines=1, flush_answers=1) as one:
+    async with in_process_stack(tmp_path, chunk_lines=1, flush_count=1) as one:
         job_id = await one.submit(prompts(50))
         await one.until_ended(job_id)
         assert await one.send("finalizer", *_finish_event(job_id), 1.0)

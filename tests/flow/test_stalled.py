@@ -8,24 +8,24 @@ from pathlib import Path
 
 import httpx
 from tests.support.clock import HandClock
-from tests.support.erasing import settle_down
-from tests.support.machine import Machine, machine, prompts
+from tests.support.erasing import wait_until_erased
+from tests.support.machine import InProcessStack, in_process_stack, prompts
 from tests.support.stalling import Stalling
 
-from promptforge.domain.messages import ChunkMessage
-from promptforge.service.erase import STALL_SECONDS, erase
-from promptforge.service.finish import finish
-from promptforge.service.split import split
-from promptforge.service.sweep import sweep
-from promptforge.service.work import work
+from promptforge.domain.commands import ProcessChunk
+from promptforge.pipeline.erase import MAX_PROCESS_STALL_SECONDS, erase
+from promptforge.pipeline.finalize import finalize
+from promptforge.pipeline.split import split
+from promptforge.pipeline.sweep import sweep
+from promptforge.worker.process_chunk import process_chunk
 
 
-async def _open(one: Machine) -> httpx.Response:
+async def _open(one: InProcessStack) -> httpx.Response:
     headers = {**one.headers, "Idempotency-Key": "k-1"}
     return await one.http.post("/v1/jobs/init", json={"provider": "echo", "model": "m"}, headers=headers)
 
 
-async def _run(one: Machine, count: int) -> str:
+async def _run(one: InProcessStack, count: int) -> str:
     """A job of the one Idempotency-Key, with so many prompts."""
     ticket = (await _open(one)).json()
     assert (await one.put(ticket["upload_url"], prompts(count))).status_code == 200
@@ -34,15 +34,15 @@ async def _run(one: Machine, count: int) -> str:
     return job_id
 
 
-async def _pass(one: Machine, clock: HandClock, seconds: float) -> None:
+async def _pass(one: InProcessStack, clock: HandClock, seconds: float) -> None:
     clock.move(seconds)
     await sweep(one.app)
-    await one.bring_all()
+    await one.deliver_all()
 
 
-async def _assert_the_next_job_has_its_own(one: Machine, clock: HandClock, job_id: str) -> None:
+async def _assert_the_next_job_has_its_own(one: InProcessStack, clock: HandClock, job_id: str) -> None:
     """Once nothing is left, a job of the same Idempotency-Key goes the way of any other."""
-    await settle_down(one, clock)
+    await wait_until_erased(one, clock)
     assert await one.remains(job_id) == []
     await _run(one, 2)
     assert len(await one.results(job_id)) == 2
@@ -50,18 +50,18 @@ async def _assert_the_next_job_has_its_own(one: Machine, clock: HandClock, job_i
 
 async def test_a_finalizer_that_stood_still_leaves_nothing(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         ticket = (await _open(one)).json()
         job_id = ticket["job_id"]
         await one.put(ticket["upload_url"], prompts(3))
         await split(one.app, job_id)
         for number in range((await one.job(job_id)).chunk_count or 0):
-            await work(one.app, ChunkMessage(job_id=job_id, chunk=number))
+            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=number))
         results = Stalling(one.app.results, "create", skip=1)  # the manifest is written after the file of errors
-        finishing = asyncio.create_task(finish(dataclasses.replace(one.app, results=results), job_id))
+        finishing = asyncio.create_task(finalize(dataclasses.replace(one.app, results=results), job_id))
         await results.reached()
         await one.delete(job_id)
-        await one.bring_all()
+        await one.deliver_all()
         await _pass(one, clock, 2 * 3600)
         results.go_on()
         await finishing
@@ -79,39 +79,39 @@ async def test_an_upload_that_ends_long_after_the_job_was_deleted_is_not_kept(tm
         await may_end.wait()
         yield prompts(1, first=1)
 
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         ticket = (await _open(one)).json()
         job_id = ticket["job_id"]
         uploading = asyncio.create_task(one.http.put(ticket["upload_url"], content=slowly()))
         await begun.wait()
         await one.delete(job_id)
-        await one.bring_all()
+        await one.deliver_all()
         await _pass(one, clock, 100 * 60)
         may_end.set()
         assert (await uploading).status_code == 200
 
-        await one.bring_all()
+        await one.deliver_all()
         await _assert_the_next_job_has_its_own(one, clock, job_id)
 
 
 async def test_an_eraser_that_stood_still_before_it_removes_anything_never_meets_another_job(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         job_id = await _run(one, 3)
         await one.delete(job_id)
-        await one.bring_all()
-        clock.move(STALL_SECONDS + 3600)
+        await one.deliver_all()
+        clock.move(MAX_PROCESS_STALL_SECONDS + 3600)
         last = [Stalling(one.app.documents, "query") for _ in range(2)]
         erasing = []
         for documents in last:  # the second begins when the first has stood still for as long as may be
             erasing.append(asyncio.create_task(erase(dataclasses.replace(one.app, documents=documents), job_id)))
             await documents.reached()
             if documents is last[0]:
-                clock.move(STALL_SECONDS)
+                clock.move(MAX_PROCESS_STALL_SECONDS)
         last[0].go_on()
         await erasing[0]
         for _ in range(7):
-            await _pass(one, clock, STALL_SECONDS / 7 - 1)
+            await _pass(one, clock, MAX_PROCESS_STALL_SECONDS / 7 - 1)
         refused = await _open(one)
         last[1].go_on()
         await erasing[1]
@@ -120,13 +120,13 @@ async def test_an_eraser_that_stood_still_before_it_removes_anything_never_meets
         await _assert_the_next_job_has_its_own(one, clock, job_id)
 
 
-async def _at_its_end(one: Machine, clock: HandClock) -> tuple[str, Stalling, asyncio.Task[None]]:
+async def _at_its_end(one: InProcessStack, clock: HandClock) -> tuple[str, Stalling, asyncio.Task[None]]:
     """A deleted job whose id is about to be free, and an eraser that stands still before it makes it so."""
     job_id = await _run(one, 3)
     await one.delete(job_id)
-    await one.bring_all()
-    await _pass(one, clock, STALL_SECONDS + 3600)
-    clock.move(2 * STALL_SECONDS)
+    await one.deliver_all()
+    await _pass(one, clock, MAX_PROCESS_STALL_SECONDS + 3600)
+    clock.move(2 * MAX_PROCESS_STALL_SECONDS)
     documents = Stalling(one.app.documents, "get", skip=1)
     ending = asyncio.create_task(erase(dataclasses.replace(one.app, documents=documents), job_id))
     await documents.reached()
@@ -135,7 +135,7 @@ async def _at_its_end(one: Machine, clock: HandClock) -> tuple[str, Stalling, as
 
 async def test_an_eraser_that_stood_still_before_its_last_step_does_not_end_another_job(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         job_id, stalling, ending = await _at_its_end(one, clock)
         await erase(one.app, job_id)
         await _run(one, 2)
@@ -149,13 +149,13 @@ async def test_an_eraser_that_stood_still_before_its_last_step_does_not_end_anot
 
 async def test_an_eraser_that_stood_still_does_not_end_the_erasure_of_another_job(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         job_id, stalling, ending = await _at_its_end(one, clock)
         await erase(one.app, job_id)
         await one.delete(await _run(one, 2))
         stalling.go_on()
         await ending
-        await one.bring_all()
+        await one.deliver_all()
 
         assert await one.remains(job_id) == [f"jobs/{job_id}"]
 
@@ -164,7 +164,7 @@ async def test_a_machine_that_was_off_for_a_month_after_the_delete_removes_every
     tmp_path: Path,
 ) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         job_id = await _run(one, 3)
         await one.delete(job_id)
         await _pass(one, clock, 30 * 24 * 3600)

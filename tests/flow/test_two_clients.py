@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.types import ASGIApp
 from tests.support.clock import HandClock
-from tests.support.machine import Machine, machine
+from tests.support.machine import InProcessStack, in_process_stack
 from tests.support.raw import Answer, Headers, sent
 
-from promptforge.domain.messages import ChunkMessage
-from promptforge.local.api import api_app
-from promptforge.openapi import OPERATIONS, Operation
-from promptforge.service.access import create_key
-from promptforge.service.split import split
-from promptforge.service.work import work
+from promptforge.api.auth import create_key
+from promptforge.domain.commands import ProcessChunk
+from promptforge.engine.http_app import api_app
+from promptforge.entrypoints.openapi import OPERATIONS, Operation
+from promptforge.pipeline.split import split
+from promptforge.worker.process_chunk import process_chunk
 
 UNKNOWN = "job_" + "7" * 32
 SECRET = "alices-own-words"
@@ -68,7 +68,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 class Street:
     """Alice has jobs in every state; Bob has a key, and one job of his own."""
 
-    one: Machine
+    one: InProcessStack
     api: ASGIApp
     portal: BlockingPortal
     bob: str
@@ -88,7 +88,7 @@ class Street:
         return [row for row in rows if any(job_id in repr(row) for job_id in self.jobs.values())]
 
 
-async def _alice(one: Machine) -> dict[str, str]:
+async def _alice(one: InProcessStack) -> dict[str, str]:
     jobs = {}
     for state in STATES:
         order = {"provider": "echo", "model": "m", "metadata": {"note": SECRET}}
@@ -101,7 +101,7 @@ async def _alice(one: Machine) -> dict[str, str]:
             await split(one.app, job_id)
         if state == "worked on":
             await one.app.ledger.claim(job_id, 0, "a worker", 60)
-            await work(one.app, ChunkMessage(job_id=job_id, chunk=0))
+            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
         if state == "cancelled":
             await one.cancel(job_id)
         if state in ("completed", "failed", "cancelled"):
@@ -113,11 +113,11 @@ async def _alice(one: Machine) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
-    limits: dict[str, Any] = {"max_open_jobs": 100_000, "requests_per_second": 100_000}
+    limits: dict[str, Any] = {"max_active_jobs": 100_000, "requests_per_second": 100_000}
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(
-            machine(tmp_path_factory.mktemp("street"), HandClock(), chunk_lines=1, **limits)
+            in_process_stack(tmp_path_factory.mktemp("street"), HandClock(), chunk_lines=1, **limits)
         ) as one,
     ):
         bob = portal.call(create_key, one.app, "bob")
@@ -246,7 +246,7 @@ def test_a_url_that_was_signed_for_one_opens_nothing_of_anothers(
     assert street.belongings() == before
 
 
-async def _open(one: Machine, api_key: str, idempotency_key: str) -> httpx.Response:
+async def _open(one: InProcessStack, api_key: str, idempotency_key: str) -> httpx.Response:
     headers = {"X-API-Key": api_key, "Idempotency-Key": idempotency_key}
     return await one.http.post("/v1/jobs/init", json={"provider": "echo", "model": "m"}, headers=headers)
 
@@ -254,7 +254,7 @@ async def _open(one: Machine, api_key: str, idempotency_key: str) -> httpx.Respo
 async def test_clients_whose_names_and_idempotency_keys_read_alike_have_jobs_of_their_own(tmp_path: Path) -> None:
     pairs = [("acme", "prod:nightly-1"), ("acme:prod", "nightly-1"), ("acme%3Aprod", "nightly-1"), ("acme:", "x")]
     pairs += [("acme", ":x"), ("acme%3A", "x"), ("acme", "prod%3Anightly-1")]
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         jobs = set()
         for client, idempotency_key in pairs:
             api_key = await create_key(one.app, client)
@@ -266,10 +266,10 @@ async def test_clients_whose_names_and_idempotency_keys_read_alike_have_jobs_of_
 
 
 async def test_a_job_of_anothers_that_stands_under_ones_own_id_is_as_good_as_deleted(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         deleted, foreign = [(await _open(one, one.key, name)).json()["job_id"] for name in ("a", "b")]
         await one.delete(deleted)
-        await one.app.ledger.change_job(foreign, lambda job: job.model_copy(update={"client": "alice"}))
+        await one.app.ledger.update_job(foreign, lambda job: job.model_copy(update={"client": "alice"}))
         refused, as_deleted = await _open(one, one.key, "b"), await _open(one, one.key, "a")
 
         assert as_deleted.json()["code"] == "job_deleted"

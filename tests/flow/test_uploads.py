@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from tests.support.clock import HandClock
-from tests.support.machine import machine, prompts
+from tests.support.machine import in_process_stack, prompts
 
 
 async def test_a_second_upload_is_refused_and_the_first_stays(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         ticket = await one.init()
         first = await one.put(ticket["upload_url"], prompts(2))
         for content in (prompts(3), prompts(2)):
@@ -23,7 +23,7 @@ async def test_a_second_upload_is_refused_and_the_first_stays(tmp_path: Path) ->
 
 async def test_an_upload_after_the_url_expired_is_refused(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         ticket = await one.init()
         clock.move(15 * 60)
         late = await one.put(ticket["upload_url"], prompts(1))
@@ -41,7 +41,7 @@ async def test_an_upload_after_the_url_expired_is_refused(tmp_path: Path) -> Non
     ],
 )
 async def test_a_changed_url_is_refused(tmp_path: Path, old: str, new: str) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         url = (await one.init())["upload_url"]
         changed = await one.put(url.replace(old, new, 1), prompts(1))
 
@@ -49,7 +49,7 @@ async def test_a_changed_url_is_refused(tmp_path: Path, old: str, new: str) -> N
 
 
 async def test_an_upload_url_cannot_be_read_and_a_result_url_cannot_be_written(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         ticket = await one.init()
         await one.put(ticket["upload_url"], prompts(1))
         await one.until_ended(ticket["job_id"])
@@ -67,7 +67,7 @@ async def test_a_file_over_the_limit_is_refused_whether_or_not_it_says_its_lengt
         for _ in range(20):
             yield b"x" * 100
 
-    async with machine(tmp_path, max_upload_bytes=1000) as one:
+    async with in_process_stack(tmp_path, max_upload_bytes=1000) as one:
         url = (await one.init())["upload_url"]
         for content in (b"x" * 1001, unsaid()):
             refused = await one.http.put(url, content=content)
@@ -77,7 +77,7 @@ async def test_a_file_over_the_limit_is_refused_whether_or_not_it_says_its_lengt
 
 async def test_a_result_url_expires(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.run(prompts(1))
         reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
         clock.move(60 * 60)
@@ -87,7 +87,7 @@ async def test_a_result_url_expires(tmp_path: Path) -> None:
 
 
 async def test_a_part_of_a_file_can_be_had_and_a_bad_range_is_a_problem(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(1))
         reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
         url = reply.json()["files"][0]["url"]
@@ -103,7 +103,7 @@ async def test_a_part_of_a_file_can_be_had_and_a_bad_range_is_a_problem(tmp_path
 
 
 async def test_a_file_that_is_gone_from_the_disk_is_a_problem_too(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(1))
         reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
         for path in (tmp_path / "objects" / "results").iterdir():
@@ -114,7 +114,7 @@ async def test_a_file_that_is_gone_from_the_disk_is_a_problem_too(tmp_path: Path
 
 
 async def test_results_before_the_end_are_a_conflict(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
+    async with in_process_stack(tmp_path) as one:
         job_id = (await one.init())["job_id"]
         reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
 
@@ -123,7 +123,7 @@ async def test_results_before_the_end_are_a_conflict(tmp_path: Path) -> None:
 
 async def test_a_job_without_an_upload_ends_failed(tmp_path: Path) -> None:
     clock = HandClock()
-    async with machine(tmp_path, clock) as one:
+    async with in_process_stack(tmp_path, clock) as one:
         job_id = (await one.init())["job_id"]
         clock.move(15 * 60 + 3601)
         ended = await one.until_ended(job_id)

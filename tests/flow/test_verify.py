@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.bundle import BAD, CONTENT, ERRORS, GOOD, MANIFEST, Bundle, bring_home
-from tests.support.machine import machine, prompts
+from promptforge.client.verify import SHOWN, verify
+from tests.support.bundle import BAD, CONTENT, ERRORS, GOOD, MANIFEST, FinishedJob, download_finished_job
+from tests.support.machine import in_process_stack, prompts
 
 from promptforge.errors import SettingsError
-from promptforge.verify import SHOWN, verify
 
 
-def test_a_good_folder_is_found_good(good: Bundle) -> None:
+def test_a_good_folder_is_found_good(good: FinishedJob) -> None:
     verdict = verify(good.file, good.folder)
 
     assert verdict.faults == []
@@ -39,9 +39,9 @@ def test_whatever_was_uploaded_its_results_are_found_good(
 ) -> None:
     content = b"\xef\xbb\xbf" * bom + prompts(1, first=100) + end.join(lines) + end * last
 
-    async def make(folder: Path) -> Bundle:
-        async with machine(folder / "data", chunk_lines=3, part_lines=5, max_line_bytes=200) as one:
-            return await bring_home(one, await one.run(content), content, folder)
+    async def make(folder: Path) -> FinishedJob:
+        async with in_process_stack(folder / "data", chunk_lines=3, part_lines=5, max_line_bytes=200) as one:
+            return await download_finished_job(one, await one.run(content), content, folder)
 
     with tempfile.TemporaryDirectory() as folder:
         bundle = asyncio.run(make(Path(folder)))
@@ -51,14 +51,14 @@ def test_whatever_was_uploaded_its_results_are_found_good(
     assert verdict.lines == sum(bool(line.strip()) for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"))
 
 
-def test_another_or_a_changed_input_is_named(copy: Bundle) -> None:
+def test_another_or_a_changed_input_is_named(copy: FinishedJob) -> None:
     copy.file.write_bytes(CONTENT.replace(b"prompt 7", b"prompt 8"))
     (fault,) = verify(copy.file, copy.folder).faults
 
     assert "is not the file that was uploaded" in fault
 
 
-def test_a_longer_input_is_named_with_what_it_lacks(copy: Bundle) -> None:
+def test_a_longer_input_is_named_with_what_it_lacks(copy: FinishedJob) -> None:
     copy.file.write_bytes(CONTENT + b"\n" + prompts(1, first=99))
     faults = verify(copy.file, copy.folder).faults
 
@@ -67,7 +67,7 @@ def test_a_longer_input_is_named_with_what_it_lacks(copy: Bundle) -> None:
 
 
 @pytest.mark.parametrize("name", ["results_part_002.jsonl", ERRORS])
-def test_a_file_that_is_missing_is_named(copy: Bundle, name: str) -> None:
+def test_a_file_that_is_missing_is_named(copy: FinishedJob, name: str) -> None:
     (copy.folder / name).unlink()
     faults = verify(copy.file, copy.folder).faults
 
@@ -75,14 +75,14 @@ def test_a_file_that_is_missing_is_named(copy: Bundle, name: str) -> None:
     assert any(fault.startswith("missing: ") for fault in faults)
 
 
-def test_a_file_too_many_is_named(copy: Bundle) -> None:
+def test_a_file_too_many_is_named(copy: FinishedJob) -> None:
     (copy.folder / "results_part_777.jsonl").write_bytes(b"")
     (fault,) = verify(copy.file, copy.folder).faults
 
     assert fault == f"{copy.folder / 'results_part_777.jsonl'} is not in the manifest"
 
 
-def test_errors_that_the_manifest_does_not_name_are_named(copy: Bundle) -> None:
+def test_errors_that_the_manifest_does_not_name_are_named(copy: FinishedJob) -> None:
     manifest = copy.manifest()
     manifest["files"] = [entry for entry in manifest["files"] if entry["filename"] != ERRORS]
     copy.write_manifest(manifest)
@@ -91,7 +91,7 @@ def test_errors_that_the_manifest_does_not_name_are_named(copy: Bundle) -> None:
 
 
 @pytest.mark.parametrize("count", ["prompt_count", "completed_count", "failed_count"])
-def test_a_count_that_is_off_is_named(copy: Bundle, count: str) -> None:
+def test_a_count_that_is_off_is_named(copy: FinishedJob, count: str) -> None:
     copy.write_manifest(copy.manifest() | {count: 1000})
     (fault,) = verify(copy.file, copy.folder).faults
 
@@ -99,7 +99,7 @@ def test_a_count_that_is_off_is_named(copy: Bundle, count: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["lines", "bytes", "crc32c", "sha256"])
-def test_a_manifest_that_does_not_fit_its_file_is_named(copy: Bundle, key: str) -> None:
+def test_a_manifest_that_does_not_fit_its_file_is_named(copy: FinishedJob, key: str) -> None:
     manifest = copy.manifest()
     entry = manifest["files"][1]
     entry[key] = entry[key] + 1 if isinstance(entry[key], int) else entry[key].swapcase()
@@ -110,14 +110,14 @@ def test_a_manifest_that_does_not_fit_its_file_is_named(copy: Bundle, key: str) 
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"version": 2}'])
-def test_a_damaged_manifest_is_an_error_that_says_so(copy: Bundle, content: bytes) -> None:
+def test_a_damaged_manifest_is_an_error_that_says_so(copy: FinishedJob, content: bytes) -> None:
     (copy.folder / MANIFEST).write_bytes(content)
 
     with pytest.raises(SettingsError, match=r"manifest\.json is damaged"):
         verify(copy.file, copy.folder)
 
 
-def test_a_manifest_names_no_file_outside_its_folder(copy: Bundle) -> None:
+def test_a_manifest_names_no_file_outside_its_folder(copy: FinishedJob) -> None:
     manifest = copy.manifest()
     manifest["files"][0]["filename"] = "../../" + manifest["files"][0]["filename"]
     copy.write_manifest(manifest)
@@ -126,7 +126,7 @@ def test_a_manifest_names_no_file_outside_its_folder(copy: Bundle) -> None:
     assert any("is not there" in fault for fault in verify(copy.file, copy.folder).faults)
 
 
-def test_of_many_faults_some_are_shown_and_all_are_counted(copy: Bundle) -> None:
+def test_of_many_faults_some_are_shown_and_all_are_counted(copy: FinishedJob) -> None:
     count = 3 * SHOWN
     (copy.folder / ERRORS).write_bytes(b"nonsense\n" * count)
     for part in copy.parts():

@@ -8,31 +8,30 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.bundle import CONTENT, ERRORS, Bundle
+from promptforge.client.verify import verify
+from tests.support.bundle import CONTENT, ERRORS, FinishedJob
 
-from promptforge.verify import verify
-
-Spoiler = Callable[[Bundle, Callable[[int], int]], Iterator[str]]
+Spoiler = Callable[[FinishedJob, Callable[[int], int]], Iterator[str]]
 
 
 def _rows(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines(keepends=True)
 
 
-def _some_file(bundle: Bundle, pick: Callable[[int], int]) -> tuple[Path, list[bytes]]:
+def _some_file(bundle: FinishedJob, pick: Callable[[int], int]) -> tuple[Path, list[bytes]]:
     files = [*bundle.parts(), bundle.folder / ERRORS]
     path = files[pick(len(files))]
     return path, _rows(path)
 
 
-def lose_a_line(bundle: Bundle, pick: Callable[[int], int]) -> Iterator[str]:
+def lose_a_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path, rows = _some_file(bundle, pick)
     rows.pop(pick(len(rows)))
     path.write_bytes(b"".join(rows))
     yield "missing: line "
 
 
-def double_a_line(bundle: Bundle, pick: Callable[[int], int]) -> Iterator[str]:
+def double_a_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path, rows = _some_file(bundle, pick)
     target, others = _some_file(bundle, pick)
     if (path.name == ERRORS) != (target.name == ERRORS):
@@ -42,7 +41,7 @@ def double_a_line(bundle: Bundle, pick: Callable[[int], int]) -> Iterator[str]:
     yield "doubled: line "
 
 
-def swap_two_lines(bundle: Bundle, pick: Callable[[int], int]) -> Iterator[str]:
+def swap_two_lines(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path, rows = _some_file(bundle, pick)
     at = pick(len(rows) - 1)
     rows[at], rows[at + 1] = rows[at + 1], rows[at]
@@ -50,7 +49,7 @@ def swap_two_lines(bundle: Bundle, pick: Callable[[int], int]) -> Iterator[str]:
     yield "out of order: line "
 
 
-def answer_a_stranger(bundle: Bundle, pick: Callable[[int], int]) -> Iterator[str]:
+def answer_a_stranger(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path = bundle.parts()[pick(len(bundle.parts()))]
     rows = _rows(path)
     at = pick(len(rows))
@@ -60,7 +59,7 @@ def answer_a_stranger(bundle: Bundle, pick: Callable[[int], int]) -> Iterator[st
     yield "missing: line "
 
 
-def blame_a_line_that_is_not_there(bundle: Bundle, pick: Callable[[int], int]) -> Iterator[str]:
+def blame_a_line_that_is_not_there(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path = bundle.folder / ERRORS
     rows, line = _rows(path), (1, 42, 10_000)[pick(3)]  # blank lines, and no lines
     at = pick(len(rows))
@@ -70,7 +69,7 @@ def blame_a_line_that_is_not_there(bundle: Bundle, pick: Callable[[int], int]) -
     yield "missing: line "
 
 
-def answer_what_has_an_error(bundle: Bundle, pick: Callable[[int], int]) -> Iterator[str]:
+def answer_what_has_an_error(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path = bundle.folder / ERRORS
     (line,) = [n for n, row in enumerate(CONTENT.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1) if b'"id-7"' in row]
     row = {"prompt_id": "id-7", "error": "provider_error", "message": "m.", "attempts": 1, "line": line}
@@ -80,7 +79,7 @@ def answer_what_has_an_error(bundle: Bundle, pick: Callable[[int], int]) -> Iter
     yield f'doubled: line {line}, "id-7"'
 
 
-def exchange_two_files(bundle: Bundle, pick: Callable[[int], int]) -> Iterator[str]:
+def exchange_two_files(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     at = pick(len(bundle.parts()) - 1)
     one, other = bundle.parts()[at : at + 2]
     contents = other.read_bytes(), one.read_bytes()
@@ -89,7 +88,7 @@ def exchange_two_files(bundle: Bundle, pick: Callable[[int], int]) -> Iterator[s
     yield "out of order: line "
 
 
-def drop_a_whole_file(bundle: Bundle, pick: Callable[[int], int]) -> Iterator[str]:
+def drop_a_whole_file(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path, _ = _some_file(bundle, pick)
     path.write_bytes(b"")
     yield "missing: line "
@@ -110,7 +109,7 @@ SPOILERS: list[Spoiler] = [
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(spoil=st.sampled_from(SPOILERS), sealed=st.booleans(), data=st.data())
 def test_whatever_was_done_to_the_lines_is_named(
-    good: Bundle, spoil: Spoiler, sealed: bool, data: st.DataObject
+    good: FinishedJob, spoil: Spoiler, sealed: bool, data: st.DataObject
 ) -> None:
     def pick(count: int) -> int:
         return data.draw(st.integers(0, count - 1))
@@ -143,7 +142,7 @@ def test_whatever_was_done_to_the_lines_is_named(
         b'{"prompt_id": null, "line": 9223372036854775808}\n',
     ],
 )
-def test_a_line_that_makes_no_sense_is_named_by_its_place(copy: Bundle, name: str, nonsense: bytes) -> None:
+def test_a_line_that_makes_no_sense_is_named_by_its_place(copy: FinishedJob, name: str, nonsense: bytes) -> None:
     path = copy.folder / name
     rows = _rows(path)
     path.write_bytes(b"".join([*rows[:3], nonsense, *rows[3:]]))

@@ -10,14 +10,14 @@ from typing import Any
 from aiohttp import web
 from tests.support.clock import HandClock
 from tests.support.formats import OpenAIFormat
-from tests.support.machine import Line, Machine, machine, prompts
+from tests.support.machine import InProcessStack, Line, in_process_stack, prompts
 from tests.support.scripted import ScriptedProvider, good, scripted
 
-from promptforge.service.app import MAX_GATES
+from promptforge.context import MAX_CIRCUIT_BREAKERS
 
 
 @asynccontextmanager
-async def running(one: Machine, job_id: str) -> AsyncIterator[None]:
+async def running(one: InProcessStack, job_id: str) -> AsyncIterator[None]:
     """Deliveries are brought inside, and at the end until the job has ended."""
     ending = asyncio.create_task(one.until_ended(job_id))
     try:
@@ -27,13 +27,13 @@ async def running(one: Machine, job_id: str) -> AsyncIterator[None]:
         ending.cancel()
 
 
-async def ended(one: Machine, job_id: str) -> None:
+async def ended(one: InProcessStack, job_id: str) -> None:
     async with asyncio.timeout(30):
         while (await one.job(job_id)).open:
             await asyncio.sleep(0.01)
 
 
-async def waiting(one: Machine, job_id: str) -> Line:
+async def waiting(one: InProcessStack, job_id: str) -> Line:
     """What the job waits for, once it says so."""
     async with asyncio.timeout(30):
         while not (said := (await one.status(job_id))["waiting"]):
@@ -43,7 +43,7 @@ async def waiting(one: Machine, job_id: str) -> Line:
 
 
 def settings_for(url: str) -> dict[str, Any]:
-    return {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": url}, "patience_seconds": 0.1}
+    return {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": url}, "max_inline_wait_seconds": 0.1}
 
 
 async def test_a_throttled_job_says_that_the_provider_asked_to_wait_and_then_no_more(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ async def test_a_throttled_job_says_that_the_provider_asked_to_wait_and_then_no_
 
     async with (
         scripted(ScriptedProvider(OpenAIFormat(), act)) as provider,
-        machine(tmp_path, **settings_for(provider.url)) as one,
+        in_process_stack(tmp_path, **settings_for(provider.url)) as one,
     ):
         job_id = await one.submit(prompts(5), provider="openai", max_retries=0)
         async with running(one, job_id):
@@ -73,7 +73,7 @@ async def test_a_job_that_has_long_gone_on_does_not_say_that_it_waits(tmp_path: 
     clock = HandClock()
     async with (
         scripted(ScriptedProvider(OpenAIFormat(), act)) as provider,
-        machine(tmp_path, clock, **settings_for(provider.url)) as one,
+        in_process_stack(tmp_path, clock, **settings_for(provider.url)) as one,
     ):
         job_id = await one.submit(prompts(5), provider="openai")
         working = asyncio.create_task(one.until_ended(job_id))
@@ -90,11 +90,11 @@ async def test_a_job_that_has_long_gone_on_does_not_say_that_it_waits(tmp_path: 
 
 
 async def test_models_that_clients_make_up_are_not_kept_for_good(tmp_path: Path) -> None:
-    async with machine(tmp_path) as one:
-        first = weakref.ref(one.app.gate("echo", "first"))
-        assert one.app.gate("echo", "first") is first()
-        for number in range(2 * MAX_GATES):
-            one.app.gate("echo", f"model-{number}")
+    async with in_process_stack(tmp_path) as one:
+        first = weakref.ref(one.app.circuit_breaker("echo", "first"))
+        assert one.app.circuit_breaker("echo", "first") is first()
+        for number in range(2 * MAX_CIRCUIT_BREAKERS):
+            one.app.circuit_breaker("echo", f"model-{number}")
 
         assert first() is None
 
@@ -102,7 +102,7 @@ async def test_models_that_clients_make_up_are_not_kept_for_good(tmp_path: Path)
 async def test_an_unreachable_provider_costs_no_try_and_the_job_goes_on_when_it_is_there(tmp_path: Path) -> None:
     async with scripted(ScriptedProvider(OpenAIFormat(), good)) as provider:
         url = provider.url
-    async with machine(tmp_path, **settings_for(url)) as one:
+    async with in_process_stack(tmp_path, **settings_for(url)) as one:
         job_id = await one.submit(prompts(5), provider="openai", max_retries=0)
         async with running(one, job_id):
             problem = await waiting(one, job_id)
@@ -117,9 +117,9 @@ async def test_an_unreachable_provider_costs_no_try_and_the_job_goes_on_when_it_
 
 
 async def test_a_job_whose_worker_has_no_key_says_which_variable_to_set(tmp_path: Path) -> None:
-    async with machine(tmp_path, provider_keys={"openai": "k"}) as one:
+    async with in_process_stack(tmp_path, provider_keys={"openai": "k"}) as one:
         job_id = await one.submit(prompts(5), provider="openai")
-    async with machine(tmp_path) as keyless:
+    async with in_process_stack(tmp_path) as keyless:
         keyless.key = one.key
         async with running(keyless, job_id):
             problem = await waiting(keyless, job_id)

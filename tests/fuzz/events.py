@@ -5,8 +5,8 @@ import json
 
 from hypothesis import strategies as st
 
-from promptforge.domain.messages import TASK
-from promptforge.edge import PUBSUB, STORAGE
+from promptforge.domain.commands import TASK_EVENT_TYPE
+from promptforge.entrypoints.http import PUBSUB_EVENT_TYPE, STORAGE_EVENT_TYPE
 from tests.fuzz.texts import TOKENS, Json, scalars, texts, values
 
 UNKNOWN_JOB = "job_00000000000000000000000000000000"
@@ -65,7 +65,7 @@ names = st.sampled_from(
 uploads = st.fixed_dictionaries({}, optional={"name": names | texts | scalars, "bucket": texts, "generation": scalars})
 payloads = st.one_of(messages, envelopes, broken_envelopes, uploads, values)
 
-kinds = st.sampled_from([PUBSUB, STORAGE, TASK])
+kinds = st.sampled_from([PUBSUB_EVENT_TYPE, STORAGE_EVENT_TYPE, TASK_EVENT_TYPE])
 odd_kinds = kinds | st.text(st.characters(min_codepoint=32, max_codepoint=255), min_size=1, max_size=20)
 
 

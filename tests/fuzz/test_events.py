@@ -14,15 +14,21 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from promptforge import edge, logs
-from promptforge.domain.messages import TASK, ChunkMessage, JobMessage, Message, SweepMessage, is_job_id
-from promptforge.local.functions import EVENT_FUNCTIONS, load_function
+from promptforge import logs
+from promptforge.domain.commands import TASK_EVENT_TYPE, Command, JobCommand, ProcessChunk, SweepJobs, is_job_id
+from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
+from promptforge.entrypoints import http
 from tests.fuzz.effort import examples
 from tests.fuzz.events import UNKNOWN_JOB, binary, bodies, headers, kinds, odd_kinds, payloads, pushes
 from tests.support.clock import HandClock
-from tests.support.machine import URL, Machine, machine, prompts
+from tests.support.machine import URL, InProcessStack, in_process_stack, prompts
 
-DECODERS = [edge.upload, edge.message(JobMessage), edge.message(ChunkMessage), edge.message(SweepMessage)]
+DECODERS = [
+    http.decode_upload,
+    http.decode_command(JobCommand),
+    http.decode_command(ProcessChunk),
+    http.decode_command(SweepJobs),
+]
 TALL = b'{"job_id":' + b"[" * 50_000
 KNOWN = {"event_ignored", "chunk_unknown"}
 functions = st.sampled_from(EVENT_FUNCTIONS)
@@ -33,7 +39,7 @@ class Bench:
     """A machine that has an ended job and one that waits for its upload, and what its functions log."""
 
     runner: asyncio.Runner
-    machine: Machine
+    machine: InProcessStack
     log: io.StringIO
 
     def post(self, function: str, headers: dict[str, str], body: bytes) -> httpx.Response:
@@ -73,7 +79,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     log = io.StringIO()
     logs.configure("WARNING", log)
     with asyncio.Runner() as runner:
-        context = machine(tmp_path_factory.mktemp("events"), HandClock())
+        context = in_process_stack(tmp_path_factory.mktemp("events"), HandClock())
         one = runner.run(context.__aenter__())
         runner.run(one.run(prompts(2)))
         runner.run(one.init())
@@ -85,19 +91,19 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @examples(1000)
 @given(odd_kinds.map(binary) | st.just({}), payloads | st.text(max_size=40))
-@example(binary(TASK), {"job_id": UNKNOWN_JOB, "chunk": 0})
-@example(binary(edge.STORAGE), {"name": f"{UNKNOWN_JOB}/input.jsonl"})
+@example(binary(TASK_EVENT_TYPE), {"job_id": UNKNOWN_JOB, "chunk": 0})
+@example(binary(http.STORAGE_EVENT_TYPE), {"name": f"{UNKNOWN_JOB}/input.jsonl"})
 @example({}, {"job_id": UNKNOWN_JOB, "chunk": 0})
 def test_what_is_decoded_is_valid_and_the_rest_is_ignored(bench: Bench, headers: dict[str, str], data: object) -> None:
     for decode in DECODERS:
-        handled: list[Message] = []
+        handled: list[Command] = []
 
-        async def handler(message: Message, handled: list[Message] = handled) -> None:
+        async def handler(message: Command, handled: list[Command] = handled) -> None:
             handled.append(message)
 
-        function = edge.event(decode)(handler)
+        function = http.event_endpoint(decode)(handler)
 
-        async def app(scope: Scope, receive: Receive, send: Send, function: edge.Function = function) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send, function: http.Function = function) -> None:
             await (await function(Request(scope, receive)))(scope, receive, send)
 
         reply = bench.post_to(app, headers, json.dumps(data).encode())
@@ -105,9 +111,9 @@ def test_what_is_decoded_is_valid_and_the_rest_is_ignored(bench: Bench, headers:
         assert (reply.status_code, reply.content) == (204, b"")
         assert [line["event"] for line in bench.logged()] == ([] if handled else ["event_ignored"])
         for message in handled:
-            assert message.job_id == UNKNOWN_JOB or (isinstance(message, SweepMessage) and message.job_id is None)
+            assert message.job_id == UNKNOWN_JOB or (isinstance(message, SweepJobs) and message.job_id is None)
             assert message.job_id is None or is_job_id(message.job_id)
-            assert not isinstance(message, ChunkMessage) or message.chunk >= 0
+            assert not isinstance(message, ProcessChunk) or message.chunk >= 0
 
 
 @examples(400)
@@ -137,11 +143,11 @@ def test_any_push_of_pubsub_is_acknowledged(bench: Bench, function: str, push: o
 @examples(600)
 @given(functions, headers, bodies)
 @example("worker", {"content-type": "application/cloudevents+json"}, b'{"specversion": []}')
-@example("worker", binary(TASK), TALL)
+@example("worker", binary(TASK_EVENT_TYPE), TALL)
 @example("worker", {}, TALL)
-@example("worker", {}, b'{"job_id": "' + b"x" * edge.MAX_EVENT_BYTES + b'"}')
+@example("worker", {}, b'{"job_id": "' + b"x" * http.MAX_EVENT_BYTES + b'"}')
 @example("worker", {"content-type": "application/cloudevents+json"}, TALL)
-@example("splitter", binary(edge.STORAGE), b"9" * 5000)
+@example("splitter", binary(http.STORAGE_EVENT_TYPE), b"9" * 5000)
 def test_what_is_no_event_is_never_our_fault(bench: Bench, function: str, headers: dict[str, str], body: bytes) -> None:
     before = bench.documents()
 

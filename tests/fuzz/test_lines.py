@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from promptforge.domain.lines import LineSplitter, LongLine
-from promptforge.domain.prompt import BadLine, Prompt, good_ids, is_blank, read_line
+from promptforge.domain.formats.lines import LineSplitter, LongLine
+from promptforge.domain.formats.native import InvalidLine, Prompt, is_blank, parse_line, valid_prompt_ids
 from tests.fuzz.effort import examples
 from tests.fuzz.texts import lines, lines_with_params, many_lines
 
@@ -25,7 +25,7 @@ blocks = st.lists(st.lists(st.sampled_from(PIECES), max_size=8).map(b"".join) | 
 @given(blocks, st.integers(1, 100))
 def test_blocks_of_any_size_give_the_lines_of_a_plain_split(fed: list[bytes], limit: int) -> None:
     splitter = LineSplitter(limit)
-    split = [line for block in fed for line in splitter.feed(block)] + splitter.end()
+    split = [line for block in fed for line in splitter.feed(block)] + splitter.finish()
 
     plain = b"".join(fed).split(b"\n")
     if not plain[-1]:
@@ -41,12 +41,12 @@ def test_blocks_of_any_size_give_the_lines_of_a_plain_split(fed: list[bytes], li
 def test_the_quick_judge_and_the_thorough_one_agree_on_a_whole_block(seed: int, limit: int) -> None:
     made = many_lines(seed, 30) + lines_with_params(seed, 30)
     rows = [LongLine(len(row), limit) if len(row) > limit else row for row in made]
-    judged = [read_line(row) for row in rows]
+    judged = [parse_line(row) for row in rows]
 
-    ids, others = good_ids(rows)
+    ids, others = valid_prompt_ids(rows)
 
     assert ids == [verdict.prompt_id for verdict in judged if isinstance(verdict, Prompt)]
-    assert others == [at for at, verdict in enumerate(judged) if isinstance(verdict, BadLine)]
+    assert others == [at for at, verdict in enumerate(judged) if isinstance(verdict, InvalidLine)]
 
 
 @examples(600)
@@ -66,18 +66,18 @@ def test_of_the_lines_that_are_misjudged_the_smallest_is_found(line: bytes) -> N
 
 def test_the_lines_made_from_a_seed_are_of_both_kinds() -> None:
     """Else the tests above would compare nothing."""
-    judged = [read_line(line) for line in many_lines(1, 3000)]
+    judged = [parse_line(line) for line in many_lines(1, 3000)]
 
     assert sum(isinstance(verdict, Prompt) for verdict in judged) > 500
-    assert {verdict.code for verdict in judged if isinstance(verdict, BadLine)} == CODES
+    assert {verdict.code for verdict in judged if isinstance(verdict, InvalidLine)} == CODES
 
 
 def test_the_lines_with_parameters_are_of_both_kinds() -> None:
-    judged = [read_line(line) for line in lines_with_params(1, 3000)]
+    judged = [parse_line(line) for line in lines_with_params(1, 3000)]
 
     assert sum(isinstance(verdict, Prompt) and verdict.params is not None for verdict in judged) > 300
     assert sum(isinstance(verdict, Prompt) and not verdict.prompt for verdict in judged) > 20
-    assert sum(isinstance(verdict, BadLine) and verdict.code == "invalid_parameter" for verdict in judged) > 300
+    assert sum(isinstance(verdict, InvalidLine) and verdict.code == "invalid_parameter" for verdict in judged) > 300
 
 
 def deep(line: bytes) -> bool:
@@ -86,11 +86,11 @@ def deep(line: bytes) -> bool:
 
 
 def judge(line: bytes) -> None:
-    judged, expected = read_line(line), strictly(line)
+    judged, expected = parse_line(line), strictly(line)
     if expected:
         assert (judged, is_blank(line)) == (expected, False), line
         return
-    assert isinstance(judged, BadLine), line
+    assert isinstance(judged, InvalidLine), line
     assert judged.code in CODES
     assert judged.message.endswith(".")
     assert (judged.prompt_id is not None) == (judged.code in {"missing_prompt", "invalid_prompt"})

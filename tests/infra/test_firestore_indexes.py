@@ -8,11 +8,11 @@ from typing import Any
 
 from promptforge.adapters.gcp.documents import COMMIT
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.erasure import Erasure
 from promptforge.domain.job import Job
+from promptforge.domain.tombstone import Tombstone
 from promptforge.ports.documents import EXPIRE_FIELD, Document, Scalar, Version, Write
-from promptforge.service.erasures import Erasures
-from promptforge.service.ledger import Ledger
+from promptforge.state.jobs import Ledger
+from promptforge.state.tombstones import TombstoneStore
 from tests.support.clock import HandClock
 
 JOB = "job_" + 32 * "0"
@@ -59,16 +59,16 @@ class Asked:
 async def wanted_by_the_ledger() -> set[Wanted]:
     asked = Asked()
     ledger = Ledger(asked, HandClock(), random.Random(0))
-    assert [job async for job in ledger.open_jobs(0)] == []
-    assert [chunk async for chunk in ledger.chunks(JOB)] == []
-    assert [chunk async for chunk in ledger.open_chunks(JOB, 0)] == []
-    assert not await ledger.has_open_chunk(JOB)
-    await ledger.progress(JOB)
-    await ledger.count_open_jobs("client")
-    await ledger.cost(JOB)
-    erasures = Erasures(asked, random.Random(0))
-    assert [due async for due in erasures.due(0)] == []
-    await erasures.drop_chunks(JOB)
+    assert [job async for job in ledger.list_due_jobs(0)] == []
+    assert [chunk async for chunk in ledger.list_all(JOB)] == []
+    assert [chunk async for chunk in ledger.list_open(JOB, 0)] == []
+    assert not await ledger.has_open(JOB)
+    await ledger.totals(JOB)
+    await ledger.count_active("client")
+    await ledger.total_cost(JOB)
+    erasures = TombstoneStore(asked, random.Random(0))
+    assert [due async for due in erasures.list_due(0)] == []
+    await erasures.delete_chunks(JOB)
     return asked.wanted
 
 
@@ -98,7 +98,7 @@ def test_what_expires_is_removed_by_the_field_that_the_adapter_writes_as_a_times
 
 
 def test_no_field_is_left_to_be_indexed_by_itself() -> None:
-    fields = {("jobs", name) for name in [*Job.model_fields, *Erasure.model_fields, COMMIT]}
+    fields = {("jobs", name) for name in [*Job.model_fields, *Tombstone.model_fields, COMMIT]}
     fields |= {("chunks", name) for name in [*Chunk.model_fields, COMMIT]}
 
     told = [(each["collectionGroup"], each["fieldPath"]) for each in INDEXES["fieldOverrides"]]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from promptforge.adapters.gcp.tasks import DISPATCH_SECONDS
-from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functions_folder
-from promptforge.settings import ENV_PREFIX, GCP_EVERYWHERE, GCP_FUNCTIONS, PROVIDER_KEYS, PROVIDER_URLS, Settings
+from promptforge.engine.load_functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functions_folder
+from promptforge.settings import ENV_PREFIX, GCP_FUNCTIONS, GCP_REQUIRED, PROVIDER_KEYS, PROVIDER_URLS, Settings
 from tests.infra.terraform import blocks, function, local, module, resources
 
 FUNCTIONS = sorted(local("table"))
@@ -60,7 +60,7 @@ def test_a_function_is_told_what_it_needs_and_no_more(name: str) -> None:
 
 
 def test_every_function_is_told_what_all_need() -> None:
-    assert {ENV_PREFIX + setting.upper() for setting in GCP_EVERYWHERE} <= {*local("settings")}
+    assert {ENV_PREFIX + setting.upper() for setting in GCP_REQUIRED} <= {*local("settings")}
 
 
 def test_no_setting_is_given_that_is_not_known() -> None:

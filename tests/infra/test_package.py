@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from infra.package import REQUIREMENTS, ROOT, contents, imported, write
 
-from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
+from promptforge.engine.load_functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
 from promptforge.settings import PROVIDER_KEYS
 
 API = sorted(set(HTTP_FUNCTIONS.values()))

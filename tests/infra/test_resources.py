@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import promptforge
-from promptforge.edge import STORAGE
+from promptforge.entrypoints.http import STORAGE_EVENT_TYPE
 from tests.infra.terraform import local, resources
 
 PACKAGE = Path(promptforge.__file__).parent
@@ -65,7 +65,7 @@ def test_an_upload_is_announced_until_somebody_listens() -> None:
     (trigger,) = resources("google_eventarc_trigger").values()
     wanted = {each["attribute"]: each["value"] for each in trigger["matching_criteria"]}
 
-    assert wanted == {"type": STORAGE, "bucket": '${google_storage_bucket.this["uploads"].name}'}
+    assert wanted == {"type": STORAGE_EVENT_TYPE, "bucket": '${google_storage_bucket.this["uploads"].name}'}
     assert "retry_policy" not in trigger  # all it can say is: once
 
 

@@ -11,7 +11,7 @@ from infra.package import REQUIREMENTS, ROOT
 STARTED = """
 import os, sys
 import main
-from promptforge.app import build
+from promptforge.bootstrap import build
 from promptforge.settings import Settings
 build(Settings.from_env(os.environ))
 print(*sys.modules)
@@ -26,7 +26,7 @@ LATER = {
     "jsonschema_rs",
     "promptforge.adapters.llm",
     "promptforge.adapters.local",
-    "promptforge.openapi",
+    "promptforge.entrypoints.openapi",
     "sqlite3",
 }
 """What no function imports before a request needs it."""

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from promptforge.client.verify import verify
 
-from promptforge.service.work import BLAMED_DEATHS
-from promptforge.verify import verify
+from promptforge.worker.process_chunk import MAX_ISOLATED_CRASHES
 from tests.simulation.clients import CANARY, Line, Order
 from tests.simulation.provider import Call
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tests.simulation.world import Simulator
 
 STOPS = {
     "cancelled": "cancelled",
@@ -33,7 +33,7 @@ STORE_FAULTS = {"outage", "refused", "answer_lost", "slow_store", "clock_skew"}
 NO_RESULTS = {"upload_expired", "empty_input", "input_changed", "cancelled", "deadline_exceeded"}
 
 
-def check_accounts(world: "World", order: Order) -> None:
+def check_accounts(world: "Simulator", order: Order) -> None:
     """Every line of the input has one line in the output, of a kind that it may have."""
     final, expect = order.final, world.expect
     code = final["error"] and final["error"]["code"]
@@ -58,7 +58,7 @@ def check_accounts(world: "World", order: Order) -> None:
         _check_verify(world, order)
 
 
-def _check_lines(world: "World", order: Order, asked: list[Line], results: list[Any], errors: list[Any]) -> None:
+def _check_lines(world: "Simulator", order: Order, asked: list[Line], results: list[Any], errors: list[Any]) -> None:
     expect, by_id = world.expect, {line["prompt_id"]: line for line in results}
     by_line = {line["line"]: line for line in errors}
     expect(len(by_id) == len(results) and len(by_line) == len(errors), f"{order.job_id}: no line twice")
@@ -79,12 +79,12 @@ def _check_lines(world: "World", order: Order, asked: list[Line], results: list[
             expect(unreadable >= 0, f"{order.job_id}: line {line.number} is lost")
 
 
-def _check_error(world: "World", order: Order, line: Line, error: dict[str, Any]) -> None:
+def _check_error(world: "Simulator", order: Order, line: Line, error: dict[str, Any]) -> None:
     code, faults = error["error"], world.plan.faults
     if code in STOPS:
         allowed = STOPS[code] is None or STOPS[code] in faults
     elif code == "worker_crash" and line.kind == "prompt":
-        allowed = "clock_skew" in world.fired or _struck(world) >= BLAMED_DEATHS
+        allowed = "clock_skew" in world.fired or _struck(world) >= MAX_ISOLATED_CRASHES
     elif line.kind == "prompt":
         allowed = code in FAILURES
     else:
@@ -97,13 +97,13 @@ def _check_error(world: "World", order: Order, line: Line, error: dict[str, Any]
     world.expect(whose, f"{order.job_id}: line {line.number} is answered for {error['prompt_id']}")
 
 
-def _struck(world: "World") -> int:
+def _struck(world: "Simulator") -> int:
     """How often a machine died, or could not renew its leases, for no prompt's fault: so often in the middle of the
     same prompt, and the prompt is blamed. Where clocks are minutes apart, who is alive looks dead."""
     return sum(world.fired[name] for name in ("crash", "freeze", "sigterm")) + len(world.plan.outages)
 
 
-def _check_verify(world: "World", order: Order) -> None:
+def _check_verify(world: "Simulator", order: Order) -> None:
     """What the product itself tells its user must agree. Where blank lines stood is gone when the input is."""
     with tempfile.TemporaryDirectory(dir=world.folder) as folder:
         for name, content in (order.files or {}).items():
@@ -113,7 +113,7 @@ def _check_verify(world: "World", order: Order) -> None:
     world.expect(not verdict.faults, f"{order.job_id}: verify says {verdict.faults[:3]}")
 
 
-def check_calls(world: "World", orders: list[Order]) -> int:
+def check_calls(world: "Simulator", orders: list[Order]) -> int:
     """No call without need: how many were paid a second time, each for a reason that was there."""
     by_prompt: dict[str, list[Call]] = defaultdict(list)
     for call in world.calls:
@@ -141,20 +141,20 @@ def check_calls(world: "World", orders: list[Order]) -> int:
     return again
 
 
-def _excused(world: "World", call: Call) -> bool:
+def _excused(world: "Simulator", call: Call) -> bool:
     """Whether its machine was lost after the call was decided on, or a store was not to be had."""
     return bool(STORE_FAULTS & world.fired.keys()) or any(
         name == call.machine and until + THAW_SECONDS >= call.began for until, name in world.losses
     )
 
 
-def _thawed(world: "World", call: Call) -> bool:
+def _thawed(world: "Simulator", call: Call) -> bool:
     """A machine that stands still between its last look at the lease and the call makes the call when it goes on,
     though another has made it meanwhile."""
     return any(name == call.machine and 0 <= call.began - until <= THAW_SECONDS for until, name in world.losses)
 
 
-def _check_cancelled(world: "World", order: Order, by_prompt: dict[str, list[Call]]) -> None:
+def _check_cancelled(world: "Simulator", order: Order, by_prompt: dict[str, list[Call]]) -> None:
     if {"freeze", *STORE_FAULTS} & world.plan.faults:
         return  # a machine that cannot read the documents, or stands still, cannot hear of it
     for line in order.lines:
@@ -163,7 +163,7 @@ def _check_cancelled(world: "World", order: Order, by_prompt: dict[str, list[Cal
             world.expect(late <= HEED_SECONDS, f"{order.job_id}: a call {late:.1f} s after it was to be stopped")
 
 
-def check_log(world: "World") -> None:
+def check_log(world: "Simulator") -> None:
     """Nothing secret, nothing unforeseen."""
     text = world.log.getvalue()
     world.expect(CANARY not in text, "the log holds no prompt and no key")

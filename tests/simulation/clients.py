@@ -9,17 +9,17 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from promptforge.service.access import admit_key
+from promptforge.api.auth import admit_key
 from tests.simulation.faults import Plan
 from tests.simulation.http import Reply, request
 from tests.simulation.money import CALL_USD
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tests.simulation.world import Simulator
 
 CANARY = "CANARY"
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
-PATIENCE_SECONDS = 30.0
+MAX_WAIT_SECONDS = 30.0
 LATE_SECONDS = 3600.0  # nothing that was begun before a delete goes on for so long
 
 
@@ -93,7 +93,7 @@ def _line(rng: random.Random, job: int, number: int, kind: str, before: list[Lin
 class Clients:
     """Every client, each with a key; who is not answered asks again."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "Simulator") -> None:
         self.world = world
         self.orders = [order(world.rng, number, world.plan) for number in range(world.rng.choice((1, 1, 2)))]
         self.keys = {"alice": "alice's key " + CANARY, "bob": "bob's key " + CANARY}
@@ -242,7 +242,7 @@ class Clients:
             all_headers = {"X-API-Key": self.keys[client], **(headers or {})}
             content, url = orjson.dumps(body) if body else b"", f"http://simulation{path}"
             reply = await world.platform.call(
-                machine.front, machine, method, url, all_headers, content, PATIENCE_SECONDS
+                machine.front, machine, method, url, all_headers, content, MAX_WAIT_SECONDS
             )
 
         while True:

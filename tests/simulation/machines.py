@@ -6,17 +6,17 @@ import dataclasses
 import random
 from typing import TYPE_CHECKING
 
-from promptforge.app import build, install_here
-from promptforge.local.api import api_app
+from promptforge.bootstrap import build_context, install_here
+from promptforge.context import AppContext
+from promptforge.engine.http_app import api_app
 from promptforge.ports.clock import Clock
-from promptforge.service.app import App
 from promptforge.settings import Settings
 from tests.simulation.faults import STEP
 from tests.simulation.ports import FaultyDocuments, FaultyObjects, FaultyTasks, FaultyTopics
 from tests.simulation.provider import SimulatedProvider
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tests.simulation.world import Simulator
 
 EPOCH = 1_800_057_000.0  # ten minutes before midnight (UTC)
 KILL_AFTER_SIGTERM_SECONDS = 10.0
@@ -32,17 +32,17 @@ class SimulatedClock:
         return EPOCH + asyncio.get_running_loop().time() + self.skew
 
 
-def build_app(world: "World", clock: Clock) -> App:
+def build_instance_context(world: "Simulator", clock: Clock) -> AppContext:
     """The product on this folder, with chance from the seed."""
     settings = Settings(data_dir=world.folder, public_url="http://simulation", **world.plan.settings)
-    return build(settings, clock, random.Random(world.rng.getrandbits(64)))
+    return build_context(settings, clock, random.Random(world.rng.getrandbits(64)))
 
 
-class Machine:
+class Instance:
     """One instance of every function. A dead one never goes on: its calls to ports do not return, as if its process
     were gone; a frozen one goes on later, without having noticed."""
 
-    def __init__(self, world: "World", number: int) -> None:
+    def __init__(self, world: "Simulator", number: int) -> None:
         self.world = world
         self.name = f"m{number}"
         self.alive = True
@@ -53,12 +53,12 @@ class Machine:
         self.clock = SimulatedClock(world.rng.uniform(-300, 300) if skewed else world.rng.uniform(-1, 1))
         if skewed:
             world.fire("clock_skew", self.name)
-        self.app = self._wrapped(build_app(world, self.clock))
+        self.app = self._wrapped(build_instance_context(world, self.clock))
         self.front = api_app(self.app, world.platform.wake)
         self.context = contextvars.copy_context()
         self.context.run(install_here, self.app)
 
-    def _wrapped(self, app: App) -> App:
+    def _wrapped(self, app: AppContext) -> AppContext:
         return dataclasses.replace(
             app,
             instance=self.name,
@@ -78,7 +78,7 @@ class Machine:
             raise asyncio.CancelledError
         if self.alive and world.chance("crash", STEP / 4):
             world.fire("crash", f"{self.name} at {point}")
-            self.die()
+            self.crash()
         if self.alive and world.chance("freeze", STEP / 2):
             self.freeze(point)
         while self.alive and (wait := self.frozen_until - world.now) > 0:
@@ -86,7 +86,7 @@ class Machine:
         if not self.alive:
             await world.end_of_time()
 
-    def die(self) -> None:
+    def crash(self) -> None:
         """SIGKILL."""
         if self.alive:
             self.alive = False
@@ -106,4 +106,4 @@ class Machine:
         self.stopping = True
         self.app.stopping.set()
         await asyncio.sleep(KILL_AFTER_SIGTERM_SECONDS)
-        self.die()
+        self.crash()

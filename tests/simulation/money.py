@@ -4,22 +4,22 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from promptforge.domain.allowance import Allowance
-from promptforge.domain.money import NANO, Price, cost
-from promptforge.service.allowances import set_limit
-from promptforge.service.purse import LOOK_SECONDS
+from promptforge.domain.limits.pricing import NANOS_PER_USD, Price, token_cost
+from promptforge.domain.limits.spend_quota import SpendQuota
+from promptforge.state.spend_quotas import set_limit
+from promptforge.worker.cost_budget import TOTAL_REFRESH_SECONDS
 
 if TYPE_CHECKING:
     from tests.simulation.clients import Order
     from tests.simulation.provider import Call
-    from tests.simulation.world import World
+    from tests.simulation.world import Simulator
 
 PRICE: Price = (10_000.0, 10_000.0)
 TOKENS = (3, 4)
-CALL_NANOS = cost(PRICE, *TOKENS)
-CALL_USD = CALL_NANOS / NANO
+CALL_NANOS = token_cost(PRICE, *TOKENS)
+CALL_USD = CALL_NANOS / NANOS_PER_USD
 BILLED = ("answered", "prompt")
-HEAR_SECONDS = LOOK_SECONDS + 3.0
+HEAR_SECONDS = TOTAL_REFRESH_SECONDS + 3.0
 FORGETFUL = {"freeze", "outage", "answer_lost", "clock_skew"}
 """Who loses a lease, or the answer to a write, may forget what itself has spent since the last flush."""
 
@@ -27,12 +27,12 @@ DEAF = {*FORGETFUL, "refused", "slow_store"}
 """Who stands still, or cannot read the sum, hears late of what others have spent."""
 
 
-class Money:
+class CostAccounting:
     """What the commits of a run say of money."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "Simulator") -> None:
         self._world = world
-        self._allowances: dict[str, Allowance] = {}
+        self._allowances: dict[str, SpendQuota] = {}
         self._costs: dict[str, int] = {}
         self._limits: dict[str, int] = {}
         self._promises: dict[str, tuple[str, str, int]] = {}  # by job: whose, of which day, how much
@@ -49,9 +49,9 @@ class Money:
         """A job was opened, or changed."""
         if job["max_cost_nanos"] is not None:
             self._limits[job["job_id"]] = job["max_cost_nanos"]
-        if job["promised"]:
+        if job["quota_day"]:
             amount = job["max_cost_nanos"] if job["open"] else job["cost_nanos"]
-            self._promises[job["job_id"]] = job["client"], job["promised"], amount
+            self._promises[job["job_id"]] = job["client"], job["quota_day"], amount
 
     def erased(self, job: Mapping[str, Any]) -> None:
         """A job was deleted; it was as told before."""
@@ -66,7 +66,7 @@ class Money:
 
     def promised(self, path: str, new: Mapping[str, Any]) -> None:
         """An allowance was changed."""
-        allowance = Allowance.model_validate(new)
+        allowance = SpendQuota.model_validate(new)
         before = self._allowances.get(path, allowance)
         self._world.expect(allowance.day >= before.day, f"{path} goes back to {allowance.day}")
         self._world.expect(allowance.reserved_nanos >= 0, f"{path} has promised {allowance.reserved_nanos}")
@@ -86,7 +86,7 @@ class Money:
         others have written a look ago; and a job is neither billed nor stopped for more than was called."""
         expect, limit = self._world.expect, self._limits.get(order.job_id)
         billed = [call for call in calls if call.outcome in BILLED]
-        said = round((order.final.get("cost_usd") or 0) * NANO)
+        said = round((order.final.get("cost_usd") or 0) * NANOS_PER_USD)
         expect(said <= len(billed) * CALL_NANOS, f"{order.job_id}: {said} for {len(billed)} calls")
         if not self._world.plan.faults:
             expect(said == len(billed) * CALL_NANOS, f"{order.job_id}: only {said} for {len(billed)} calls")

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import Delivery, SqliteDeliveries
-from promptforge.domain.messages import SweepMessage
-from promptforge.local.envelopes import SUBSCRIPTIONS, envelope
-from promptforge.local.functions import load_function
-from promptforge.service.sweep import abandon_leases
+from promptforge.adapters.local.queue import Delivery, SqliteQueue
+from promptforge.domain.commands import SweepJobs
+from promptforge.engine.load_functions import load_function
+from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
+from promptforge.pipeline.sweep import expire_leases
 from tests.simulation.http import Reply, request
-from tests.simulation.machines import Machine, SimulatedClock
+from tests.simulation.machines import Instance, SimulatedClock
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from tests.simulation.world import World
+    from tests.simulation.world import Simulator
 
 SWEEP_SECONDS = 60.0
 AT_ONCE = 4  # deliveries of one source for each machine
@@ -27,11 +27,11 @@ LIMIT_SECONDS = 540.0
 class Platform:
     """Everything that is not a machine."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "Simulator") -> None:
         self.world = world
         self.database = Database(world.folder / "state.db")
-        self.deliveries = SqliteDeliveries(self.database, SimulatedClock())
-        self.machines: list[Machine] = []
+        self.deliveries = SqliteQueue(self.database, SimulatedClock())
+        self.machines: list[Instance] = []
         self._made = 0
         self._news = asyncio.Event()
         self._under_way = dict.fromkeys(SUBSCRIPTIONS, 0)
@@ -47,7 +47,7 @@ class Platform:
         self.world.spawn(self._deliver_all())
         self.world.spawn(self._sweep())
 
-    def machine(self) -> Machine | None:
+    def machine(self) -> Instance | None:
         """One that takes requests, by chance."""
         ready = [machine for machine in self.machines if machine.alive and not machine.stopping]
         return self.world.rng.choice(ready) if ready else None
@@ -55,7 +55,7 @@ class Platform:
     async def call(
         self,
         app: "ASGIApp",
-        machine: Machine,
+        machine: Instance,
         method: str,
         url: str,
         headers: Mapping[str, str],
@@ -75,7 +75,7 @@ class Platform:
         """A seat: a machine, and the next one when it is gone."""
         world = self.world
         while True:
-            machine = Machine(world, self._made)
+            machine = Instance(world, self._made)
             self._made += 1
             self.machines.append(machine)
             world.note(f"{machine.name} starts")
@@ -84,7 +84,7 @@ class Platform:
             if world.knows_its_dead:
                 world.spawn(self._clean_up_after(machine))
 
-    async def _life_of(self, machine: Machine) -> None:
+    async def _life_of(self, machine: Instance) -> None:
         world = self.world
         while machine.alive:
             try:
@@ -96,14 +96,14 @@ class Platform:
                     world.fire("sigterm", machine.name)
                     await machine.terminate()
 
-    async def _clean_up_after(self, machine: Machine) -> None:
+    async def _clean_up_after(self, machine: Instance) -> None:
         """What the engine of one machine does when a worker process dies."""
         while True:
             alive = self.machine()
             if alive is None:
                 await asyncio.sleep(1)
                 continue
-            work = asyncio.get_running_loop().create_task(abandon_leases(alive.app, machine.name))
+            work = asyncio.get_running_loop().create_task(expire_leases(alive.app, machine.name))
             death = self.world.spawn(alive.died.wait())
             self.world.tasks.append(work)
             await asyncio.wait([work, death], return_when=asyncio.FIRST_COMPLETED)
@@ -115,13 +115,13 @@ class Platform:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            task = Delivery(0, "queue:sweeper", SweepMessage().encode(), 1)
+            task = Delivery(0, "queue:sweeper", SweepJobs().encode(), 1)
             self.world.spawn(self._send(task))
 
     async def _deliver_all(self) -> None:
         while True:
             self._news.clear()
-            for source in await self.deliveries.due(list(SUBSCRIPTIONS)):
+            for source in await self.deliveries.sources_due(list(SUBSCRIPTIONS)):
                 free = AT_ONCE * len(self.machines) - self._under_way[source]
                 if free > 0:
                     for delivery in await self.deliveries.claim(source, free, SUBSCRIPTIONS[source].ack_seconds):
@@ -172,7 +172,7 @@ class Platform:
         if machine is None:
             return False
         function = SUBSCRIPTIONS[delivery.source].function
-        headers, body = envelope(delivery)
+        headers, body = push_request(delivery)
         limit = LIMIT_SECONDS
         if world.chance("time_limit", 0.1):
             world.fire("time_limit", f"{function} on {machine.name}")

@@ -11,12 +11,12 @@ from promptforge.ports.topics import Topics
 from tests.simulation.faults import STEP
 
 if TYPE_CHECKING:
-    from tests.simulation.machines import Machine
+    from tests.simulation.machines import Instance
 
 T = TypeVar("T")
 
 
-async def _through(machine: "Machine", point: str, operation: Callable[[], Awaitable[T]]) -> T:
+async def _through(machine: "Instance", point: str, operation: Callable[[], Awaitable[T]]) -> T:
     """A call from a machine to a store, with everything that can happen before and after it."""
     world = machine.world
     await machine.reach(f"{point} before")
@@ -39,7 +39,7 @@ async def _through(machine: "Machine", point: str, operation: Callable[[], Await
 class FaultyDocuments:
     """The documents port. Every commit that takes effect is shown to the world's referee."""
 
-    def __init__(self, machine: "Machine", inner: Documents) -> None:
+    def __init__(self, machine: "Instance", inner: Documents) -> None:
         self._machine = machine
         self._inner = inner
 
@@ -82,7 +82,7 @@ class FaultyDocuments:
 class FaultyObjects:
     """The objects port of one bucket."""
 
-    def __init__(self, machine: "Machine", inner: Objects, bucket: str) -> None:
+    def __init__(self, machine: "Instance", inner: Objects, bucket: str) -> None:
         self._machine = machine
         self._inner = inner
         self._bucket = bucket
@@ -136,7 +136,7 @@ class FaultyObjects:
 class FaultyTopics:
     """The topics port."""
 
-    def __init__(self, machine: "Machine", inner: Topics) -> None:
+    def __init__(self, machine: "Instance", inner: Topics) -> None:
         self._machine = machine
         self._inner = inner
 
@@ -157,7 +157,7 @@ class FaultyTopics:
 class FaultyTasks:
     """The tasks port."""
 
-    def __init__(self, machine: "Machine", inner: Tasks) -> None:
+    def __init__(self, machine: "Instance", inner: Tasks) -> None:
         self._machine = machine
         self._inner = inner
 

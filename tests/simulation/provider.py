@@ -5,18 +5,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from promptforge.domain.retry import FailureKind
-from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
 from tests.simulation.faults import STEP
 from tests.simulation.money import TOKENS
 
 if TYPE_CHECKING:
-    from tests.simulation.machines import Machine
+    from tests.simulation.machines import Instance
 
-REFUSED = Failure(FailureKind.PROMPT, "prompt_rejected", "Refused.", input_tokens=TOKENS[0], output_tokens=TOKENS[1])
-SERVER_ERROR = Failure(FailureKind.UNKNOWN, "provider_error", "A fault.")
-TIMEOUT = Failure(FailureKind.UNKNOWN, "provider_timeout", "No answer in time.")
-UNREACHABLE = Failure(FailureKind.NOT_SENT, "provider_unreachable", "Not reached.")
-BAD_KEY = Failure(FailureKind.ACCOUNT, "provider_account", "The key is refused.")
+REFUSED = CallFailure(
+    FailureKind.PROMPT, "prompt_rejected", "Refused.", input_tokens=TOKENS[0], output_tokens=TOKENS[1]
+)
+SERVER_ERROR = CallFailure(FailureKind.UNKNOWN, "provider_error", "A fault.")
+TIMEOUT = CallFailure(FailureKind.UNKNOWN, "provider_timeout", "No answer in time.")
+UNREACHABLE = CallFailure(FailureKind.NOT_SENT, "provider_unreachable", "Not reached.")
+BAD_KEY = CallFailure(FailureKind.ACCOUNT, "provider_account", "The key is refused.")
 
 
 @dataclass
@@ -39,10 +41,10 @@ class Call:
 class SimulatedProvider:
     """The provider port: answers with the prompt and the call's number, so that an answer tells where it is from."""
 
-    def __init__(self, machine: "Machine") -> None:
+    def __init__(self, machine: "Instance") -> None:
         self._machine = machine
 
-    async def ask(self, question: Question, timeout_seconds: float) -> Answer | Failure:
+    async def complete(self, question: CompletionRequest, timeout_seconds: float) -> Completion | CallFailure:
         world, machine = self._machine.world, self._machine
         await machine.reach("ask before")
         if fault := self._not_sent():
@@ -53,7 +55,7 @@ class SimulatedProvider:
         world.note(f"{machine.name} asks {question.prompt!r}, call {call.serial}")
         if " poison " in question.prompt:
             world.fire("poison", machine.name)
-            machine.die()
+            machine.crash()
         reply = await self._reply(question, timeout_seconds, call)
         await machine.reach("ask done")
         call.ended = world.now
@@ -70,7 +72,7 @@ class SimulatedProvider:
     async def close(self) -> None:
         return None
 
-    async def _reply(self, question: Question, timeout_seconds: float, call: Call) -> Answer | Failure:
+    async def _reply(self, question: CompletionRequest, timeout_seconds: float, call: Call) -> Completion | CallFailure:
         world = self._machine.world
         fate = world.fate_of_call(question.prompt)
         seconds = world.rng.uniform(60, 130) if fate == "slow_answer" else world.rng.uniform(0.01, 3)
@@ -88,9 +90,9 @@ class SimulatedProvider:
                 return REFUSED
             case "throttle" | "storm":
                 wait = world.rng.choice((None, None, 0.5, 2.0, 30.0, 200.0))
-                return Failure(FailureKind.THROTTLED, "throttled", "Wait.", wait)
-        return Answer(f"{question.prompt} answered by call {call.serial}", question.model, *TOKENS)
+                return CallFailure(FailureKind.THROTTLED, "throttled", "Wait.", wait)
+        return Completion(f"{question.prompt} answered by call {call.serial}", question.model, *TOKENS)
 
 
-def _outcome(reply: Answer | Failure) -> str:
-    return "answered" if isinstance(reply, Answer) else reply.kind.value
+def _outcome(reply: Completion | CallFailure) -> str:
+    return "answered" if isinstance(reply, Completion) else reply.kind.value

@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.job import NEXT, Status
-from promptforge.local.api import api_app
+from promptforge.domain.job import TRANSITIONS, Status
+from promptforge.engine.http_app import api_app
 from promptforge.ports.documents import Create, Delete, Write
 from tests.simulation.accounts import check_accounts, check_calls, check_log
-from tests.simulation.machines import EPOCH, Machine, SimulatedClock, build_app
+from tests.simulation.machines import EPOCH, Instance, SimulatedClock, build_instance_context
 
 if TYPE_CHECKING:
     from tests.simulation.clients import Order
-    from tests.simulation.world import World
+    from tests.simulation.world import Simulator
 
 CHUNK = re.compile(r"jobs/([^/]+)/chunks/(\d+)")
 JOB = re.compile(r"jobs/([^/]+)")
 COUNTS = ("completed", "failed", "tokens", "cost_nanos")
-CONTENT = ("flushed", "failures", "results", "errors", "open", *COUNTS)
+CONTENT = ("segments", "attempt_failures", "results", "errors", "open", *COUNTS)
 SERIAL = re.compile(rb"answered by call (\d+)")
 
 
-class Referee:
+class InvariantChecker:
     """Keeps what is true: every document as it stands, every object as it was written."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "Simulator") -> None:
         self.world = world
-        self.app = build_app(world, SimulatedClock())
+        self.app = build_instance_context(world, SimulatedClock())
         self.front = api_app(self.app, world.platform.wake)
         self.documents: dict[str, dict[str, Any]] = {}
         self.objects: dict[str, bytes] = {}
@@ -42,22 +42,22 @@ class Referee:
 
     # While it runs
 
-    def created(self, machine: Machine, bucket: str, name: str, content: bytes) -> None:
+    def created(self, machine: Instance, bucket: str, name: str, content: bytes) -> None:
         """An object was written."""
         self.world.note(f"{machine.name} wrote {bucket}/{name}, {len(content)} bytes")
         self.objects[f"{bucket}/{name}"] = content
 
-    def committed(self, machine: Machine, writes: Sequence[Write]) -> None:
+    def committed(self, machine: Instance, writes: Sequence[Write]) -> None:
         """A commit took effect."""
         for write in writes:
             new = {} if isinstance(write, Delete) else orjson.loads(orjson.dumps(write.data))
             old = self.documents.get(write.path)
             self.world.note(f"{machine.name} commits {write.path} {_summary(new)}")
             self.expect(isinstance(write, Create) == (old is None), f"{write.path} is created once")
-            if isinstance(write, Delete) or "erasing" in new:
-                self._erasing(write.path, new)
+            if isinstance(write, Delete) or "tombstone" in new:
+                self._check_tombstone(write.path, new)
                 continue
-            self.expect("erasing" not in (old or {}), f"{write.path} is erased for good")
+            self.expect("tombstone" not in (old or {}), f"{write.path} is erased for good")
             if match := CHUNK.fullmatch(write.path):
                 self._chunk(machine, match[1], write.path, old, new)
             elif JOB.fullmatch(write.path):
@@ -66,12 +66,12 @@ class Referee:
                 self.world.money.promised(write.path, new)
             self.documents[write.path] = new
 
-    def _erasing(self, path: str, new: dict[str, Any]) -> None:
+    def _check_tombstone(self, path: str, new: dict[str, Any]) -> None:
         job_id = path.split("/")[1]
         wished = [order for order in self.world.clients.orders if order.job_id == job_id]
         self.expect(wished and wished[0].unwanted_at <= self.world.now, f"{path} goes, and nobody wished it")
         self.expect(new or CHUNK.fullmatch(path), f"{path} keeps its id from being given again")
-        if new and "erasing" not in self.documents[path]:
+        if new and "tombstone" not in self.documents[path]:
             self.world.money.erased(self.documents[path])
         self.documents[path] = new
         if not new:
@@ -83,22 +83,24 @@ class Referee:
             return
         before, after = Status(old["status"]), Status(new["status"])
         self.expect(not before.final or old == new, f"{path} is {before} for good")
-        self.expect(before == after or after in NEXT[before], f"{path} goes from {before} to {after}")
-        for name in ("input", "stop", "chunk_count"):
+        self.expect(before == after or after in TRANSITIONS[before], f"{path} goes from {before} to {after}")
+        for name in ("input", "stop_reason", "chunk_count"):
             self.expect(old[name] in (None, new[name]), f"{path}: {name} is set once")
         if after.final:
             done = new["completed_count"] + new["failed_count"]
             self.expect(new["prompt_count"] == done, f"{path}: prompt_count = completed_count + failed_count")
             self.expect(new["open"] is False, f"{path} is not open")
 
-    def _chunk(self, machine: Machine, job_id: str, path: str, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+    def _chunk(
+        self, machine: Instance, job_id: str, path: str, old: dict[str, Any] | None, new: dict[str, Any]
+    ) -> None:
         if old is None:
             self.expect((new["epoch"], new["open"], new["holder"]) == (0, True, None), f"{path} begins untouched")
             return
         self.expect(old["open"] or old == new, f"{path} is settled for good")
         same = all(old[name] == new[name] for name in CONTENT)
         if new["epoch"] == old["epoch"] + 1:
-            free = Chunk.model_validate(old).claimable(machine.clock.now())
+            free = Chunk.model_validate(old).can_claim(machine.clock.now())
             self.expect(free and same and new["holder"], f"{path}: a claim takes a free chunk and changes nothing else")
             self.claims[path, new["epoch"]] = (machine.name, self.world.now)
         else:
@@ -110,19 +112,19 @@ class Referee:
         self.world.money.paid(job_id, new["cost_nanos"] - old["cost_nanos"])
         self._flushes(path, old, new)
         if old["open"] and not new["open"]:
-            self._settlement(machine, job_id, path, new)
+            self._check_completion(machine, job_id, path, new)
 
     def _flushes(self, path: str, old: dict[str, Any], new: dict[str, Any]) -> None:
         kept = not new["open"] or self._records(old) <= self._records(new)
         self.expect(kept, f"{path}: what was flushed stays")
-        for segment in new["flushed"]:
-            if segment in old["flushed"]:
+        for segment in new["segments"]:
+            if segment in old["segments"]:
                 continue
             epoch = int(segment["name"].rpartition("/")[2].partition("-")[0])
             self.expect(epoch == new["epoch"], f"{path}: epoch {epoch} flushes in epoch {new['epoch']}")
         self.expect(all(new[name] >= old[name] for name in COUNTS), f"{path}: counts do not fall")
 
-    def _settlement(self, machine: Machine, job_id: str, path: str, new: dict[str, Any]) -> None:
+    def _check_completion(self, machine: Instance, job_id: str, path: str, new: dict[str, Any]) -> None:
         self.expect(new["completed"] + new["failed"] == new["line_count"], f"{path}: every line has its answer")
         safe = {record.split(b" ", 4)[4] for record in self._records(new)}
         _, since = self.claims[path, new["epoch"]]
@@ -139,7 +141,7 @@ class Referee:
 
     def _records(self, chunk: dict[str, Any]) -> set[bytes]:
         """Every answer in the segments that a chunk names."""
-        segments = [self.objects[f"work/{segment['name']}"] for segment in chunk["flushed"]]
+        segments = [self.objects[f"work/{segment['name']}"] for segment in chunk["segments"]]
         return {record for segment in segments for record in segment.splitlines()}
 
     # At the end
@@ -163,7 +165,7 @@ class Referee:
 
     async def left_of(self, job_id: str) -> list[str]:
         """Every document and object of a job but for the erasure in its place."""
-        left = [path for path, data in self.documents.items() if job_id in path and "erasing" not in data]
+        left = [path for path, data in self.documents.items() if job_id in path and "tombstone" not in data]
         for bucket in (self.app.uploads, self.app.work, self.app.results):
             left += [name async for name in bucket.list(f"{job_id}/")]
         return left
@@ -181,6 +183,6 @@ class Referee:
 
 
 def _summary(data: dict[str, Any]) -> str:
-    names = ("status", "epoch", "holder", "open", "completed", "failed", "deaths")
+    names = ("status", "epoch", "holder", "open", "completed", "failed", "crash_count")
     shown = {name: data[name] for name in names if name in data}
     return f"{shown} due {data['due_at'] - EPOCH:.3f}" if "due_at" in data else str(shown)

@@ -17,11 +17,11 @@ from promptforge import logs
 from tests.simulation.clients import Clients
 from tests.simulation.faults import STEP, draw
 from tests.simulation.loop import Deadlock, Livelock, SimulatedLoop
-from tests.simulation.machines import Machine
-from tests.simulation.money import Money
+from tests.simulation.machines import Instance
+from tests.simulation.money import CostAccounting
 from tests.simulation.platform import Platform
 from tests.simulation.provider import Call
-from tests.simulation.referee import Referee
+from tests.simulation.referee import InvariantChecker
 
 SECRET = b"S" * 32
 AFTERMATH_SECONDS = 400.0  # what still goes on after the end must change nothing
@@ -45,7 +45,7 @@ class Outcome:
     trace: list[str] = field(default_factory=list)
 
 
-class World:
+class Simulator:
     """Everything that takes part in a run, and what it has in common: chance, time, the trace."""
 
     def __init__(self, seed: int, folder: Path, loop: SimulatedLoop) -> None:
@@ -65,8 +65,8 @@ class World:
         self.tasks: list[asyncio.Task[Any]] = []
         self.knows_its_dead = self.rng.random() < 0.5
         self.platform = Platform(self)
-        self.money = Money(self)
-        self.referee = Referee(self)
+        self.money = CostAccounting(self)
+        self.referee = InvariantChecker(self)
         self.clients = Clients(self)
 
     @property
@@ -99,7 +99,7 @@ class World:
         self.tasks.append(task)
         return task
 
-    def lost(self, machine: Machine, seconds: float = 0.0) -> None:
+    def lost(self, machine: Instance, seconds: float = 0.0) -> None:
         """A machine dies, or stands still for so long: what it had in its hands may have to be paid again."""
         self.losses.append((self.now + seconds, machine.name))
 
@@ -166,7 +166,7 @@ def simulate(seed: int) -> Outcome:
     asyncio.set_event_loop(loop)
     collecting = gc.isenabled()
     gc.disable()  # when the garbage is collected must not depend on what ran before
-    world: World | None = None
+    world: Simulator | None = None
     try:
         world = _run(seed, folder, loop)
         return _outcome(world)
@@ -183,9 +183,9 @@ def simulate(seed: int) -> Outcome:
             gc.enable()
 
 
-def _run(seed: int, folder: Path, loop: SimulatedLoop) -> World:
-    async def build() -> World:
-        return World(seed, folder, loop)
+def _run(seed: int, folder: Path, loop: SimulatedLoop) -> Simulator:
+    async def build() -> Simulator:
+        return Simulator(seed, folder, loop)
 
     world = loop.run_until_complete(build())
     loop.set_exception_handler(lambda _, context: world.expect(world.over, f"unheard: {context}"))
@@ -197,7 +197,7 @@ def _run(seed: int, folder: Path, loop: SimulatedLoop) -> World:
     return world
 
 
-def _outcome(world: World) -> Outcome:
+def _outcome(world: Simulator) -> Outcome:
     return Outcome(
         seed=world.seed,
         violations=world.violations,

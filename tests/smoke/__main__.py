@@ -16,8 +16,8 @@ from pathlib import Path
 
 import aiohttp
 import click
+from promptforge.client.async_client import RequestFailed
 
-from promptforge.client import RequestRefused
 from tests.smoke.checks import CHECKS, Check
 from tests.smoke.site import Site, Skipped, Wrong
 
@@ -38,8 +38,8 @@ async def _verdict(check: Check, site: Site) -> tuple[str, str]:
         return "skipped", str(exc)
     except Wrong as exc:
         return "FAILED", str(exc)
-    except (aiohttp.ClientError, RequestRefused, OSError, TimeoutError, ValueError) as exc:
-        return "FAILED", exc.code if isinstance(exc, RequestRefused) else type(exc).__name__  # its text may hold a URL
+    except (aiohttp.ClientError, RequestFailed, OSError, TimeoutError, ValueError) as exc:
+        return "FAILED", exc.code if isinstance(exc, RequestFailed) else type(exc).__name__  # its text may hold a URL
     return "ok", ""
 
 

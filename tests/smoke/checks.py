@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
-from promptforge.local.functions import EVENT_FUNCTIONS
-from promptforge.verify import verify
+from promptforge.client.verify import verify
+
+from promptforge.engine.load_functions import EVENT_FUNCTIONS
 from tests.smoke.site import GOOGLE, UPLOAD, Site, Skipped, Storage, Wrong, bucket_of, unsigned
 from tests.support.machine import prompts
 

@@ -9,8 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-
-from promptforge.client import Client, as_signed
+from promptforge.client.async_client import Client, as_signed
 
 GOOGLE = "https://storage.googleapis.com"
 REFUSED = (400, 401, 403)

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import orjson
 
-from tests.support.machine import Line, Machine, lines_of, prompts
+from tests.support.machine import InProcessStack, Line, lines_of, prompts
 
 MANIFEST = "manifest.json"
 ERRORS = "errors.jsonl"
@@ -30,7 +30,7 @@ GOOD, BAD = 40 + len(AWKWARD) + 1 + 8, 2 + 2 + 3
 
 
 @dataclass(frozen=True)
-class Bundle:
+class FinishedJob:
     """What a user has on disk when a job is done."""
 
     file: Path
@@ -49,10 +49,10 @@ class Bundle:
         """Put another manifest in its place."""
         (self.folder / MANIFEST).write_bytes(orjson.dumps(manifest))
 
-    def copied(self, target: Path) -> "Bundle":
+    def copied(self, target: Path) -> "FinishedJob":
         """The same in another folder, to be spoiled."""
         shutil.copytree(self.file.parent, target, ignore=shutil.ignore_patterns("data"))
-        return Bundle(target / self.file.name, target / self.folder.name)
+        return FinishedJob(target / self.file.name, target / self.folder.name)
 
     def seal(self) -> None:
         """Make the manifest fit the files as they are now, as a service would that lost or doubled a line."""
@@ -62,7 +62,7 @@ class Bundle:
         self.write_manifest(self.manifest() | said)
 
 
-async def bring_home(one: Machine, job_id: str, content: bytes, target: Path) -> Bundle:
+async def download_finished_job(one: InProcessStack, job_id: str, content: bytes, target: Path) -> FinishedJob:
     """Download everything a job has into a new folder beside its input."""
     folder = target / "results"
     folder.mkdir(parents=True)
@@ -70,10 +70,10 @@ async def bring_home(one: Machine, job_id: str, content: bytes, target: Path) ->
         (folder / name).write_bytes(data)
     (folder / MANIFEST).write_bytes(await download_manifest(one, job_id))
     (target / "input.jsonl").write_bytes(content)
-    return Bundle(target / "input.jsonl", folder)
+    return FinishedJob(target / "input.jsonl", folder)
 
 
-async def download_manifest(one: Machine, job_id: str) -> bytes:
+async def download_manifest(one: InProcessStack, job_id: str) -> bytes:
     """The manifest's bytes, through its signed URL."""
     reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
     answer: httpx.Response = await one.http.get(reply.json()["manifest"]["url"])

@@ -6,7 +6,7 @@ from typing import Self
 from tests.support.emulators import free_port
 
 
-class Cut:
+class FlakyProxy:
     """A TCP proxy on loopback in front of `target`, at an address of its own that stays the same."""
 
     def __init__(self, target: str) -> None:

@@ -117,7 +117,7 @@ def _ps(field: str, pid: int) -> str:
 
 def every_worker() -> list[int]:
     """All worker processes on this machine, whosever they are."""
-    return _pgrep("-f", "promptforge.local.worker_process")
+    return _pgrep("-f", "promptforge.engine.worker_process")
 
 
 def _pgrep(option: str, what: object) -> list[int]:

@@ -9,15 +9,15 @@ from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 from google.pubsub_v1.types import AcknowledgeRequest, PullRequest, ReceivedMessage, Subscription
 
-from promptforge.edge import STORAGE
+from promptforge.entrypoints.http import STORAGE_EVENT_TYPE
 from tests.support.fake_gcs import Events
-from tests.support.front import Front
+from tests.support.front import ReverseProxy
 
 PULL_SECONDS = 10.0
 AGAIN_SECONDS = 0.5
 
 
-async def eventarc(events: Events, gate: Front, bucket: str) -> None:
+async def eventarc(events: Events, gate: ReverseProxy, bucket: str) -> None:
     """Send the splitter an event for every finalized object of a bucket, until it takes it; until cancelled."""
     name = f"projects/{events.project}/subscriptions/eventarc"
     topic = f"projects/{events.project}/topics/{events.topic}"
@@ -39,14 +39,14 @@ async def eventarc(events: Events, gate: Front, bucket: str) -> None:
                     deliveries.create_task(_deliver(gate, bucket, received))
 
 
-async def _deliver(gate: Front, bucket: str, received: ReceivedMessage) -> None:
+async def _deliver(gate: ReverseProxy, bucket: str, received: ReceivedMessage) -> None:
     """In the form of https://cloud.google.com/eventarc/docs/cloudevents."""
     message = received.message
     info = orjson.loads(message.data)
     headers = {
         "ce-specversion": "1.0",
         "ce-id": message.message_id,
-        "ce-type": STORAGE,
+        "ce-type": STORAGE_EVENT_TYPE,
         "ce-source": f"//storage.googleapis.com/projects/_/buckets/{bucket}",
         "ce-subject": f"objects/{info['name']}",
         "ce-bucket": bucket,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
+from promptforge.engine.load_functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
 from tests.support.loopback import loopback
 
 PATHS = {re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): name for path, name in HTTP_FUNCTIONS.items()}
@@ -23,7 +23,7 @@ def routed(path: str) -> tuple[str, str]:
     return name, rest
 
 
-class Front:
+class ReverseProxy:
     """Sends every request on to the function that it is for. `functions` has their addresses, each with a slash at
     its end; while it is empty, everybody is told to come again."""
 
@@ -63,10 +63,10 @@ def behind(gateway: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def front() -> AsyncIterator[Front]:
+async def reverse_proxy() -> AsyncIterator[ReverseProxy]:
     """A front without functions yet."""
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
-        gate = Front(session)
+        gate = ReverseProxy(session)
         async with loopback(gate.handle) as gate.url:
             yield gate

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import httpx
 
-from promptforge.local.functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functions_folder
+from promptforge.engine.load_functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functions_folder
 from tests.support.canary import leaks
 from tests.support.emulators import free_port
 from tests.support.engine import environment

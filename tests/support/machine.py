@@ -13,15 +13,15 @@ import httpx
 import orjson
 
 from promptforge.adapters.local.database import Database
-from promptforge.adapters.local.deliveries import SqliteDeliveries
-from promptforge.app import build, install
+from promptforge.adapters.local.queue import SqliteQueue
+from promptforge.api.auth import create_key
+from promptforge.bootstrap import build_context, set_current
+from promptforge.context import AppContext
 from promptforge.domain.job import Job
-from promptforge.local.api import api_app
-from promptforge.local.dispatcher import Dispatcher
-from promptforge.local.envelopes import SUBSCRIPTIONS, envelope
-from promptforge.local.functions import load_function
-from promptforge.service.access import create_key
-from promptforge.service.app import App
+from promptforge.engine.dispatcher import Dispatcher
+from promptforge.engine.http_app import api_app
+from promptforge.engine.load_functions import load_function
+from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
 from promptforge.settings import Settings
 from tests.support.canary import leaks
 from tests.support.clock import HandClock
@@ -31,10 +31,10 @@ Line = dict[str, Any]
 
 
 @dataclass
-class Machine:
+class InProcessStack:
     """One machine without processes. `copies` is how often each delivery is brought, all at once."""
 
-    app: App
+    app: AppContext
     database: Database
     http: httpx.AsyncClient
     key: str
@@ -75,7 +75,7 @@ class Machine:
 
     async def until_ended(self, job_id: str) -> Job:
         """Bring deliveries until the job has a final status."""
-        dispatcher = Dispatcher(SqliteDeliveries(self.database, self.app.clock), self.send, workers=2)
+        dispatcher = Dispatcher(SqliteQueue(self.database, self.app.clock), self.send, workers=2)
         running = asyncio.create_task(dispatcher.run())
         try:
             async with asyncio.timeout(60):
@@ -86,12 +86,12 @@ class Machine:
             await running
         return job
 
-    async def bring_all(self) -> None:
+    async def deliver_all(self) -> None:
         """Bring deliveries until none is due."""
-        deliveries = SqliteDeliveries(self.database, self.app.clock)
-        while due := await deliveries.due(list(SUBSCRIPTIONS)):
+        deliveries = SqliteQueue(self.database, self.app.clock)
+        while due := await deliveries.sources_due(list(SUBSCRIPTIONS)):
             for delivery in await deliveries.claim(due[0], 4, SUBSCRIPTIONS[due[0]].ack_seconds):
-                assert await self.send(SUBSCRIPTIONS[due[0]].function, *envelope(delivery), 60)
+                assert await self.send(SUBSCRIPTIONS[due[0]].function, *push_request(delivery), 60)
                 await deliveries.ack(delivery)
 
     async def send(self, function: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float) -> bool:
@@ -108,7 +108,7 @@ class Machine:
 
     async def job(self, job_id: str) -> Job:
         """The job's document."""
-        job = await self.app.ledger.job(job_id)
+        job = await self.app.ledger.get(job_id)
         assert job is not None
         return job
 
@@ -165,15 +165,17 @@ class Machine:
 
 
 @asynccontextmanager
-async def machine(folder: Path, clock: HandClock | None = None, **settings: Any) -> AsyncIterator[Machine]:
+async def in_process_stack(
+    folder: Path, clock: HandClock | None = None, **settings: Any
+) -> AsyncIterator[InProcessStack]:
     """A machine in a folder, with settings of its own and a client called `tests`."""
-    app = build(Settings(data_dir=folder, public_url=URL, **settings), clock, random.Random(7))
-    install(app)
+    app = build_context(Settings(data_dir=folder, public_url=URL, **settings), clock, random.Random(7))
+    set_current(app)
     database = Database(folder / "state.db")
     transport = httpx.ASGITransport(api_app(app, lambda: None))
     try:
         async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
-            yield Machine(app, database, http, await create_key(app, "tests"))
+            yield InProcessStack(app, database, http, await create_key(app, "tests"))
     finally:
         await app.close()
         database.close()

@@ -11,13 +11,13 @@ import httpx
 import orjson
 from aiohttp import web
 
-from promptforge.adapters.local.deliveries import Delivery, SqliteDeliveries
-from promptforge.domain.messages import ChunkMessage
-from promptforge.local.envelopes import SUBSCRIPTIONS, envelope
-from promptforge.service.access import create_key
-from promptforge.service.work import work
+from promptforge.adapters.local.queue import Delivery, SqliteQueue
+from promptforge.api.auth import create_key
+from promptforge.domain.commands import ProcessChunk
+from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
+from promptforge.worker.process_chunk import process_chunk
 from tests.support.clock import HandClock
-from tests.support.machine import Line, Machine, machine
+from tests.support.machine import InProcessStack, Line, in_process_stack
 from tests.support.openai_server import OpenAIServer, openai_server, refusal
 
 CLIENTS = ("tests", "other")
@@ -43,10 +43,10 @@ class Known:
 
 
 @dataclass
-class Player:
+class TwoClients:
     """Two clients, a clock, a provider and the post, all moved by hand."""
 
-    one: Machine
+    one: InProcessStack
     clock: HandClock
     provider: OpenAIServer
     keys: dict[str, str]
@@ -54,8 +54,8 @@ class Player:
     sent: list[Delivery] = field(default_factory=list)
 
     @property
-    def deliveries(self) -> SqliteDeliveries:
-        return SqliteDeliveries(self.one.database, self.clock)
+    def deliveries(self) -> SqliteQueue:
+        return SqliteQueue(self.one.database, self.clock)
 
     async def call(self, method: str, path: str, client: str, **more: Any) -> httpx.Response:
         """Call the API as a client."""
@@ -74,7 +74,7 @@ class Player:
 
     async def due(self) -> list[str]:
         """The sources that have something to bring."""
-        return sorted(await self.deliveries.due(list(SUBSCRIPTIONS)))
+        return sorted(await self.deliveries.sources_due(list(SUBSCRIPTIONS)))
 
     async def deliver(self, source: str, limit: int, copies: int) -> int:
         """Bring what is due of a source; each event `copies` times at once. How many there were."""
@@ -90,7 +90,7 @@ class Player:
 
     async def again(self, delivery: Delivery) -> bool:
         """Bring one event, whether or not it was brought before."""
-        headers, body = envelope(delivery)
+        headers, body = push_request(delivery)
         return await self.one.send(SUBSCRIPTIONS[delivery.source].function, headers, body, 60)
 
     async def deliver_all(self) -> None:
@@ -101,7 +101,7 @@ class Player:
 
     async def crash(self, job: Known, number: int, ticks: int) -> None:
         """Work on a chunk is cancelled in the middle; what it sent still arrives."""
-        working = asyncio.create_task(work(self.one.app, ChunkMessage(job_id=job.job_id, chunk=number)))
+        working = asyncio.create_task(process_chunk(self.one.app, ProcessChunk(job_id=job.job_id, chunk=number)))
         for _ in range(ticks):
             await asyncio.sleep(0)
         working.cancel()
@@ -117,13 +117,13 @@ async def _act(prompt: str, call: int) -> web.Response | None:
 
 
 @asynccontextmanager
-async def player(folder: Path) -> AsyncIterator[Player]:
+async def two_clients(folder: Path) -> AsyncIterator[TwoClients]:
     """A player on a machine with small chunks and files."""
     clock = HandClock()
     async with openai_server(_act) as provider:
         keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
-        async with machine(folder, clock, chunk_lines=3, part_lines=4, **keys) as one:
-            yield Player(one, clock, provider, {"tests": one.key, "other": await create_key(one.app, "other")})
+        async with in_process_stack(folder, clock, chunk_lines=3, part_lines=4, **keys) as one:
+            yield TwoClients(one, clock, provider, {"tests": one.key, "other": await create_key(one.app, "other")})
 
 
 def content_of(job: int, kind: str) -> bytes:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from promptforge.local.server import QuietServer
+from promptforge.engine.http_server import QuietServer
 
 
 @asynccontextmanager

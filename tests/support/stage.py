@@ -27,19 +27,19 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncI
 from google.pubsub_v1.types import PushConfig, Subscription, Topic
 
 from promptforge.adapters.clock import SystemClock
-from promptforge.app import build
-from promptforge.domain.messages import SweepMessage
-from promptforge.local.engine import stop_on_signals
-from promptforge.local.functions import EVENT_FUNCTIONS
-from promptforge.service.access import create_key
-from promptforge.service.app import App
+from promptforge.api.auth import create_key
+from promptforge.bootstrap import build_context
+from promptforge.context import AppContext
+from promptforge.domain.commands import SweepJobs
+from promptforge.engine.engine import stop_on_signals
+from promptforge.engine.load_functions import EVENT_FUNCTIONS
 from promptforge.settings import PROVIDER_KEYS, PROVIDER_URLS, Settings
 from tests.support.cloud_tasks import TaskServer, task_server
-from tests.support.cut import Cut
+from tests.support.cut import FlakyProxy
 from tests.support.emulators import Firestore, Pubsub, free_port
 from tests.support.eventarc import eventarc
 from tests.support.fake_gcs import Events, FakeGcs, fake_gcs
-from tests.support.front import Front, front
+from tests.support.front import ReverseProxy, reverse_proxy
 from tests.support.functions import ALL, function_processes
 from tests.support.iam import fake_iam
 from tests.support.throwaway import DOWNLOADER, UPLOADER
@@ -51,37 +51,37 @@ SWEEP_SECONDS = 2.0
 
 
 @dataclass
-class Stage:
+class CloudStack:
     """What is running: the API at `url` with a key, an App of the test's own on the same services, and the network."""
 
     url: str
     key: str
     variables: Mapping[str, str]
-    app: App
-    front: Front
-    firestore: Cut
-    pubsub: Cut
-    storage: Cut
+    app: AppContext
+    front: ReverseProxy
+    firestore: FlakyProxy
+    pubsub: FlakyProxy
+    storage: FlakyProxy
 
 
 @asynccontextmanager
-async def stage(
+async def cloud_stack(
     folder: Path, firestore: Firestore, pubsub: Pubsub, environ: Mapping[str, str], processes: bool = True
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[CloudStack]:
     """Everything, running. Without `processes` the functions are the caller's to run, with `variables`, and to name to
     the `front`."""
     project = f"stage-{uuid.uuid4().hex[:12]}"
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        state, news = await enter(Cut(firestore.address)), await enter(Cut(pubsub.address))
+        state, news = await enter(FlakyProxy(firestore.address)), await enter(FlakyProxy(pubsub.address))
         port = free_port()
-        objects = await enter(Cut(f"127.0.0.1:{port}"))
+        objects = await enter(FlakyProxy(f"127.0.0.1:{port}"))
         await _make_topic(pubsub.address, project, EVENTS_TOPIC)
         await _make_topic(pubsub.address, project, PREFIX + "chunks")
         bucket_events = Events(pubsub.address, project, EVENTS_TOPIC)
         storage = stack.enter_context(fake_gcs(bucket_events, port, objects.address))
         _make_buckets(storage)
-        gate = await enter(front())
+        gate = await enter(reverse_proxy())
         tasks, tasks_address = await enter(task_server(SystemClock()))
         await _make_queues(tasks, project)
         iam = await enter(fake_iam(UPLOADER, DOWNLOADER))
@@ -92,7 +92,7 @@ async def stage(
             "CLOUD_TASKS_EMULATOR_HOST": tasks_address,
             "IAM_EMULATOR_HOST": iam.url,
         }
-        app = build(Settings.from_env(variables))
+        app = build_context(Settings.from_env(variables))
         stack.push_async_callback(app.close)
         key = await create_key(app, "tests")
         if processes:
@@ -100,7 +100,7 @@ async def stage(
             gate.functions = {name: function.url for name, function in functions.items()}
         await _subscribe(pubsub.address, project, f"{gate.url}/worker")
         await enter(_under_way(tasks.run(), _scheduler(gate), eventarc(bucket_events, gate, "uploads")))
-        yield Stage(gate.url, key, variables, app, gate, state, news, objects)
+        yield CloudStack(gate.url, key, variables, app, gate, state, news, objects)
 
 
 @asynccontextmanager
@@ -166,11 +166,11 @@ async def _subscribe(address: str, project: str, endpoint: str) -> None:
         await client.create_subscription(subscription)
 
 
-async def _scheduler(gate: Front) -> None:
+async def _scheduler(gate: ReverseProxy) -> None:
     """Cloud Scheduler, a little hasty."""
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        await gate.post("sweeper", {"content-type": "application/json"}, SweepMessage().encode())
+        await gate.post("sweeper", {"content-type": "application/json"}, SweepJobs().encode())
 
 
 async def main(folder: Path) -> None:
@@ -182,7 +182,7 @@ async def main(folder: Path) -> None:
     try:
         firestore.start()
         pubsub.start()
-        async with stage(folder, firestore, pubsub, environ) as one:
+        async with cloud_stack(folder, firestore, pubsub, environ) as one:
             click.echo(f"URL      {one.url}\nAPI key  {one.key}")
             click.echo(f"Ready    {len(ALL)} functions, log in {folder}/functions.err; Ctrl-C stops and forgets all")
             await stop.wait()

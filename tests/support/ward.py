@@ -11,13 +11,13 @@ from typing import Any
 from aiohttp import web
 
 from promptforge.domain.chunk import Chunk
-from promptforge.domain.messages import ChunkMessage
-from promptforge.service.hold import Hold
-from promptforge.service.ledger import Claim
-from promptforge.service.split import split
-from promptforge.service.work import work
+from promptforge.domain.commands import ProcessChunk
+from promptforge.pipeline.split import split
+from promptforge.state.jobs import ClaimedChunk
+from promptforge.worker.lease import ChunkLease
+from promptforge.worker.process_chunk import process_chunk
 from tests.support.clock import HandClock
-from tests.support.machine import Machine, machine
+from tests.support.machine import InProcessStack, in_process_stack
 from tests.support.openai_server import OpenAIServer, openai_server
 
 LEASE_SECONDS = 60
@@ -27,10 +27,10 @@ _names = itertools.count()
 
 
 @dataclass
-class Ward:
+class ChunkScenario:
     """A machine whose clock and provider are at hand; `asked` are the prompts in the order of their calls."""
 
-    one: Machine
+    one: InProcessStack
     clock: HandClock
     provider: OpenAIServer
     asked: list[str] = field(default_factory=list)
@@ -42,35 +42,35 @@ class Ward:
         await self.one.lose("topic:chunks")
         return job_id
 
-    async def hold(self, job_id: str, number: int = 0) -> Hold:
+    async def claim(self, job_id: str, number: int = 0) -> ChunkLease:
         """A holder of the chunk that never was before."""
         claim = await self.one.app.ledger.claim(job_id, number, f"holder-{next(_names)}", LEASE_SECONDS)
-        assert isinstance(claim, Claim)
-        return Hold(self.one.app, await self.one.job(job_id), claim)
+        assert isinstance(claim, ClaimedChunk)
+        return ChunkLease(self.one.app, await self.one.job(job_id), claim)
 
-    async def die(self, job_id: str, times: int, number: int = 0) -> None:
+    async def crash(self, job_id: str, times: int, number: int = 0) -> None:
         """So many holders are never heard of again."""
         for _ in range(times):
-            await self.hold(job_id, number)
+            await self.claim(job_id, number)
             self.clock.move(LEASE_SECONDS + 1)
 
-    async def work(self, job_id: str, number: int = 0) -> None:
-        await work(self.one.app, ChunkMessage(job_id=job_id, chunk=number))
+    async def process(self, job_id: str, number: int = 0) -> None:
+        await process_chunk(self.one.app, ProcessChunk(job_id=job_id, chunk=number))
 
     async def chunk(self, job_id: str, number: int = 0) -> Chunk:
-        return [chunk async for chunk in self.one.app.ledger.chunks(job_id)][number]
+        return [chunk async for chunk in self.one.app.ledger.list_all(job_id)][number]
 
     async def errors(self, job_id: str) -> list[tuple[int, str]]:
         return [(line["line"], line["error"]) for line in await self.one.errors(job_id)]
 
 
 @asynccontextmanager
-async def ward(folder: Path, **settings: Any) -> AsyncIterator[Ward]:
+async def chunk_scenario(folder: Path, **settings: Any) -> AsyncIterator[ChunkScenario]:
     clock = HandClock()
     async with openai_server() as provider:
         keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
-        async with machine(folder, clock, **keys, **settings) as one:
-            made = Ward(one, clock, provider)
+        async with in_process_stack(folder, clock, **keys, **settings) as one:
+            made = ChunkScenario(one, clock, provider)
 
             async def act(prompt: str, call: int) -> web.Response | None:
                 made.asked.append(prompt)

@@ -7,8 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from promptforge.client.async_client import Client, RequestFailed
 
-from promptforge.client import Client, RequestRefused
 from tests.support.loopback import loopback
 
 
@@ -82,7 +82,7 @@ async def test_who_would_wait_long_or_in_vain_is_told(status: int, code: str, re
         return busy(status, code, retry_after)
 
     async with loopback(answer) as url, Client(url, "key") as client:
-        with pytest.raises(RequestRefused) as refused:
+        with pytest.raises(RequestFailed) as refused:
             await client.status("job_1")
 
     assert refused.value.code == code
@@ -96,9 +96,9 @@ async def test_an_order_without_a_key_is_sent_once() -> None:
         return busy(503, "unavailable", "0")
 
     async with loopback(answer) as url, Client(url, "key") as client:
-        with pytest.raises(RequestRefused):
+        with pytest.raises(RequestFailed):
             await client.init("echo", "m")
-        with pytest.raises(RequestRefused):
+        with pytest.raises(RequestFailed):
             await client.cancel("job_1")
 
     assert asked == ["POST", "POST"]

@@ -4,11 +4,11 @@ import orjson
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from promptforge.domain.chunk import Cut
-from promptforge.domain.cutter import Cutter
-from promptforge.domain.job import Input
-from promptforge.domain.lines import LineSplitter
-from promptforge.domain.prompt import Prompt, good_ids, is_blank, read_line
+from promptforge.domain.chunk import ChunkRange
+from promptforge.domain.chunker import Chunker
+from promptforge.domain.formats.lines import LineSplitter
+from promptforge.domain.formats.native import Prompt, is_blank, parse_line, valid_prompt_ids
+from promptforge.domain.job import PinnedInput
 
 LIMIT = 200
 ids = st.sampled_from(["a", "b", "c", "dd", "é", "1"])
@@ -21,8 +21,8 @@ files = st.lists(good | good | odd, max_size=60).flatmap(
 )
 
 
-def pinned(size: int, chunk_lines: int, chunk_bytes: int) -> Input:
-    return Input(
+def pinned(size: int, chunk_lines: int, chunk_bytes: int) -> PinnedInput:
+    return PinnedInput(
         generation=1,
         size=size,
         crc32c="AAAAAA==",
@@ -33,14 +33,14 @@ def pinned(size: int, chunk_lines: int, chunk_bytes: int) -> Input:
     )
 
 
-def cut(content: bytes, chunk_lines: int, block: int) -> tuple[Cutter, list[Cut]]:
+def cut(content: bytes, chunk_lines: int, block: int) -> tuple[Chunker, list[ChunkRange]]:
     """Cut a file that arrives in blocks."""
-    cutter = Cutter(pinned(len(content), chunk_lines, max(len(content) // 16, 1)), max_lines=10**6)
+    cutter = Chunker(pinned(len(content), chunk_lines, max(len(content) // 16, 1)), max_lines=10**6)
     lines = LineSplitter(LIMIT)
     cuts = []
     for first in range(0, len(content), block):
         cuts += cutter.feed(lines.feed(content[first : first + block]))
-    return cutter, cuts + cutter.end(lines.end())
+    return cutter, cuts + cutter.finish(lines.finish())
 
 
 def read_plainly(content: bytes) -> tuple[dict[int, bytes], dict[int, int]]:
@@ -49,7 +49,7 @@ def read_plainly(content: bytes) -> tuple[dict[int, bytes], dict[int, int]]:
     for number, raw in enumerate(content.split(b"\n"), 1):
         if len(raw) > LIMIT or raw.strip():
             lines[number] = raw
-        judged = read_line(raw) if len(raw) <= LIMIT else None
+        judged = parse_line(raw) if len(raw) <= LIMIT else None
         if isinstance(judged, Prompt) and first_lines.setdefault(judged.prompt_id, number) != number:
             repeated[number] = first_lines[judged.prompt_id]
     return lines, repeated
@@ -68,7 +68,7 @@ def test_the_chunks_hold_every_line_once_and_a_worker_reads_in_them_what_the_spl
     read_again: dict[int, int] = {}
     for chunk in cuts:
         lines = LineSplitter(LIMIT)
-        raw = lines.feed(content[chunk.start : chunk.end]) + lines.end()
+        raw = lines.feed(content[chunk.start : chunk.end]) + lines.finish()
         numbers = [number for number, line in enumerate(raw, chunk.first_line) if not is_blank(line)]
         assert len(numbers) == chunk.line_count > 0
         assert chunk.first_line <= numbers[0]
@@ -81,7 +81,7 @@ def test_the_chunks_hold_every_line_once_and_a_worker_reads_in_them_what_the_spl
     assert {line: first for chunk in cuts for line, first in chunk.duplicates.items()} == repeated
     assert all(chunk.first_line <= line <= chunk.last_line for chunk in cuts for line in chunk.duplicates)
     assert cutter.lines == len(plain)
-    bad = sum(len(line) > LIMIT or not isinstance(read_line(line), Prompt) for line in plain.values())
+    bad = sum(len(line) > LIMIT or not isinstance(parse_line(line), Prompt) for line in plain.values())
     assert cutter.invalid == bad + len(repeated)
 
 
@@ -92,18 +92,18 @@ def test_the_cut_does_not_depend_on_how_the_bytes_arrive(content: bytes, chunk_l
 
 @given(st.lists(good | odd | st.binary(max_size=40), max_size=30))
 def test_the_fast_verdict_is_the_full_one(lines: list[bytes]) -> None:
-    found, others = good_ids(lines)
+    found, others = valid_prompt_ids(lines)
 
-    judged = [read_line(line) for line in lines]
+    judged = [parse_line(line) for line in lines]
     assert found == [verdict.prompt_id for verdict in judged if isinstance(verdict, Prompt)]
     assert others == [at for at, verdict in enumerate(judged) if not isinstance(verdict, Prompt)]
 
 
 def test_a_file_with_more_lines_than_allowed_is_refused_whole() -> None:
-    cutter = Cutter(pinned(100, 1, 1), max_lines=3)
+    cutter = Chunker(pinned(100, 1, 1), max_lines=3)
 
     assert cutter.feed([b"a", b"", b"b"]) == []
-    assert cutter.problem is None
-    assert cutter.end([b""]) == []
-    assert cutter.problem is not None
-    assert (cutter.problem.code, cutter.lines) == ("limit_exceeded", 2)
+    assert cutter.error is None
+    assert cutter.finish([b""]) == []
+    assert cutter.error is not None
+    assert (cutter.error.code, cutter.lines) == ("limit_exceeded", 2)

@@ -39,7 +39,7 @@ def job(status: Status = Status.AWAITING_UPLOAD) -> Job:
 
 @pytest.mark.parametrize(("before", "after"), [step for step in STEPS if step in ALLOWED])
 def test_a_step_of_the_table_is_taken(before: Status, after: Status) -> None:
-    moved = job(before).to(after)
+    moved = job(before).transition(after)
 
     assert moved.status is after
     assert moved.open == (after not in FINAL)
@@ -48,7 +48,7 @@ def test_a_step_of_the_table_is_taken(before: Status, after: Status) -> None:
 @pytest.mark.parametrize(("before", "after"), [step for step in STEPS if step not in ALLOWED])
 def test_every_other_step_is_refused(before: Status, after: Status) -> None:
     with pytest.raises(ValueError, match=f"from {before} to {after}"):
-        job(before).to(after)
+        job(before).transition(after)
 
 
 @pytest.mark.parametrize("status", Status)
@@ -59,7 +59,7 @@ def test_exactly_the_three_ends_are_final(status: Status) -> None:
 def test_a_step_carries_its_changes_and_leaves_the_old_job_alone() -> None:
     before = job(Status.QUEUED)
 
-    after = before.to(Status.FAILED, error=EMPTY_INPUT, completed_at=5.0)
+    after = before.transition(Status.FAILED, error=EMPTY_INPUT, completed_at=5.0)
 
     assert (after.error, after.completed_at) == (EMPTY_INPUT, 5.0)
     assert (before.status, before.error, before.open) == (Status.QUEUED, None, True)
@@ -68,7 +68,7 @@ def test_a_step_carries_its_changes_and_leaves_the_old_job_alone() -> None:
 def test_a_new_job_is_open_and_has_counted_nothing() -> None:
     new = Job(**job().model_dump(include=set(Job.model_fields) - {"status", "open"}, exclude_defaults=True))
 
-    assert (new.status, new.open, new.announced) == (Status.AWAITING_UPLOAD, True, False)
+    assert (new.status, new.open, new.chunks_published) == (Status.AWAITING_UPLOAD, True, False)
     assert new.prompt_count == new.invalid_count == new.completed_count == new.failed_count == new.tokens_used == 0
 
 
@@ -78,7 +78,7 @@ def test_a_job_is_replaced_and_never_changed() -> None:
 
 
 def test_a_job_survives_its_document() -> None:
-    original = job(Status.QUEUED).to(Status.FAILED, error=EMPTY_INPUT)
+    original = job(Status.QUEUED).transition(Status.FAILED, error=EMPTY_INPUT)
 
     assert Job.model_validate(original.model_dump(mode="json")) == original
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptforge.domain.keys import ALPHABET, hash_key, is_mistyped, make_key
+from promptforge.domain.api_keys import ALPHABET, hash_key, is_mistyped, make_key
 
 KEY_BITS = 190
 random_bits = st.integers(0, 2**KEY_BITS - 1)

@@ -4,7 +4,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptforge.domain.lines import LineSplitter, LongLine
+from promptforge.domain.formats.lines import LineSplitter, LongLine
 
 Seen = tuple[str, int, bytes]
 
@@ -19,7 +19,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 def split(blocks: list[bytes], max_line_bytes: int) -> list[bytes]:
     splitter = LineSplitter(max_line_bytes)
-    return [line for block in blocks for line in splitter.feed(block)] + splitter.end()
+    return [line for block in blocks for line in splitter.feed(block)] + splitter.finish()
 
 
 def seen(line: bytes) -> Seen:
@@ -110,7 +110,7 @@ def test_an_endless_line_is_streamed_in_bounded_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    (line,) = splitter.end()
+    (line,) = splitter.finish()
     assert seen(line) == ("long", block * blocks, b"")
     assert peak < 4 * limit
 
@@ -118,7 +118,7 @@ def test_an_endless_line_is_streamed_in_bounded_memory() -> None:
 def test_a_splitter_may_go_on_after_its_end() -> None:
     splitter = LineSplitter(10)
     splitter.feed(b"a")
-    splitter.end()
+    splitter.finish()
 
     assert splitter.feed(b"b\n") == [b"b"]
-    assert splitter.end() == []
+    assert splitter.finish() == []

@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from promptforge.domain.messages import (
-    ChunkMessage,
-    JobMessage,
-    SweepMessage,
-    UploadMessage,
+from promptforge.domain.commands import (
+    JobCommand,
+    JobUploaded,
+    ProcessChunk,
+    SweepJobs,
     is_job_id,
     upload_object,
-    upload_of,
+    uploaded_job,
 )
 
 JOB_ID = "job_" + "0123456789abcdef" * 2
@@ -58,24 +58,24 @@ FOREIGN_UPLOADS = [
 
 @given(st.integers(0, 10**9))
 def test_a_chunk_message_comes_back_from_its_bytes(chunk: int) -> None:
-    message = ChunkMessage(job_id=JOB_ID, chunk=chunk)
+    message = ProcessChunk(job_id=JOB_ID, chunk=chunk)
 
-    assert ChunkMessage.model_validate_json(message.encode()) == message
+    assert ProcessChunk.model_validate_json(message.encode()) == message
 
 
-@pytest.mark.parametrize("message", [JobMessage(job_id=JOB_ID), SweepMessage(job_id=JOB_ID), SweepMessage()])
-def test_the_other_messages_come_back_from_their_bytes(message: JobMessage | SweepMessage) -> None:
+@pytest.mark.parametrize("message", [JobCommand(job_id=JOB_ID), SweepJobs(job_id=JOB_ID), SweepJobs()])
+def test_the_other_messages_come_back_from_their_bytes(message: JobCommand | SweepJobs) -> None:
     assert type(message).model_validate_json(message.encode()) == message
 
 
 def test_a_message_names_its_version_and_carries_ids_only() -> None:
-    assert json.loads(ChunkMessage(job_id=JOB_ID, chunk=3).encode()) == {"v": 1, "job_id": JOB_ID, "chunk": 3}
+    assert json.loads(ProcessChunk(job_id=JOB_ID, chunk=3).encode()) == {"v": 1, "job_id": JOB_ID, "chunk": 3}
 
 
 def test_unknown_fields_of_a_newer_sender_are_ignored() -> None:
     text = json.dumps({"v": 1, "job_id": JOB_ID, "chunk": 3, "trace": {"x": 1}})
 
-    assert ChunkMessage.model_validate_json(text) == ChunkMessage(job_id=JOB_ID, chunk=3)
+    assert ProcessChunk.model_validate_json(text) == ProcessChunk(job_id=JOB_ID, chunk=3)
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_unknown_fields_of_a_newer_sender_are_ignored() -> None:
 )
 def test_a_message_that_is_not_one_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        ChunkMessage.model_validate_json(json.dumps(fields))
+        ProcessChunk.model_validate_json(json.dumps(fields))
 
 
 @pytest.mark.parametrize("text", [b"", b"null", b"[]", b"{", b"\xff", b'"x"'])
 def test_bytes_that_are_no_message_are_refused(text: bytes) -> None:
     with pytest.raises(ValidationError):
-        JobMessage.model_validate_json(text)
+        JobCommand.model_validate_json(text)
 
 
 @pytest.mark.parametrize("text", NOT_JOB_IDS)
@@ -109,14 +109,14 @@ def test_only_the_exact_form_is_a_job_id(text: str) -> None:
 
 
 def test_the_name_of_an_upload_leads_back_to_its_job() -> None:
-    assert upload_of(upload_object(JOB_ID)) == UploadMessage(job_id=JOB_ID)
+    assert uploaded_job(upload_object(JOB_ID)) == JobUploaded(job_id=JOB_ID)
 
 
 @pytest.mark.parametrize("name", FOREIGN_UPLOADS)
 def test_a_foreign_object_is_no_upload(name: str) -> None:
-    assert upload_of(name) is None
+    assert uploaded_job(name) is None
 
 
 @given(st.text())
 def test_any_other_name_is_no_upload(name: str) -> None:
-    assert upload_of(name) is None
+    assert uploaded_job(name) is None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptforge.domain.moment import rfc3339
+from promptforge.domain.timestamps import rfc3339
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from promptforge.domain.money import cost, nanos
+from promptforge.domain.limits.pricing import token_cost, usd_to_nanos
 from promptforge.errors import SettingsError
 from promptforge.settings import Settings
 
@@ -19,11 +19,11 @@ from promptforge.settings import Settings
     ],
 )
 def test_a_call_costs_what_its_tokens_cost(price: tuple[float, float], tokens: tuple[int, int], amount: int) -> None:
-    assert cost(price, *tokens) == amount
+    assert token_cost(price, *tokens) == amount
 
 
 def test_a_limit_is_never_nothing() -> None:
-    assert (nanos(1.5), nanos(1e-30)) == (1_500_000_000, 1)
+    assert (usd_to_nanos(1.5), usd_to_nanos(1e-30)) == (1_500_000_000, 1)
 
 
 def test_a_models_own_price_goes_before_its_providers() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptforge.domain.prompt import BadLine, Prompt, duplicate, read_line
+from promptforge.domain.formats.native import InvalidLine, Prompt, duplicate_id_error, parse_line
 
 MAX_ID_BYTES = 1024
 
@@ -13,9 +13,9 @@ def line_with(prompt_id: object) -> bytes:
     return json.dumps({"prompt_id": prompt_id, "prompt": "x"}, ensure_ascii=False).encode()
 
 
-def verdict(line: bytes) -> BadLine:
-    judged = read_line(line)
-    assert isinstance(judged, BadLine)
+def verdict(line: bytes) -> InvalidLine:
+    judged = parse_line(line)
+    assert isinstance(judged, InvalidLine)
     return judged
 
 
@@ -46,12 +46,12 @@ def verdict(line: bytes) -> BadLine:
     ],
 )
 def test_an_odd_id_is_given_back_unchanged(prompt_id: str) -> None:
-    assert read_line(line_with(prompt_id)) == Prompt(prompt_id, "x")
+    assert parse_line(line_with(prompt_id)) == Prompt(prompt_id, "x")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
 def test_any_text_that_is_short_enough_is_an_id(prompt_id: str) -> None:
-    assert read_line(line_with(prompt_id)) == Prompt(prompt_id, "x")
+    assert parse_line(line_with(prompt_id)) == Prompt(prompt_id, "x")
 
 
 @pytest.mark.parametrize("character", ["a", "\u00e9", "\u4e2d", "\U0001f600"])
@@ -59,7 +59,7 @@ def test_the_limit_of_an_id_is_counted_in_bytes(character: str) -> None:
     fits, rest = divmod(MAX_ID_BYTES, len(character.encode()))
     longest = character * fits + "x" * rest
 
-    assert read_line(line_with(longest)) == Prompt(longest, "x")
+    assert parse_line(line_with(longest)) == Prompt(longest, "x")
     assert verdict(line_with(longest + "x")).code == "invalid_prompt_id"
 
 
@@ -127,7 +127,7 @@ def test_a_line_without_a_prompt_keeps_its_id() -> None:
 def test_a_prompt_that_is_no_text_is_refused_and_keeps_its_id(prompt: object, fault: str) -> None:
     judged = verdict(json.dumps({"prompt_id": "p1", "prompt": prompt}).encode())
 
-    assert judged == BadLine("invalid_prompt", f"prompt {fault}", "p1")
+    assert judged == InvalidLine("invalid_prompt", f"prompt {fault}", "p1")
 
 
 def test_a_bad_id_is_told_before_a_bad_prompt() -> None:
@@ -135,7 +135,7 @@ def test_a_bad_id_is_told_before_a_bad_prompt() -> None:
 
 
 def test_a_duplicate_is_told_with_both_lines() -> None:
-    judged = duplicate("p1", 2_000_000, 7)
+    judged = duplicate_id_error("p1", 2_000_000, 7)
 
     assert (judged.code, judged.prompt_id) == ("duplicate_prompt_id", "p1")
     assert "line 2000000" in judged.message

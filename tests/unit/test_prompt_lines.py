@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptforge.domain.lines import LongLine
-from promptforge.domain.prompt import BadLine, Prompt, is_blank, read_line
+from promptforge.domain.formats.lines import LongLine
+from promptforge.domain.formats.native import InvalidLine, Prompt, is_blank, parse_line
 
 GOOD = b'{"prompt_id": "p1", "prompt": "Why is the sky blue?"}'
 TEXT = GOOD.decode()
@@ -14,8 +14,8 @@ SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
 def code_of(line: bytes) -> str:
-    judged = read_line(line)
-    assert isinstance(judged, BadLine)
+    judged = parse_line(line)
+    assert isinstance(judged, InvalidLine)
     return judged.code
 
 
@@ -24,22 +24,22 @@ def with_field(json_text: str) -> bytes:
 
 
 def test_a_good_line_is_a_prompt() -> None:
-    assert read_line(GOOD) == Prompt("p1", "Why is the sky blue?")
+    assert parse_line(GOOD) == Prompt("p1", "Why is the sky blue?")
 
 
 def test_the_carriage_return_of_a_windows_line_is_no_part_of_the_prompt() -> None:
-    assert read_line(GOOD + b"\r") == Prompt("p1", "Why is the sky blue?")
+    assert parse_line(GOOD + b"\r") == Prompt("p1", "Why is the sky blue?")
 
 
 def test_unknown_fields_are_ignored() -> None:
-    assert read_line(with_field('{"deep": [1, null, true]}')) == Prompt("p1", "x")
+    assert parse_line(with_field('{"deep": [1, null, true]}')) == Prompt("p1", "x")
 
 
 @pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\x7f", "\U0010ffff", "\ufeff", "\u202e"])
 def test_unusual_characters_in_the_text_are_text(character: str) -> None:
     line = json.dumps({"prompt_id": "p1", "prompt": f"a{character}b"}, ensure_ascii=False).encode()
 
-    assert read_line(line) == Prompt("p1", f"a{character}b")
+    assert parse_line(line) == Prompt("p1", f"a{character}b")
 
 
 @pytest.mark.parametrize("blank", [b"", b" ", b"\t  ", b"\r", b" \r", b"\x0b\x0c"])
@@ -53,9 +53,9 @@ def test_anything_else_is_not_a_blank_line(line: bytes) -> None:
 
 
 def test_a_line_over_the_limit_is_told_its_length_and_the_limit() -> None:
-    judged = read_line(LongLine(123_456_789, 1_048_576))
+    judged = parse_line(LongLine(123_456_789, 1_048_576))
 
-    assert isinstance(judged, BadLine)
+    assert isinstance(judged, InvalidLine)
     assert judged.code == "line_too_long"
     assert "123456789 bytes" in judged.message
     assert "1048576" in judged.message
@@ -102,13 +102,13 @@ def test_half_of_a_surrogate_pair_is_found_whatever_else_the_line_holds(line: by
 
 
 def test_a_whole_surrogate_pair_is_a_character() -> None:
-    assert read_line(rb'{"prompt_id": "\ud83d\ude00", "prompt": "\ud83d\ude00"}') == Prompt("\U0001f600", "\U0001f600")
+    assert parse_line(rb'{"prompt_id": "\ud83d\ude00", "prompt": "\ud83d\ude00"}') == Prompt("\U0001f600", "\U0001f600")
 
 
 def test_a_byte_order_mark_in_the_middle_of_the_file_is_named() -> None:
-    judged = read_line(b"\xef\xbb\xbf" + GOOD)
+    judged = parse_line(b"\xef\xbb\xbf" + GOOD)
 
-    assert isinstance(judged, BadLine)
+    assert isinstance(judged, InvalidLine)
     assert judged.code == "invalid_json"
     assert "byte order mark" in judged.message
 
@@ -123,7 +123,7 @@ def test_a_nesting_bomb_costs_its_line_only(bomb: bytes) -> None:
 
 
 def test_nesting_that_is_merely_deep_is_read() -> None:
-    assert read_line(with_field("[" * 500 + "]" * 500)) == Prompt("p1", "x")
+    assert parse_line(with_field("[" * 500 + "]" * 500)) == Prompt("p1", "x")
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ def test_what_json_does_not_call_a_number_is_refused(number: str) -> None:
 
 @pytest.mark.parametrize("number", ["1e999", "-1e309", "9" * 310])
 def test_a_number_that_json_allows_but_no_double_can_hold_is_named(number: str) -> None:
-    judged = read_line(with_field(number))
+    judged = parse_line(with_field(number))
 
-    assert isinstance(judged, BadLine)
+    assert isinstance(judged, InvalidLine)
     assert judged.message == "The line holds a number too large to be read."
 
 
@@ -171,7 +171,7 @@ def test_a_line_that_is_no_object_is_named_so(line: bytes) -> None:
 def test_of_a_repeated_key_the_last_one_counts() -> None:
     line = b'{"prompt_id": "first", "prompt": "one", "prompt_id": "second", "prompt": "two"}'
 
-    assert read_line(line) == Prompt("second", "two")
+    assert parse_line(line) == Prompt("second", "two")
 
 
 def test_a_repeated_key_cannot_slip_past_the_check_of_the_id() -> None:
@@ -190,11 +190,11 @@ def test_the_verdict_never_repeats_the_text_of_the_line() -> None:
     ]
 
     for line in lines:
-        assert canary not in repr(read_line(line.encode()))
+        assert canary not in repr(parse_line(line.encode()))
 
 
 def judged_well(line: bytes) -> bool:
-    judged = read_line(line)
+    judged = parse_line(line)
     if isinstance(judged, Prompt):
         return bool(judged.prompt_id and judged.prompt)
     return SNAKE_CASE.fullmatch(judged.code) is not None and judged.message.endswith(".")

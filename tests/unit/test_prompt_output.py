@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptforge.domain.prompt import error_line, result_line
+from promptforge.domain.formats.native import error_line, result_line
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from promptforge.errors import Unavailable
-from promptforge.service.purse import LOOK_SECONDS, Purse
+from promptforge.worker.cost_budget import TOTAL_REFRESH_SECONDS, CostBudget
 from tests.support.clock import HandClock
 
 CHUNK = 7
@@ -24,7 +24,7 @@ class Chunks:
         self.answering.set()
         self.clock = HandClock()
         self.halted = asyncio.Event()
-        self.purse = Purse(limit, self.ask, self.clock.now)
+        self.purse = CostBudget(limit, self.ask, self.clock.now)
 
     async def ask(self) -> int:
         self.looks += 1
@@ -37,17 +37,17 @@ class Chunks:
 
     async def enough(self) -> bool:
         async with asyncio.timeout(10):
-            return await self.purse.enough(self.halted)
+            return await self.purse.wait(self.halted)
 
     def call(self, amount: int) -> None:
-        with self.purse.call() as within:
+        with self.purse.reserve_call() as within:
             assert within
-            self.purse.spend(amount)
+            self.purse.add_spent(amount)
 
     def write(self, amount: int) -> None:
-        self.purse.writing(CHUNK)
+        self.purse.write_started(CHUNK)
         self.total += amount
-        self.purse.wrote(CHUNK, amount)
+        self.purse.write_finished(CHUNK, amount)
 
 
 async def test_own_spending_is_known_at_once_and_counted_once() -> None:
@@ -56,7 +56,7 @@ async def test_own_spending_is_known_at_once_and_counted_once() -> None:
         assert await chunks.enough()
         chunks.call(3)
     chunks.write(9)  # as it stands in the chunks, it is not spent a second time
-    chunks.clock.move(LOOK_SECONDS)
+    chunks.clock.move(TOTAL_REFRESH_SECONDS)
     assert await chunks.enough()
     chunks.call(1)
     assert not await chunks.enough()
@@ -67,7 +67,7 @@ async def test_what_others_spend_is_known_after_the_next_look_and_many_look_once
     assert all(await asyncio.gather(*[chunks.enough() for _ in range(20)]))
     chunks.total = 10
     assert await chunks.enough()
-    chunks.clock.move(LOOK_SECONDS)
+    chunks.clock.move(TOTAL_REFRESH_SECONDS)
 
     assert not any(await asyncio.gather(*[chunks.enough() for _ in range(20)]))
     assert chunks.looks == 2
@@ -85,13 +85,13 @@ async def test_who_cannot_look_does_not_spend() -> None:
 
 async def test_until_a_call_has_told_its_cost_they_go_one_at_a_time() -> None:
     chunks = Chunks(100)
-    with chunks.purse.call() as first, chunks.purse.call() as second:
+    with chunks.purse.reserve_call() as first, chunks.purse.reserve_call() as second:
         assert (first, second) == (True, False)
-    with chunks.purse.call() as still_unknown, chunks.purse.call() as second:
+    with chunks.purse.reserve_call() as still_unknown, chunks.purse.reserve_call() as second:
         assert (still_unknown, second) == (True, False)
     chunks.call(1)
     with ExitStack() as stack:
-        assert all(stack.enter_context(chunks.purse.call()) for _ in range(50))
+        assert all(stack.enter_context(chunks.purse.reserve_call()) for _ in range(50))
 
 
 async def test_calls_under_way_are_taken_to_cost_as_much_as_the_dearest_so_far() -> None:
@@ -99,7 +99,7 @@ async def test_calls_under_way_are_taken_to_cost_as_much_as_the_dearest_so_far()
     chunks.call(1)
     chunks.call(3)
     with ExitStack() as stack:
-        assert [stack.enter_context(chunks.purse.call()) for _ in range(4)] == [True, True, False, False]
+        assert [stack.enter_context(chunks.purse.reserve_call()) for _ in range(4)] == [True, True, False, False]
         waiting = asyncio.create_task(chunks.enough())
         await asyncio.sleep(0)
         assert not waiting.done()
@@ -108,19 +108,19 @@ async def test_calls_under_way_are_taken_to_cost_as_much_as_the_dearest_so_far()
 
 async def test_who_waits_for_money_hears_that_no_call_may_begin_any_more() -> None:
     chunks = Chunks(10)
-    with chunks.purse.call():
+    with chunks.purse.reserve_call():
         waiting = asyncio.create_task(chunks.enough())
         await asyncio.sleep(0)
         chunks.halted.set()
-        chunks.purse.stir()
+        chunks.purse.notify()
         assert not await waiting
 
 
 async def test_a_job_without_a_limit_neither_waits_nor_looks() -> None:
     chunks = Chunks(None)
     with ExitStack() as stack:
-        assert all(stack.enter_context(chunks.purse.call()) for _ in range(5))
-        chunks.purse.spend(10**12)
+        assert all(stack.enter_context(chunks.purse.reserve_call()) for _ in range(5))
+        chunks.purse.add_spent(10**12)
         assert await chunks.enough()
     assert chunks.looks == 0
 
@@ -130,10 +130,10 @@ async def test_what_is_written_while_somebody_looks_does_not_end_a_job() -> None
     assert await chunks.enough()
     for _ in range(3):
         chunks.call(3)
-    chunks.clock.move(LOOK_SECONDS)
+    chunks.clock.move(TOTAL_REFRESH_SECONDS)
     chunks.answering.clear()
     chunks.asked.clear()
-    chunks.purse.writing(CHUNK)
+    chunks.purse.write_started(CHUNK)
     chunks.total = 9
     looking = asyncio.create_task(chunks.enough())
     await chunks.asked.wait()
@@ -141,7 +141,7 @@ async def test_what_is_written_while_somebody_looks_does_not_end_a_job() -> None
     for _ in range(5):
         await asyncio.sleep(0)
     assert not looking.done()
-    chunks.purse.wrote(CHUNK, 9)
+    chunks.purse.write_finished(CHUNK, 9)
 
     assert await looking
     chunks.call(1)
@@ -153,14 +153,14 @@ async def test_a_write_that_began_and_ended_during_the_look_does_not_end_a_job_e
     assert await chunks.enough()
     for _ in range(3):
         chunks.call(3)
-    chunks.clock.move(LOOK_SECONDS)
+    chunks.clock.move(TOTAL_REFRESH_SECONDS)
     chunks.answering.clear()
     chunks.asked.clear()
     chunks.total = 9
     looking = asyncio.create_task(chunks.enough())
     await chunks.asked.wait()
-    chunks.purse.writing(CHUNK)
-    chunks.purse.wrote(CHUNK, 9)
+    chunks.purse.write_started(CHUNK)
+    chunks.purse.write_finished(CHUNK, 9)
     chunks.answering.set()
 
     assert await looking
@@ -171,15 +171,15 @@ async def test_a_write_whose_answer_was_lost_is_believed_to_the_chunk_when_that_
     for _ in range(3):
         assert await chunks.enough()
         chunks.call(3)
-    chunks.purse.writing(CHUNK)
+    chunks.purse.write_started(CHUNK)
     chunks.total = 9
-    chunks.clock.move(LOOK_SECONDS)
+    chunks.clock.move(TOTAL_REFRESH_SECONDS)
     waiting = asyncio.create_task(chunks.enough())
     await chunks.asked.wait()
     assert not waiting.done()
-    chunks.purse.let_go(CHUNK, 9)
+    chunks.purse.drop_chunk(CHUNK, 9)
 
     assert await waiting
-    chunks.purse.let_go(CHUNK, 1)  # nothing was begun to be written: that is surely spent besides
+    chunks.purse.drop_chunk(CHUNK, 1)  # nothing was begun to be written: that is surely spent besides
     chunks.call(1)
     assert not await chunks.enough()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from promptforge.domain.retry import (
     FailureKind,
     backoff_seconds,
-    may_retry,
+    can_retry,
     parse_retry_after,
     throttle_seconds,
 )
@@ -139,12 +139,12 @@ def test_the_backoff_spreads_over_its_whole_span() -> None:
 def test_only_what_may_help_is_called_again(kind: FailureKind, max_retries: int, failures: int) -> None:
     allowed = kind in FREE or (kind is FailureKind.UNKNOWN and failures <= max_retries)
 
-    assert may_retry(kind, failures, max_retries) is allowed
+    assert can_retry(kind, failures, max_retries) is allowed
 
 
 def test_a_prompt_is_called_once_and_then_max_retries_times() -> None:
     calls = 1
-    while may_retry(FailureKind.UNKNOWN, calls, max_retries=3):
+    while can_retry(FailureKind.UNKNOWN, calls, max_retries=3):
         calls += 1
 
     assert calls == 4

@@ -151,7 +151,7 @@ def test_settings_do_not_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("CALL_TIMEOUT_SECONDS", "inf"), ("LEASE_SECONDS", "nan"), ("BEAT_SECONDS", "31")]
+    ("name", "value"), [("CALL_TIMEOUT_SECONDS", "inf"), ("LEASE_SECONDS", "nan"), ("HEARTBEAT_SECONDS", "31")]
 )
 def test_spans_that_would_hang_or_lose_every_lease_are_refused(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"PROMPTFORGE_{name}"):

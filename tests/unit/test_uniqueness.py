@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptforge.domain.uniqueness import SeenIds
+from promptforge.domain.duplicate_ids import DuplicateIdFinder
 
 
 def taken(prompt_ids: list[str], window: int, batch: int) -> dict[int, int]:
     """What is found out when the ids come in batches."""
-    seen, found = SeenIds(window), dict[int, int]()
+    seen, found = DuplicateIdFinder(window), dict[int, int]()
     for first in range(0, len(prompt_ids), batch):
         ids = prompt_ids[first : first + batch]
         seen.add(ids, range(first + 1, first + len(ids) + 1))
         if seen.full:
-            found |= seen.settle()
-    return found | seen.settle()
+            found |= seen.resolve()
+    return found | seen.resolve()
 
 
 def modelled(prompt_ids: list[str]) -> dict[int, int]:
@@ -54,16 +54,16 @@ def test_ids_that_differ_a_little_are_different() -> None:
 
 
 def test_many_ids_take_little_memory_each() -> None:
-    seen, many = SeenIds(window=2000), 40_000
+    seen, many = DuplicateIdFinder(window=2000), 40_000
 
     tracemalloc.start()
     for first in range(1, many, 1000):
         seen.add([f"id-{line}" for line in range(first, first + 1000)], range(first, first + 1000))
         if seen.full:
-            assert seen.settle() == {}
+            assert seen.resolve() == {}
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
 
     assert held < 16 * many
     seen.add(["id-1"], [many + 1])
-    assert seen.settle() == {many + 1: 1}
+    assert seen.resolve() == {many + 1: 1}

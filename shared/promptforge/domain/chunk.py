@@ -4,27 +4,27 @@ from typing import Self
 
 from pydantic import Field
 
-from promptforge.domain.frozen import Frozen
+from promptforge.domain.model import Model
 
-CAREFUL_DEATHS = 3  # holders dead in a row after which a chunk is asked one prompt at a time
+ISOLATE_AFTER_CRASHES = 3  # holders dead in a row after which a chunk is asked one prompt at a time
 CLOCK_SKEW_SECONDS = 2.0  # how far apart the clocks of well-kept machines may be
 
 
-class Flushed(Frozen):
+class Segment(Model):
     """A run of answered lines that is safe in an object of the work bucket."""
 
     name: str
     size: int
 
 
-class Part(Frozen):
+class ChunkPart(Model):
     """A chunk's finished lines of one kind, in input order, in an object of the results bucket."""
 
     name: str
     lines: int
 
 
-class Cut(Frozen):
+class ChunkRange(Model):
     """Where a chunk lies in the input: bytes [start, end), the physical lines `first_line` to `last_line`.
 
     `line_count` counts its non-blank lines; `duplicates` maps a line whose prompt_id is taken to the line that took it.
@@ -39,7 +39,7 @@ class Cut(Frozen):
     duplicates: dict[int, int] = Field(default_factory=dict)
 
 
-class Chunk(Cut):
+class Chunk(ChunkRange):
     """A chunk's document.
 
     `open` ends with the settling. `due_at` is when the sweeper should announce the chunk again: for a chunk that is
@@ -59,40 +59,44 @@ class Chunk(Cut):
     resume_at: float = 0.0
     epoch: int = 0
     holder: str | None = None
-    failures: dict[int, int] = Field(default_factory=dict)
-    faults: int = 0
-    deaths: int = 0
-    alone: int | None = None
-    asking_alone: bool = False
-    alone_deaths: int = 0
-    flushed: list[Flushed] = Field(default_factory=list)
+    attempt_failures: dict[int, int] = Field(default_factory=dict)
+    error_count: int = 0
+    crash_count: int = 0
+    isolated_line: int | None = None
+    isolated_call_active: bool = False
+    isolated_crash_count: int = 0
+    segments: list[Segment] = Field(default_factory=list)
     completed: int = 0
     failed: int = 0
     tokens: int = 0
     output_tokens: int = 0
     cost_nanos: int = 0
-    results: Part | None = None
-    errors: Part | None = None
+    results: ChunkPart | None = None
+    errors: ChunkPart | None = None
 
     @property
-    def careful(self) -> bool:
+    def isolated(self) -> bool:
         """Whether it is asked one prompt at a time, because its holders keep dying."""
-        return self.deaths >= CAREFUL_DEATHS
+        return self.crash_count >= ISOLATE_AFTER_CRASHES
 
     @property
-    def deaths_after_progress(self) -> int:
+    def crashes_after_progress(self) -> int:
         """What its deaths are to be set to when a holder has got something done: who was careful stays so, for the
         next prompt that kills may be in the same chunk."""
-        return CAREFUL_DEATHS if self.careful else 0
+        return ISOLATE_AFTER_CRASHES if self.isolated else 0
 
-    def mourned(self) -> Self:
+    def with_crashed_holder(self) -> Self:
         """The chunk when whoever still holds it is taken for dead."""
         if self.holder is None:
             return self
-        died = {"deaths": self.deaths + 1, "alone_deaths": self.alone_deaths + self.asking_alone, "asking_alone": False}
+        died = {
+            "crash_count": self.crash_count + 1,
+            "isolated_crash_count": self.isolated_crash_count + self.isolated_call_active,
+            "isolated_call_active": False,
+        }
         return self.model_copy(update=died)
 
-    def claimable(self, now: float) -> bool:
+    def can_claim(self, now: float) -> bool:
         """Whether it may be claimed: it is open, no lease runs, and it is not given back until a later time."""
         if self.holder is None:
             return self.open and self.resume_at <= now + CLOCK_SKEW_SECONDS

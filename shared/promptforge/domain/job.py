@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Any, Self
 
-from promptforge.domain.frozen import Frozen
-from promptforge.domain.money import Price
-from promptforge.domain.params import Params
+from promptforge.domain.formats.params import Params
+from promptforge.domain.limits.pricing import Price
+from promptforge.domain.model import Model
 
 
 class Status(StrEnum):
@@ -21,10 +21,10 @@ class Status(StrEnum):
     @property
     def final(self) -> bool:
         """A final status never changes."""
-        return not NEXT[self]
+        return not TRANSITIONS[self]
 
 
-NEXT: dict[Status, frozenset[Status]] = {
+TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.AWAITING_UPLOAD: frozenset({Status.QUEUED, Status.FAILED, Status.CANCELLED}),
     Status.QUEUED: frozenset({Status.PROCESSING, Status.FAILED, Status.CANCELLED}),
     Status.PROCESSING: frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED}),
@@ -34,14 +34,14 @@ NEXT: dict[Status, frozenset[Status]] = {
 }
 
 
-class Problem(Frozen):
+class JobError(Model):
     """Why a job failed or was stopped: a stable code and a sentence."""
 
     code: str
     message: str
 
 
-class Input(Frozen):
+class PinnedInput(Model):
     """The pinned upload and how it is read, cut and joined: settings may change while a job runs, its own may not."""
 
     generation: int
@@ -53,7 +53,7 @@ class Input(Frozen):
     part_lines: int
 
 
-class Job(Frozen):
+class Job(Model):
     """A job's document. Times are seconds since 1970 UTC.
 
     `open` says that the status is not final, `due_at` when the sweeper should look at the job, which at its end is when
@@ -79,9 +79,9 @@ class Job(Frozen):
     params: Params = Params()
     status: Status = Status.AWAITING_UPLOAD
     open: bool = True
-    input: Input | None = None
+    input: PinnedInput | None = None
     chunk_count: int | None = None
-    announced: bool = False
+    chunks_published: bool = False
     prompt_count: int = 0
     invalid_count: int = 0
     completed_count: int = 0
@@ -91,40 +91,40 @@ class Job(Frozen):
     price: Price | None = None
     max_cost_nanos: int | None = None
     cost_nanos: int = 0
-    promised: str | None = None
+    quota_day: str | None = None
     result_parts: int | None = None
     started_processing_at: float | None = None
     completed_at: float | None = None
-    stop: Problem | None = None
-    waiting: Problem | None = None
+    stop_reason: JobError | None = None
+    waiting: JobError | None = None
     waiting_until: float = 0.0
-    error: Problem | None = None
+    error: JobError | None = None
 
-    def forgotten(self, now: float) -> bool:
+    def expired(self, now: float) -> bool:
         """Whether its time is over, so that its documents and files may be gone at any moment."""
         return self.expire_at is not None and now >= self.expire_at
 
-    def to(self, status: Status, **changes: Any) -> Self:
+    def transition(self, status: Status, **changes: Any) -> Self:
         """The job in its next status. Raises ValueError for a step that is not in NEXT."""
-        if status not in NEXT[self.status]:
+        if status not in TRANSITIONS[self.status]:
             raise ValueError(f"a job cannot go from {self.status} to {status}")
         over = {"due_at": self.expire_at} if status.final and self.expire_at is not None else {}
         return self.model_copy(update={"status": status, "open": not status.final, **over, **changes})
 
-    def ended(self, problem: Problem | None, **changes: Any) -> Self:
+    def finished(self, problem: JobError | None, **changes: Any) -> Self:
         """The job in the final status that fits the problem it ends with. Raises as `to`."""
         status = Status.COMPLETED if problem is None else Status.CANCELLED if problem == CANCELLED else Status.FAILED
-        return self.to(status, error=problem, **changes)
+        return self.transition(status, error=problem, **changes)
 
 
-CANCELLED = Problem(code="cancelled", message="The job was cancelled.")
-COST_LIMIT = Problem(code="cost_limit", message="The job has cost as much as it may.")
-DEADLINE_EXCEEDED = Problem(code="deadline_exceeded", message="The job did not end within its time limit.")
-INPUT_CHANGED = Problem(code="input_changed", message="The uploaded file is not there any more.")
-EMPTY_INPUT = Problem(code="empty_input", message="The file holds no line with a prompt.")
-UPLOAD_EXPIRED = Problem(code="upload_expired", message="No file was uploaded before the upload URL expired.")
-NO_VALID_PROMPTS = Problem(code="no_valid_prompts", message="No line of the file is valid; errors.jsonl says why.")
-ALL_FAILED = Problem(code="all_prompts_failed", message="No prompt was answered; errors.jsonl says why.")
-INCOMPLETE = Problem(
+CANCELLED = JobError(code="cancelled", message="The job was cancelled.")
+COST_LIMIT = JobError(code="cost_limit", message="The job has cost as much as it may.")
+DEADLINE_EXCEEDED = JobError(code="deadline_exceeded", message="The job did not end within its time limit.")
+INPUT_CHANGED = JobError(code="input_changed", message="The uploaded file is not there any more.")
+EMPTY_INPUT = JobError(code="empty_input", message="The file holds no line with a prompt.")
+UPLOAD_EXPIRED = JobError(code="upload_expired", message="No file was uploaded before the upload URL expired.")
+NO_VALID_PROMPTS = JobError(code="no_valid_prompts", message="No line of the file is valid; errors.jsonl says why.")
+ALL_PROMPTS_FAILED = JobError(code="all_prompts_failed", message="No prompt was answered; errors.jsonl says why.")
+RESULT_INCOMPLETE = JobError(
     code="result_incomplete", message="The results did not add up to the input when they were counted again."
 )

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from promptforge.domain.frozen import Frozen
+from promptforge.domain.model import Model
 
 MANIFEST_FILE = "manifest.json"
 ERRORS_FILE = "errors.jsonl"
@@ -18,7 +18,7 @@ def result_files(parts: int) -> list[str]:
     return [part_file(number) for number in range(parts)] + [ERRORS_FILE]
 
 
-class InputEntry(Frozen):
+class InputEntry(Model):
     """The upload as it was pinned. `crc32c` is base64 of the big-endian checksum; a line over `max_line_bytes` could
     not be read."""
 
@@ -29,7 +29,7 @@ class InputEntry(Frozen):
     max_line_bytes: int
 
 
-class FileEntry(Frozen):
+class FileEntry(Model):
     """A published file: its lines and bytes as they were counted in it, crc32c as above, sha256 in hex."""
 
     filename: str
@@ -39,7 +39,7 @@ class FileEntry(Frozen):
     sha256: str
 
 
-class Manifest(Frozen):
+class Manifest(Model):
     """The whole account. When nothing was lost, prompt_count = completed_count + failed_count = the files' lines."""
 
     version: Literal[1] = 1

@@ -22,7 +22,7 @@ class FailureKind(StrEnum):
     UNKNOWN = "unknown"  # sent, and perhaps paid: try again, a counted number of times
 
 
-def may_retry(kind: FailureKind, failures: int, max_retries: int) -> bool:
+def can_retry(kind: FailureKind, failures: int, max_retries: int) -> bool:
     """Whether a prompt that has now failed `failures` times is called again. What cannot have been paid, a throttle or
     a call that was never sent, is no failure and never ends a prompt: the job's deadline does."""
     match kind:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from promptforge.domain.params import Message, Params
+from promptforge.domain.formats.params import ChatMessage, Params
 from promptforge.domain.retry import FailureKind
 
-NO_PARAMS = Params()
+DEFAULT_PARAMS = Params()
 
 
 class FinishReason(StrEnum):
@@ -23,17 +23,17 @@ class FinishReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CompletionRequest:
     """One call to make: a prompt, or in its place a conversation."""
 
     model: str
     prompt: str
-    messages: tuple[Message, ...] = ()
-    params: Params = NO_PARAMS
+    messages: tuple[ChatMessage, ...] = ()
+    params: Params = DEFAULT_PARAMS
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Completion:
     """What the model said, never empty; `model` is the one that answered, `request_id` the provider's name for it."""
 
     text: str
@@ -45,7 +45,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class CallFailure:
     """Why there is no answer. `code` is stable; `message` is our own sentence, never the provider's text.
 
     `wait_seconds` is what the provider asked for with a THROTTLED, or None. `doubtful` is an ACCOUNT that may be about
@@ -56,8 +56,8 @@ class Failure:
     kind: FailureKind
     code: str
     message: str
-    wait_seconds: float | None = None
-    doubtful: bool = False
+    retry_after_seconds: float | None = None
+    maybe_request_specific: bool = False
     input_tokens: int = 0
     output_tokens: int = 0
 
@@ -65,7 +65,7 @@ class Failure:
 class Provider(Protocol):
     """One provider's API."""
 
-    async def ask(self, question: Question, timeout_seconds: float) -> Answer | Failure:
+    async def complete(self, question: CompletionRequest, timeout_seconds: float) -> Completion | CallFailure:
         """Make exactly one call, ended after `timeout_seconds` in total. Every fault comes back as a Failure."""
         ...
 

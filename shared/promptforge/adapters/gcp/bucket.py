@@ -38,8 +38,8 @@ class Bucket:
     """A bucket's client, with a connection for each of so many threads. What fails is tried again for so many seconds.
     `endpoint` is an emulator's."""
 
-    def __init__(self, name: str, connections: int, patience_seconds: float, endpoint: str) -> None:
-        self._retry = RETRY.with_timeout(patience_seconds)
+    def __init__(self, name: str, connections: int, retry_seconds: float, endpoint: str) -> None:
+        self._retry = RETRY.with_timeout(retry_seconds)
         at = {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": endpoint}} if endpoint else {}
         with _translated(name):
             self._client = Client(project=None, **at)

@@ -21,9 +21,9 @@ from google.cloud.firestore_v1.types import document as documents_wire
 from google.cloud.firestore_v1.types import firestore as wire
 from google.cloud.firestore_v1.types import write as writes_wire
 
-from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, connected
-from promptforge.adapters.gcp.operations import Operation, Operations
-from promptforge.adapters.gcp.values import Value, decoded, encoded, moment, timestamp
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
+from promptforge.adapters.gcp.firestore_values import Value, decoded, encoded, moment, timestamp
+from promptforge.adapters.gcp.grpc_channels import ANSWER_SECONDS, RETRY, connected
 from promptforge.errors import Conflict, Unavailable
 from promptforge.ports.documents import (
     EXPIRE_FIELD,
@@ -66,7 +66,7 @@ AggregationRequest = wire.RunAggregationQueryRequest.pb()
 class FirestoreDocuments:
     """The documents port on one Firestore database. `operations` counts what all adapters of the App were asked for."""
 
-    def __init__(self, project: str, database: str, operations: Operations, emulator: str = "") -> None:
+    def __init__(self, project: str, database: str, operations: BilledOperations, emulator: str = "") -> None:
         self._database = f"projects/{project}/databases/{database}"
         self._root = f"{self._database}/documents/"
         self._metadata = [("google-cloud-resource-prefix", self._database)]
@@ -76,7 +76,7 @@ class FirestoreDocuments:
     async def get(self, path: str) -> Document | None:
         request = GetRequest(database=self._database, documents=[self._root + path])
         (answer,) = await self._read(self._client.batch_get_documents, wire.BatchGetDocumentsRequest, request)
-        self.operations.add(Operation.DOCUMENT_READ)
+        self.operations.add(BilledOperation.DOCUMENT_READ)
         return self._document(answer.found) if answer.HasField("found") else None
 
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
@@ -90,7 +90,7 @@ class FirestoreDocuments:
             raise ValueError("a commit may write a path once only")
         for write in writes:
             deleted = isinstance(write, Delete)
-            self.operations.add(Operation.DOCUMENT_DELETE if deleted else Operation.DOCUMENT_WRITE)
+            self.operations.add(BilledOperation.DOCUMENT_DELETE if deleted else BilledOperation.DOCUMENT_WRITE)
         with _translated(COMMITTING):
             # Sent once: a second try after a lost answer would find the first one's work and call it a conflict.
             answer = await self._client.commit(
@@ -121,7 +121,7 @@ class FirestoreDocuments:
         request = QueryRequest(parent=parent, structured_query=query)
         answers = await self._read(self._client.run_query, wire.RunQueryRequest, request)
         found = [self._document(answer.document) for answer in answers if answer.HasField("document")]
-        self.operations.add(Operation.DOCUMENT_READ, max(1, len(found)))
+        self.operations.add(BilledOperation.DOCUMENT_READ, max(1, len(found)))
         return found
 
     async def count(self, collection: str, where: Mapping[str, Scalar] | None = None) -> int:
@@ -158,7 +158,7 @@ class FirestoreDocuments:
         request = AggregationRequest(parent=parent, structured_aggregation_query=asked)
         (answer,) = await self._read(self._client.run_aggregation_query, wire.RunAggregationQueryRequest, request)
         values = answer.result.aggregate_fields
-        self.operations.add(Operation.DOCUMENT_READ, max(1, -(-decoded(values["entries"]) // ENTRIES_A_READ)))
+        self.operations.add(BilledOperation.DOCUMENT_READ, max(1, -(-decoded(values["entries"]) // ENTRIES_A_READ)))
         return int(decoded(values["wanted"]))
 
     def _question(self, collection: str, where: Mapping[str, Scalar] | None) -> tuple[str, Data]:

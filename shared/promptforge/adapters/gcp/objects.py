@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import google_crc32c
 
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.crc32c import joined
-from promptforge.adapters.gcp.operations import Operation, Operations
 from promptforge.adapters.gcp.signing import SignedUrls
-from promptforge.adapters.gcp.threads import Once, Threads
+from promptforge.adapters.gcp.threads import Lazy, Threads
 from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
 from promptforge.ports.objects import MAX_COMPOSE, ObjectInfo
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 THREADS = 16
-PATIENCE_SECONDS = 20.0
+RETRY_SECONDS = 20.0
 CALL_SECONDS = 30.0  # the last try, which a patience may just allow, included
 BLOCK_BYTES = 8 * 1024 * 1024  # of a read, and of a piece of an upload: a multiple of 256 KiB
 
 
 class BucketObjects:
-    """One bucket. What fails and may be repeated is repeated for `patience_seconds`. `endpoint` is an emulator's;
+    """One bucket. What fails and may be repeated is repeated for `retry_seconds`. `endpoint` is an emulator's;
     without it, STORAGE_EMULATOR_HOST or Google's own."""
 
     def __init__(
         self,
         bucket: str,
         urls: SignedUrls,
-        operations: Operations,
+        operations: BilledOperations,
         endpoint: str = "",
-        patience_seconds: float = PATIENCE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.bucket = bucket
         self._urls, self._operations = urls, operations
         self._threads = Threads(f"bucket {bucket}", THREADS, CALL_SECONDS)
-        self._opened = Once(lambda: _open(bucket, patience_seconds, endpoint))
+        self._opened = Lazy(lambda: _open(bucket, retry_seconds, endpoint))
 
     async def stat(self, name: str) -> ObjectInfo | None:
-        return await self._call(Operation.CLASS_B, lambda bucket: bucket.stat(name))
+        return await self._call(BilledOperation.CLASS_B, lambda bucket: bucket.stat(name))
 
     async def read(
         self, name: str, *, generation: int | None = None, start: int = 0, end: int | None = None
@@ -75,7 +75,7 @@ class BucketObjects:
         if not 1 <= len(sources) <= MAX_COMPOSE:
             raise ValueError(f"compose takes 1 to {MAX_COMPOSE} sources, not {len(sources)}")
         try:
-            return await self._call(Operation.CLASS_A, lambda bucket: bucket.compose(name, sources))
+            return await self._call(BilledOperation.CLASS_A, lambda bucket: bucket.compose(name, sources))
         except ObjectExists:
             parts = [part for part in await asyncio.gather(*map(self.stat, sources)) if part]
         if len(parts) < len(sources):
@@ -91,7 +91,7 @@ class BucketObjects:
 
     async def delete(self, name: str) -> None:
         with suppress(ObjectMissing):
-            await self._call(Operation.OBJECT_DELETE, lambda bucket: bucket.delete(name))
+            await self._call(BilledOperation.OBJECT_DELETE, lambda bucket: bucket.delete(name))
 
     async def upload_url(self, name: str, expires_at: float) -> str:
         """That it works once is the doing of its signer's role, which may create objects and not overwrite them."""
@@ -103,14 +103,16 @@ class BucketObjects:
     def close(self) -> None:
         """End the threads and the connections."""
         self._threads.close()
-        for bucket in self._opened.if_made():
+        for bucket in self._opened.get_if_created():
             bucket.close()
 
     async def _write(self, name: str, pieces: AsyncIterator[tuple[bytes, bool]], written: "_Written") -> ObjectInfo:
         piece, last = await anext(pieces)
         if last:
-            return await self._call(Operation.CLASS_A, lambda bucket: bucket.insert(name, piece))
-        session = await self._call(Operation.CLASS_A, lambda bucket: bucket.begin(name))  # billed once, pieces and all
+            return await self._call(BilledOperation.CLASS_A, lambda bucket: bucket.insert(name, piece))
+        session = await self._call(
+            BilledOperation.CLASS_A, lambda bucket: bucket.begin(name)
+        )  # billed once, pieces and all
         try:
             sent = 0
             while not last:
@@ -126,7 +128,7 @@ class BucketObjects:
         await self._call(None, lambda bucket: bucket.send(session, piece, start))
 
     async def _block(self, name: str, generation: int, start: int, end: int) -> bytes:
-        return await self._call(Operation.CLASS_B, lambda bucket: bucket.block(name, generation, start, end))
+        return await self._call(BilledOperation.CLASS_B, lambda bucket: bucket.block(name, generation, start, end))
 
     async def _equal(self, name: str, size: int, crc32c: str) -> ObjectInfo:
         """The object that is there, if it is what one's own earlier try would have left."""
@@ -138,9 +140,9 @@ class BucketObjects:
         return info
 
     async def _page(self, prefix: str, token: str) -> tuple[Sequence[str], str | None]:
-        return await self._call(Operation.CLASS_A, lambda bucket: bucket.page(prefix, token))
+        return await self._call(BilledOperation.CLASS_A, lambda bucket: bucket.page(prefix, token))
 
-    async def _call(self, operation: Operation | None, call: "Callable[[Bucket], T]") -> T:
+    async def _call(self, operation: BilledOperation | None, call: "Callable[[Bucket], T]") -> T:
         if operation:
             self._operations.add(operation)
         return await self._threads.run(lambda: call(self._opened()))
@@ -173,7 +175,7 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
-def _open(bucket: str, patience_seconds: float, endpoint: str) -> "Bucket":
+def _open(bucket: str, retry_seconds: float, endpoint: str) -> "Bucket":
     from promptforge.adapters.gcp.bucket import Bucket
 
-    return Bucket(bucket, THREADS, patience_seconds, endpoint)
+    return Bucket(bucket, THREADS, retry_seconds, endpoint)

@@ -14,8 +14,8 @@ from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.urllib3 import AuthorizedHttp
 
-from promptforge.adapters.gcp.operations import Operation, Operations
-from promptforge.adapters.gcp.threads import Once, Threads
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
+from promptforge.adapters.gcp.threads import Lazy, Threads
 from promptforge.errors import Unavailable
 from promptforge.ports.clock import Clock
 
@@ -44,7 +44,7 @@ class IamAccount:
     def __init__(self, email: str, emulator: str = "") -> None:
         self.signer_email = email
         self._url = f"{emulator or IAM}/v1/projects/-/serviceAccounts/{email}:signBlob"
-        self._http = Once(lambda: _authorized(AnonymousCredentials() if emulator else None))
+        self._http = Lazy(lambda: _authorized(AnonymousCredentials() if emulator else None))
 
     def sign_bytes(self, message: bytes) -> bytes:
         """The signature. A blob signed twice costs nothing, so what fails is tried again, briefly."""
@@ -55,7 +55,7 @@ class IamAccount:
 
     def close(self) -> None:
         """End the connections."""
-        for http in self._http.if_made():
+        for http in self._http.get_if_created():
             http.http.clear()
 
 
@@ -63,7 +63,7 @@ class SignedUrls:
     """URLs of the form ENDPOINT/BUCKET/NAME?X-Goog-…, and the two accounts that sign them."""
 
     def __init__(
-        self, upload: Account, download: Account, operations: Operations, clock: Clock, endpoint: str = STORAGE
+        self, upload: Account, download: Account, operations: BilledOperations, clock: Clock, endpoint: str = STORAGE
     ) -> None:
         self._upload, self._download = upload, download
         self._operations, self._clock, self._endpoint = operations, clock, endpoint
@@ -114,7 +114,7 @@ class SignedUrls:
         return f"{self._endpoint}{path}?{text}&X-Goog-Signature={signature.hex()}"
 
     async def _sign(self, account: Account, message: bytes) -> bytes:
-        self._operations.add(Operation.SIGN)
+        self._operations.add(BilledOperation.SIGN)
         try:
             return await self._threads.run(lambda: account.sign_bytes(message))
         except (GoogleAuthError, urllib3.exceptions.HTTPError, KeyError, ValueError) as exc:

@@ -20,16 +20,16 @@ from google.api_core.exceptions import (
 from google.api_core.retry import AsyncRetry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
 
-from promptforge.adapters.gcp.channels import connected
-from promptforge.adapters.gcp.operations import Operation, Operations
-from promptforge.domain.messages import task_headers
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
+from promptforge.adapters.gcp.grpc_channels import connected
+from promptforge.domain.commands import task_headers
 from promptforge.errors import Unavailable
 
 if TYPE_CHECKING:
     from google.cloud.tasks_v2 import CloudTasksAsyncClient
 
 TRY_SECONDS = 5.0
-WORTH_ANOTHER_TRY = (
+RETRYABLE = (
     Aborted,
     DeadlineExceeded,
     InternalServerError,
@@ -77,15 +77,13 @@ class CloudTasks:
     """The tasks port. A name that is taken is success: Cloud Tasks keeps it for at least an hour after the task."""
 
     def __init__(
-        self, target: Target, operations: Operations, emulator: str = "", give_up_seconds: float = 12.0
+        self, target: Target, operations: BilledOperations, emulator: str = "", give_up_seconds: float = 12.0
     ) -> None:
         self._target = target
         self._operations = operations
         self._emulator = emulator
         self._client: CloudTasksAsyncClient | None = None
-        self._retry = AsyncRetry(
-            if_exception_type(*WORTH_ANOTHER_TRY), initial=0.1, maximum=2.0, timeout=give_up_seconds
-        )
+        self._retry = AsyncRetry(if_exception_type(*RETRYABLE), initial=0.1, maximum=2.0, timeout=give_up_seconds)
 
     async def enqueue(self, queue: str, body: bytes, *, name: str, not_before: float = 0.0) -> None:
         parent = f"{self._target.location}/queues/{self._target.prefix}{queue}"
@@ -98,7 +96,7 @@ class CloudTasks:
         if not_before > 0:
             task["schedule_time"] = datetime.fromtimestamp(not_before, UTC)
         request = {"parent": parent, "task": task}
-        self._operations.add(Operation.TASK)
+        self._operations.add(BilledOperation.TASK)
         with translated():
             try:
                 await self._connected().create_task(request=request, retry=self._retry, timeout=TRY_SECONDS)

@@ -37,7 +37,7 @@ class Threads:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class Once(Generic[T]):
+class Lazy(Generic[T]):
     """What is made at the first call, once, whichever threads call first."""
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -50,6 +50,6 @@ class Once(Generic[T]):
                 self._made.append(self._make())
             return self._made[0]
 
-    def if_made(self) -> list[T]:
+    def get_if_created(self) -> list[T]:
         """What was made, if it was."""
         return self._made

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from google.api_core import exceptions
 
-from promptforge.adapters.gcp.channels import ANSWER_SECONDS, RETRY, connected
-from promptforge.adapters.gcp.operations import Operation, Operations
+from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
+from promptforge.adapters.gcp.grpc_channels import ANSWER_SECONDS, RETRY, connected
 from promptforge.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MIN_BILLED_BYTES = 1000
 class PubsubTopics:
     """The topics port. The topic `chunks` is `projects/{project}/topics/{prefix}chunks`."""
 
-    def __init__(self, project: str, prefix: str, operations: Operations, emulator: str = "") -> None:
+    def __init__(self, project: str, prefix: str, operations: BilledOperations, emulator: str = "") -> None:
         self._prefix = f"projects/{project}/topics/{prefix}"
         self._operations = operations
         self._emulator = emulator
@@ -42,8 +42,8 @@ class PubsubTopics:
                 raise ValueError("Pub/Sub takes messages of 1 byte to 10 MB") from exc
             except exceptions.GoogleAPIError as exc:
                 raise Unavailable(f"Pub/Sub did not take the messages: {type(exc).__name__}") from exc
-            self._operations.add(Operation.PUBLISHED_MESSAGE, len(batch))
-            self._operations.add(Operation.PUBLISHED_BYTE, max(MIN_BILLED_BYTES, sum(map(len, batch))))
+            self._operations.add(BilledOperation.PUBLISHED_MESSAGE, len(batch))
+            self._operations.add(BilledOperation.PUBLISHED_BYTE, max(MIN_BILLED_BYTES, sum(map(len, batch))))
 
     async def close(self) -> None:
         """Close the connection."""

@@ -7,21 +7,21 @@ import random
 from typing import Any
 
 from promptforge.adapters.llm.http import (
-    Call,
     HttpProvider,
-    account,
-    connected,
-    count,
-    error_of,
-    hoisted,
-    present,
-    said,
+    ProviderRequest,
+    account_failure,
+    build_provider,
+    completion_or_failure,
+    drop_none,
+    error_object,
+    extract_system,
     text_or_none,
-    throttled,
+    throttled_failure,
+    token_count,
 )
 from promptforge.adapters.llm.transport import HttpReply
 from promptforge.ports.clock import Clock
-from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
 from promptforge.settings import Settings
 
 VERSION = "2026-10-21"
@@ -57,14 +57,14 @@ REASONS = {
 REFUSES = "Anthropic refuses the account behind ANTHROPIC_API_KEY: check its billing, its limits and its state."
 
 
-class Anthropic:
+class AnthropicFormat:
     """POST /v1/messages. Turns of the system are hoisted out of the conversation: few models take them in it."""
 
     name, key = "Anthropic", "ANTHROPIC_API_KEY"
 
-    def request(self, question: Question) -> Call:
+    def build_request(self, question: CompletionRequest) -> ProviderRequest:
         params = question.params
-        system, messages = hoisted(question)
+        system, messages = extract_system(question)
         given = {
             "system": system,
             "temperature": params.temperature,
@@ -75,35 +75,37 @@ class Anthropic:
             "model": question.model,
             "max_tokens": params.max_tokens or MAX_TOKENS,
             "messages": messages,
-            **present(given),
+            **drop_none(given),
         }
         if params.response_format:
             body["output_config"] = {"format": {"type": "json_schema", "schema": params.response_format.json_schema}}
         sampled = SAMPLING & (body.keys() | (params.extra or {}).keys())
-        return Call("/v1/messages", body, {"anthropic-version": SAMPLING_VERSION} if sampled else {})
+        return ProviderRequest("/v1/messages", body, {"anthropic-version": SAMPLING_VERSION} if sampled else {})
 
-    def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
+    def parse_completion(self, reply: HttpReply, question: CompletionRequest) -> Completion | CallFailure:
         body = reply.body
         text = "".join(block["text"] for block in body["content"] if block["type"] == "text")
         reason = REASONS.get(body.get("stop_reason"), FinishReason.OTHER)
         request_id = text_or_none(reply.headers.get("request-id"))
         model = text_or_none(body.get("model")) or question.model
-        return said(text, reason, Answer(text, model, *self.tokens(body), reason, request_id))
+        return completion_or_failure(
+            text, reason, Completion(text, model, *self.count_tokens(body), reason, request_id)
+        )
 
-    def tokens(self, body: Any) -> tuple[int, int]:
+    def count_tokens(self, body: Any) -> tuple[int, int]:
         usage = body.get("usage") or {}
         inputs = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-        return sum(count(usage.get(name)) for name in inputs), count(usage.get("output_tokens"))
+        return sum(token_count(usage.get(name)) for name in inputs), token_count(usage.get("output_tokens"))
 
-    def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
-        error = error_of(reply.body)
+    def classify_error(self, reply: HttpReply, wait: float | None) -> CallFailure | None:
+        error = error_object(reply.body)
         kind, code = error.get("type"), _code(error)
         if kind == "billing_error" or code in ACCOUNT_CODES:
-            return account(REFUSES)
+            return account_failure(REFUSES)
         if reply.status == 400 and str(error.get("message")).startswith(NO_CREDIT):
-            return account(REFUSES)
+            return account_failure(REFUSES)
         if reply.status == 529 or kind == "overloaded_error" or code in NOT_NOW:
-            return throttled(self, wait)
+            return throttled_failure(self, wait)
         return None
 
 
@@ -111,7 +113,7 @@ def build(settings: Settings, clock: Clock, rng: random.Random) -> HttpProvider:
     """The provider, with the key and address of the settings."""
     key = settings.provider_keys["anthropic"]
     headers = {"Authorization": f"Bearer {key}", "anthropic-version": VERSION}
-    return connected("anthropic", Anthropic(), headers, settings, clock)
+    return build_provider("anthropic", AnthropicFormat(), headers, settings, clock)
 
 
 def _code(error: dict[str, Any]) -> str | None:

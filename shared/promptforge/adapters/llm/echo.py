@@ -6,39 +6,39 @@ import random
 
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.clock import Clock
-from promptforge.ports.provider import Answer, Failure, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
 from promptforge.settings import Settings
 
 
-class Echo:
+class EchoProvider:
     """The same prompt always gets the same answer, or the same failure; a throttle passes when asked again."""
 
     def __init__(self, settings: Settings, rng: random.Random) -> None:
         self._settings = settings
         self._rng = rng
 
-    async def ask(self, question: Question, timeout_seconds: float) -> Answer | Failure:
+    async def complete(self, question: CompletionRequest, timeout_seconds: float) -> Completion | CallFailure:
         if self._settings.echo_latency_seconds:
             await asyncio.sleep(min(self._settings.echo_latency_seconds, timeout_seconds))
             if self._settings.echo_latency_seconds > timeout_seconds:
-                return Failure(FailureKind.UNKNOWN, "provider_timeout", "The provider did not answer in time.")
+                return CallFailure(FailureKind.UNKNOWN, "provider_timeout", "The provider did not answer in time.")
         if self._rng.random() < self._settings.echo_throttle_rate:
-            return Failure(FailureKind.THROTTLED, "throttled", "The provider asked to wait.")
+            return CallFailure(FailureKind.THROTTLED, "throttled", "The provider asked to wait.")
         text = question.prompt or question.messages[-1].content
-        if _share(text) < self._settings.echo_failure_rate:
-            return Failure(FailureKind.UNKNOWN, "provider_error", "The echo provider was told to fail this prompt.")
+        if _fraction(text) < self._settings.echo_failure_rate:
+            return CallFailure(FailureKind.UNKNOWN, "provider_error", "The echo provider was told to fail this prompt.")
         words = len(text.split())
-        return Answer(text, question.model, input_tokens=words, output_tokens=words)
+        return Completion(text, question.model, input_tokens=words, output_tokens=words)
 
     async def close(self) -> None:
         return None
 
 
-def build(settings: Settings, clock: Clock, rng: random.Random) -> Echo:
+def build(settings: Settings, clock: Clock, rng: random.Random) -> EchoProvider:
     """The provider."""
-    return Echo(settings, rng)
+    return EchoProvider(settings, rng)
 
 
-def _share(prompt: str) -> float:
+def _fraction(prompt: str) -> float:
     """A number in [0, 1) that depends on the prompt alone."""
     return int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:6]) / 2**48

@@ -9,23 +9,23 @@ from urllib.parse import quote
 
 from promptforge.adapters.llm.http import (
     FILTERED,
-    Call,
     HttpProvider,
-    account,
-    connected,
-    count,
-    error_of,
-    hoisted,
-    present,
-    said,
+    ProviderRequest,
+    account_failure,
+    build_provider,
+    completion_or_failure,
+    drop_none,
+    error_object,
+    extract_system,
     text_or_none,
-    throttled,
+    throttled_failure,
+    token_count,
 )
 from promptforge.adapters.llm.transport import BAD_RESPONSE, HttpReply
-from promptforge.domain.params import ResponseFormat
+from promptforge.domain.formats.params import ResponseFormat
 from promptforge.domain.retry import parse_retry_after
 from promptforge.ports.clock import Clock
-from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
 from promptforge.settings import Settings
 
 ROLES = {"user": "user", "assistant": "model"}
@@ -38,7 +38,7 @@ REASONS = {
     "TOO_MANY_TOOL_CALLS": FinishReason.TOOL,
     "UNEXPECTED_TOOL_CALL": FinishReason.TOOL,
 }
-WITHHELD = {
+FILTER_REASONS = {
     "BLOCKLIST",
     "ESCALATION",
     "IMAGE_PROHIBITED_CONTENT",
@@ -51,19 +51,19 @@ WITHHELD = {
     "SAFETY",
     "SPII",
 }
-REASONS |= dict.fromkeys(WITHHELD, FinishReason.FILTERED)
+REASONS |= dict.fromkeys(FILTER_REASONS, FinishReason.FILTERED)
 USED_UP = "Gemini's quota of the day is used up: wait for the next day or raise it, then start the job again."
 REFUSES = "Gemini refuses the API key or its project: the operator must check GEMINI_API_KEY and its billing."
 
 
-class Gemini:
+class GeminiFormat:
     """POST /v1/models/MODEL:generateContent."""
 
     name, key = "Gemini", "GEMINI_API_KEY"
 
-    def request(self, question: Question) -> Call:
+    def build_request(self, question: CompletionRequest) -> ProviderRequest:
         params = question.params
-        system, turns = hoisted(question)
+        system, turns = extract_system(question)
         config = {
             "temperature": params.temperature,
             "topP": params.top_p,
@@ -75,48 +75,54 @@ class Gemini:
         body: dict[str, Any] = {"contents": [_content(ROLES[turn["role"]], turn["content"]) for turn in turns]}
         if system:
             body["systemInstruction"] = _content("user", system)
-        if given := present(config):
+        if given := drop_none(config):
             body["generationConfig"] = given
-        return Call(f"/v1/{_resource(question.model)}:generateContent", body)
+        return ProviderRequest(f"/v1/{_resource(question.model)}:generateContent", body)
 
-    def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
+    def parse_completion(self, reply: HttpReply, question: CompletionRequest) -> Completion | CallFailure:
         body = reply.body
         if not body.get("candidates"):
             return FILTERED if (body.get("promptFeedback") or {}).get("blockReason") else BAD_RESPONSE
         candidate = body["candidates"][0]
         if candidate.get("finishReason") == "PUP_LIMITED_DISABLED":
-            return account(REFUSES)
+            return account_failure(REFUSES)
         parts = (candidate.get("content") or {}).get("parts") or []
         text = "".join(part["text"] for part in parts if "text" in part and not part.get("thought"))
         reason = REASONS.get(candidate.get("finishReason"), FinishReason.OTHER)
         if not text and any("functionCall" in part for part in parts):
             reason = FinishReason.TOOL
         model = text_or_none(body.get("modelVersion")) or question.model
-        return said(text, reason, Answer(text, model, *self.tokens(body), reason, text_or_none(body.get("responseId"))))
+        return completion_or_failure(
+            text,
+            reason,
+            Completion(text, model, *self.count_tokens(body), reason, text_or_none(body.get("responseId"))),
+        )
 
-    def tokens(self, body: Any) -> tuple[int, int]:
+    def count_tokens(self, body: Any) -> tuple[int, int]:
         usage = body.get("usageMetadata") or {}
-        asked = count(usage.get("promptTokenCount")) + count(usage.get("toolUsePromptTokenCount"))
-        return asked, count(usage.get("candidatesTokenCount")) + count(usage.get("thoughtsTokenCount"))
+        asked = token_count(usage.get("promptTokenCount")) + token_count(usage.get("toolUsePromptTokenCount"))
+        return asked, token_count(usage.get("candidatesTokenCount")) + token_count(usage.get("thoughtsTokenCount"))
 
-    def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
-        error = error_of(reply.body)
+    def classify_error(self, reply: HttpReply, wait: float | None) -> CallFailure | None:
+        error = error_object(reply.body)
         details = error.get("details")
         found = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
-        if reply.status == 400 and _names_the_key(found):
-            return account(REFUSES)
+        if reply.status == 400 and _is_key_error(found):
+            return account_failure(REFUSES)
         if reply.status == 400 and error.get("status") == "FAILED_PRECONDITION":
-            return account(REFUSES, doubtful=True)
-        if reply.status == 429 and _spent_for_today(found):
-            return account(USED_UP)
+            return account_failure(REFUSES, doubtful=True)
+        if reply.status == 429 and _is_daily_quota(found):
+            return account_failure(USED_UP)
         if reply.status in (429, 503):
-            return throttled(self, wait if wait is not None else _retry_delay(found))
+            return throttled_failure(self, wait if wait is not None else _retry_delay(found))
         return None
 
 
 def build(settings: Settings, clock: Clock, rng: random.Random) -> HttpProvider:
     """The provider, with the key and address of the settings."""
-    return connected("gemini", Gemini(), {"x-goog-api-key": settings.provider_keys["gemini"]}, settings, clock)
+    return build_provider(
+        "gemini", GeminiFormat(), {"x-goog-api-key": settings.provider_keys["gemini"]}, settings, clock
+    )
 
 
 def _resource(model: str) -> str:
@@ -135,12 +141,12 @@ def _json_format(form: ResponseFormat | None) -> dict[str, Any]:
     return {"responseMimeType": "application/json", "responseJsonSchema": form.json_schema} if form else {}
 
 
-def _names_the_key(details: list[dict[str, Any]]) -> bool:
+def _is_key_error(details: list[dict[str, Any]]) -> bool:
     """Whether the error is about the API key: Google answers 400 to one that does not exist."""
     return any(str(one.get("reason")).startswith("API_KEY_") for one in details)
 
 
-def _spent_for_today(details: list[dict[str, Any]]) -> bool:
+def _is_daily_quota(details: list[dict[str, Any]]) -> bool:
     """Whether a quota of the day is among those that were exceeded."""
     lists = (one.get("violations") for one in details)
     violations = [violation for found in lists if isinstance(found, list) for violation in found]

@@ -4,21 +4,21 @@ import random
 from typing import Any
 
 from promptforge.adapters.llm.http import (
-    Call,
     HttpProvider,
-    account,
-    connected,
-    count,
-    json_format,
-    present,
-    said,
+    ProviderRequest,
+    account_failure,
+    build_provider,
+    chat_messages,
+    completion_or_failure,
+    drop_none,
+    response_format_body,
     text_or_none,
-    turns,
+    token_count,
 )
 from promptforge.adapters.llm.transport import HttpReply
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.clock import Clock
-from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
 from promptforge.settings import Settings
 
 REASONS = {
@@ -31,15 +31,15 @@ USED_UP = "billing cycle"
 """A workspace over its limit of the month is told to wait "until the next billing cycle", without a code."""
 
 NO_FUNDS = "The Mistral workspace has reached its limit of the month: raise it, then start the job again."
-BROKEN_OFF = Failure(FailureKind.UNKNOWN, "provider_error", "Mistral broke off its answer with a fault of its own.")
+BROKEN_OFF = CallFailure(FailureKind.UNKNOWN, "provider_error", "Mistral broke off its answer with a fault of its own.")
 
 
-class Mistral:
+class MistralFormat:
     """POST /v1/chat/completions."""
 
     name, key = "Mistral", "MISTRAL_API_KEY"
 
-    def request(self, question: Question) -> Call:
+    def build_request(self, question: CompletionRequest) -> ProviderRequest:
         params = question.params
         given = {
             "max_tokens": params.max_tokens,
@@ -47,11 +47,13 @@ class Mistral:
             "top_p": params.top_p,
             "stop": params.stop,
             "random_seed": params.seed,
-            "response_format": json_format(params.response_format),
+            "response_format": response_format_body(params.response_format),
         }
-        return Call("/v1/chat/completions", {"model": question.model, "messages": turns(question), **present(given)})
+        return ProviderRequest(
+            "/v1/chat/completions", {"model": question.model, "messages": chat_messages(question), **drop_none(given)}
+        )
 
-    def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
+    def parse_completion(self, reply: HttpReply, question: CompletionRequest) -> Completion | CallFailure:
         body = reply.body
         choice = body["choices"][0]
         if choice.get("finish_reason") == "error":
@@ -60,22 +62,24 @@ class Mistral:
         reason = REASONS.get(choice.get("finish_reason"), FinishReason.OTHER)
         request_id = text_or_none(reply.headers.get("mistral-correlation-id"))
         model = text_or_none(body.get("model")) or question.model
-        return said(text, reason, Answer(text, model, *self.tokens(body), reason, request_id))
+        return completion_or_failure(
+            text, reason, Completion(text, model, *self.count_tokens(body), reason, request_id)
+        )
 
-    def tokens(self, body: Any) -> tuple[int, int]:
+    def count_tokens(self, body: Any) -> tuple[int, int]:
         usage = body.get("usage") or {}
-        return count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+        return token_count(usage.get("prompt_tokens")), token_count(usage.get("completion_tokens"))
 
-    def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
+    def classify_error(self, reply: HttpReply, wait: float | None) -> CallFailure | None:
         if reply.status == 429 and isinstance(reply.body, dict) and USED_UP in str(reply.body.get("message")):
-            return account(NO_FUNDS)
+            return account_failure(NO_FUNDS)
         return None
 
 
 def build(settings: Settings, clock: Clock, rng: random.Random) -> HttpProvider:
     """The provider, with the key and address of the settings."""
     headers = {"Authorization": f"Bearer {settings.provider_keys['mistral']}"}
-    return connected("mistral", Mistral(), headers, settings, clock)
+    return build_provider("mistral", MistralFormat(), headers, settings, clock)
 
 
 def _text(content: Any) -> Any:

@@ -8,22 +8,22 @@ from typing import Any
 
 from promptforge.adapters.llm.http import (
     REFUSED,
-    Call,
     HttpProvider,
-    account,
-    connected,
-    count,
-    error_of,
-    json_format,
-    present,
-    said,
+    ProviderRequest,
+    account_failure,
+    build_provider,
+    chat_messages,
+    completion_or_failure,
+    drop_none,
+    error_object,
+    response_format_body,
     text_or_none,
-    throttled,
-    turns,
+    throttled_failure,
+    token_count,
 )
 from promptforge.adapters.llm.transport import HttpReply
 from promptforge.ports.clock import Clock
-from promptforge.ports.provider import Answer, Failure, FinishReason, Question
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
 from promptforge.settings import PROVIDER_URLS, Settings
 
 OUT_OF_FUNDS = {
@@ -45,7 +45,7 @@ REASONS = {
 NO_FUNDS = "The OpenAI account has no quota left: check its plan and billing, then start the job again."
 
 
-class OpenAI:
+class OpenAIFormat:
     """POST /chat/completions. OpenAI itself has renamed max_tokens; the servers that speak like it mostly have not."""
 
     name, key = "OpenAI", "OPENAI_API_KEY"
@@ -53,7 +53,7 @@ class OpenAI:
     def __init__(self, max_tokens: str = "max_completion_tokens") -> None:
         self._max_tokens = max_tokens
 
-    def request(self, question: Question) -> Call:
+    def build_request(self, question: CompletionRequest) -> ProviderRequest:
         params = question.params
         given = {
             self._max_tokens: params.max_tokens,
@@ -61,12 +61,12 @@ class OpenAI:
             "top_p": params.top_p,
             "stop": params.stop,
             "seed": params.seed,
-            "response_format": json_format(params.response_format),
+            "response_format": response_format_body(params.response_format),
         }
-        body = {"model": question.model, "messages": turns(question), **present(given)}
-        return Call("/chat/completions", body)
+        body = {"model": question.model, "messages": chat_messages(question), **drop_none(given)}
+        return ProviderRequest("/chat/completions", body)
 
-    def answer(self, reply: HttpReply, question: Question) -> Answer | Failure:
+    def parse_completion(self, reply: HttpReply, question: CompletionRequest) -> Completion | CallFailure:
         body = reply.body
         choice = body["choices"][0]
         message = choice["message"]
@@ -76,19 +76,21 @@ class OpenAI:
         reason = REASONS.get(choice.get("finish_reason"), FinishReason.OTHER)
         request_id = text_or_none(reply.headers.get("x-request-id"))
         model = text_or_none(body.get("model")) or question.model
-        return said(text, reason, Answer(text, model, *self.tokens(body), reason, request_id))
+        return completion_or_failure(
+            text, reason, Completion(text, model, *self.count_tokens(body), reason, request_id)
+        )
 
-    def tokens(self, body: Any) -> tuple[int, int]:
+    def count_tokens(self, body: Any) -> tuple[int, int]:
         usage = body.get("usage") or {}
-        return count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+        return token_count(usage.get("prompt_tokens")), token_count(usage.get("completion_tokens"))
 
-    def special(self, reply: HttpReply, wait: float | None) -> Failure | None:
-        error = error_of(reply.body)  # OpenAI and its likes use `code` or `type`, or both
+    def classify_error(self, reply: HttpReply, wait: float | None) -> CallFailure | None:
+        error = error_object(reply.body)  # OpenAI and its likes use `code` or `type`, or both
         codes = {name for name in (error.get("code"), error.get("type")) if isinstance(name, str)}
         if reply.status == 429 and codes & OUT_OF_FUNDS:
-            return account(NO_FUNDS)
+            return account_failure(NO_FUNDS)
         if reply.status == 503 and codes & OVERLOADED:
-            return throttled(self, wait)
+            return throttled_failure(self, wait)
         return None
 
 
@@ -96,5 +98,5 @@ def build(settings: Settings, clock: Clock, rng: random.Random) -> HttpProvider:
     """The provider, with the key and address of the settings."""
     own = settings.provider_urls["openai"] == PROVIDER_URLS["openai"][1]
     headers = {"Authorization": f"Bearer {settings.provider_keys['openai']}"}
-    dialect = OpenAI("max_completion_tokens" if own else "max_tokens")
-    return connected("openai", dialect, headers, settings, clock)
+    dialect = OpenAIFormat("max_completion_tokens" if own else "max_tokens")
+    return build_provider("openai", dialect, headers, settings, clock)

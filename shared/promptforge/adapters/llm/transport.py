@@ -11,12 +11,12 @@ import orjson
 
 from promptforge import logs
 from promptforge.domain.retry import FailureKind
-from promptforge.ports.provider import Failure
+from promptforge.ports.provider import CallFailure
 
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 60.0
 
-NOTHING_SENT = (  # aiohttp's names for faults before the first byte of a request; some are TimeoutErrors too
+NOT_SENT_ERRORS = (  # aiohttp's names for faults before the first byte of a request; some are TimeoutErrors too
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
@@ -26,11 +26,13 @@ NOTHING_SENT = (  # aiohttp's names for faults before the first byte of a reques
     UnicodeError,
 )
 
-TIMEOUT = Failure(FailureKind.UNKNOWN, "provider_timeout", "The provider did not answer in time.")
-CONNECT = Failure(FailureKind.NOT_SENT, "provider_unreachable", "The provider could not be reached.")
-RESET = Failure(FailureKind.UNKNOWN, "provider_connection_lost", "The connection broke before the answer was whole.")
-TOO_LARGE = Failure(FailureKind.UNKNOWN, "provider_answer_too_large", "The provider's answer was over the limit.")
-BAD_RESPONSE = Failure(FailureKind.UNKNOWN, "provider_bad_response", "The provider's answer made no sense.")
+TIMEOUT = CallFailure(FailureKind.UNKNOWN, "provider_timeout", "The provider did not answer in time.")
+CONNECT = CallFailure(FailureKind.NOT_SENT, "provider_unreachable", "The provider could not be reached.")
+RESET = CallFailure(
+    FailureKind.UNKNOWN, "provider_connection_lost", "The connection broke before the answer was whole."
+)
+TOO_LARGE = CallFailure(FailureKind.UNKNOWN, "provider_answer_too_large", "The provider's answer was over the limit.")
+BAD_RESPONSE = CallFailure(FailureKind.UNKNOWN, "provider_bad_response", "The provider's answer made no sense.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,12 @@ class Transport:
 
     async def post(
         self, path: str, body: object, timeout_seconds: float, headers: Mapping[str, str] | None = None
-    ) -> HttpReply | Failure:
+    ) -> HttpReply | CallFailure:
         """POST JSON once. Every fault of the way comes back as a Failure; the statuses are the caller's to read."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._post(path, orjson.dumps(body), headers)
-        except NOTHING_SENT:
+        except NOT_SENT_ERRORS:
             return CONNECT
         except TimeoutError:
             return TIMEOUT
@@ -74,7 +76,7 @@ class Transport:
         if self._session:
             await self._session.close()
 
-    async def _post(self, path: str, body: bytes, headers: Mapping[str, str] | None) -> HttpReply | Failure:
+    async def _post(self, path: str, body: bytes, headers: Mapping[str, str] | None) -> HttpReply | CallFailure:
         url = self._base_url + path
         async with self._open().post(url, data=body, headers=headers, allow_redirects=False) as response:
             content = await self._read(response)

@@ -16,7 +16,7 @@ import google_crc32c
 import orjson
 
 from promptforge.adapters.local.database import Database, next_number
-from promptforge.adapters.local.deliveries import owe
+from promptforge.adapters.local.queue import enqueue
 from promptforge.adapters.local.urls import UrlSigner
 from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
 from promptforge.ports.objects import MAX_COMPOSE, ObjectInfo
@@ -142,7 +142,7 @@ class FileObjects:
         row = (self.bucket, info.name, info.generation, info.size, info.crc32c)
         connection.execute("insert into objects values (?, ?, ?, ?, ?)", row)
         if self.notify:
-            owe(connection, f"bucket:{self.bucket}", [_event(self.bucket, info)])
+            enqueue(connection, f"bucket:{self.bucket}", [_event(self.bucket, info)])
         return info
 
 

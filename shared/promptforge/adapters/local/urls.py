@@ -9,11 +9,11 @@ from urllib.parse import quote, urlencode
 PREFIX = "/storage"
 
 
-class BadSignature(Exception):
+class InvalidSignature(Exception):
     """The URL was changed, or never signed here."""
 
 
-class Expired(Exception):
+class UrlExpired(Exception):
     """The URL was good once."""
 
 
@@ -36,9 +36,9 @@ class UrlSigner:
         expires, filename = query.get("expires", ""), query.get("filename", "")
         given = query.get("signature", "").encode()
         if not hmac.compare_digest(given, self._sign(method, bucket, name, filename, expires).encode()):
-            raise BadSignature
+            raise InvalidSignature
         if now >= int(expires):
-            raise Expired
+            raise UrlExpired
 
     def _sign(self, method: str, bucket: str, name: str, filename: str, expires: str) -> str:
         text = "\n".join(map(quote, (method, bucket, name, filename, expires)))

@@ -1,0 +1,113 @@
+"""Who calls an event function, by the identity token that Google signed for the caller: a second lock behind IAM.
+
+IAM verifies the token before Cloud Run lets a request through, and Cloud Run hands it on with its signature taken out
+(https://cloud.google.com/run/docs/troubleshooting#signature-removed). So what is checked depends on where we are. On
+Cloud Run a token without its signature is taken at its word: its account, audience and time are looked at. That stops
+an account that IAM lets through by mistake. It stops nobody if the function was made public by mistake, for then nobody
+has verified what the token says. A signature that is there is always verified, and elsewhere it must be there.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.auth import jwt
+from google.auth.exceptions import GoogleAuthError
+
+from promptforge import logs
+from promptforge.errors import Unavailable
+from promptforge.ports.clock import Clock
+
+CERTIFICATES_URL = "https://www.googleapis.com/oauth2/v1/certs"
+CERTIFICATES_SECONDS = 3600.0  # they are published more than a day before they are used
+FETCH_AGAIN_SECONDS = 60.0  # however many unknown keys are named
+FETCH_SECONDS = 5.0
+ISSUERS = ("accounts.google.com", "https://accounts.google.com")
+SIGNATURE_REMOVED = ".SIGNATURE_REMOVED_BY_GOOGLE"
+SKEW_SECONDS = 30
+
+Claims = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CallerPolicy:
+    """Which accounts may call a function, and what the function is called: its address, and the name of the Cloud Run
+    service that this process is an instance of, empty elsewhere."""
+
+    invokers: Callable[[str], frozenset[str]]
+    url_of: Callable[[str], str]
+    service: str = ""
+
+
+class TokenVerifier:
+    """The callers port: a caller needs a token of one of the function's accounts that was made for this function."""
+
+    def __init__(self, rules: CallerPolicy, clock: Clock, certificates_url: str = CERTIFICATES_URL) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._certificates_url = certificates_url
+        self._certificates: Mapping[str, str] = {}
+        self._fetched_at = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    async def rejection_reason(self, function: str, token: str) -> str | None:
+        if not token:
+            return "no_token"
+        try:
+            return self._judged(function, await self._claims(token))
+        except (GoogleAuthError, LookupError, RecursionError, TypeError, ValueError):
+            return "invalid_token"
+
+    async def _claims(self, token: str) -> Claims:
+        """What the token says. Raises GoogleAuthError and the like unless that can be relied on."""
+        if self._rules.service and token.endswith(SIGNATURE_REMOVED):
+            claims: Claims = jwt.decode(token, verify=False)
+        else:
+            certificates = await self._known(jwt.decode_header(token).get("kid"))
+            claims = jwt.decode(token, certs=certificates, clock_skew_in_seconds=SKEW_SECONDS)
+        return claims
+
+    def _judged(self, function: str, claims: Claims) -> str | None:
+        now = self._clock.now()
+        if claims.get("iss") not in ISSUERS:
+            return "issuer"
+        if not claims["iat"] - SKEW_SECONDS <= now <= claims["exp"] + SKEW_SECONDS:
+            return "time"
+        if claims.get("email_verified") is not True or claims.get("email") not in self._rules.invokers(function):
+            return "account"
+        return None if self._is_for(function, claims.get("aud")) else "audience"
+
+    def _is_for(self, function: str, audience: object) -> bool:
+        """Whether an audience is the function: by its address, or by the one that Cloud Run gives its service, whose
+        middle nobody knows before it is made. Eventarc asks for tokens in that name."""
+        if audience == self._rules.url_of(function):
+            return True
+        service = self._rules.service
+        pattern = rf"https://{re.escape(service)}-[a-z0-9-]+\.[a-z0-9-]+\.run\.app/?"
+        return bool(service) and re.fullmatch(pattern, str(audience)) is not None
+
+    async def _known(self, key: object) -> Mapping[str, str]:
+        """Google's certificates; fetched again when they are old, or when a key is not among them."""
+        async with self._fetching:
+            age = self._clock.now() - self._fetched_at
+            if age > CERTIFICATES_SECONDS or (key not in self._certificates and age > FETCH_AGAIN_SECONDS):
+                self._certificates = await self._fetch()
+                self._fetched_at = self._clock.now()
+            return self._certificates
+
+    async def _fetch(self) -> Mapping[str, str]:
+        import aiohttp  # on Cloud Run never needed
+
+        timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
+                session.get(self._certificates_url) as response,
+            ):
+                certificates: Mapping[str, str] = await response.json(content_type=None)
+                return certificates
+        except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
+            logs.error("certificates_unavailable", error=type(exc).__name__)
+            raise Unavailable(type(exc).__name__) from exc

@@ -1,0 +1,141 @@
+"""What may be said to a model besides the prompt: once for a job, and again on any line for that prompt."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from promptforge.domain.model import Model
+
+MAX_DEPTH = 100
+
+NonEmptyText = Annotated[str, Field(min_length=1)]
+
+
+def integral(value: object) -> object:
+    """JSON has one kind of number: 3.0 is 3. A larger one may have lost digits when it was read."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
+
+
+RESERVED = {"model", "messages", "contents", "stream"}
+"""Fields of a request that `extra` may not set: they say what is asked, and how the answer comes."""
+
+
+def _reserved_names_schema(schema: dict[str, Any]) -> None:
+    schema["anyOf"][0]["propertyNames"] = {"not": {"enum": sorted(RESERVED)}}
+
+
+def _schema_presence_schema(schema: dict[str, Any]) -> None:
+    kind, needed = {"type": {"const": "json_schema"}}, {"schema": {"type": "object"}}
+    schema["if"] = {"properties": kind, "required": ["type"]}
+    schema["then"] = {"properties": needed, "required": ["schema"]}
+    schema["else"] = {"properties": {"schema": {"type": "null"}}}
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _limit_depth(value: object) -> object:
+    """Refuses what nests deeper than we can write again."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [below for each in level for below in _children(each)]
+        if not level:
+            return value
+    raise ValueError(f"It nests more than {MAX_DEPTH} levels")
+
+
+def _children(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_limit_depth)]
+MaxTokens = Annotated[int, Field(ge=1, le=10_000_000), BeforeValidator(integral)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63), BeforeValidator(integral)]
+StopTexts = Annotated[list[NonEmptyText], Field(min_length=1, max_length=16)]
+
+
+class StrictModel(Model):
+    """Takes what it names, of the type it names."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ChatMessage(StrictModel):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: NonEmptyText
+
+
+class ResponseFormat(StrictModel):
+    """JSON, or JSON that fits a schema, against which every answer is checked."""
+
+    model_config = ConfigDict(json_schema_extra=_schema_presence_schema, serialize_by_alias=True)
+
+    type: Literal["json_object", "json_schema"]
+    json_schema: JsonObject | None = Field(None, alias="schema")
+
+    @model_validator(mode="after")
+    def _check_schema_presence(self) -> Self:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("json_schema needs a schema, json_object has none")
+        return self
+
+
+class Params(StrictModel):
+    """A line's value stands in place of the job's. `metadata` comes back on the line; `extra` goes to the provider as
+    it is, merged into the body of the request."""
+
+    system: NonEmptyText | None = None
+    max_tokens: MaxTokens | None = None
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    stop: Annotated[
+        StopTexts | None, BeforeValidator(_as_list, json_schema_input_type=NonEmptyText | StopTexts | None)
+    ] = None
+    seed: Seed | None = None
+    response_format: ResponseFormat | None = None
+    metadata: JsonObject | None = None
+    extra: JsonObject | None = Field(None, json_schema_extra=_reserved_names_schema)
+
+    @field_validator("extra")
+    @classmethod
+    def _reject_reserved(cls, extra: JsonObject | None) -> JsonObject | None:
+        if taken := RESERVED.intersection(extra or ()):
+            raise ValueError(f"{min(taken)} cannot be set by it")
+        return extra
+
+    @property
+    def set_fields(self) -> dict[str, Any]:
+        """The parameters that were given."""
+        return {name: value for name in PARAMS if (value := getattr(self, name)) is not None}
+
+    def merged_over(self, others: "Params") -> "Params":
+        """These, and where one is not given, the other's."""
+        return others.model_copy(update=self.set_fields)
+
+
+class LineParams(Params):
+    """What a line may give for its own prompt."""
+
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
+
+
+PARAMS = tuple(Params.model_fields)
+LINE_PARAMS = frozenset(LineParams.model_fields)
+
+JSON_OBJECT = "response_format json_object"
+
+UNSUPPORTED: dict[str, frozenset[str]] = {"anthropic": frozenset({"seed", JSON_OBJECT})}
+"""What a provider has no place for: to leave it out silently would be to answer another question."""
+
+
+def unsupported_parameter(provider: str, params: Params) -> str | None:
+    """A parameter that was given and that the provider cannot take, if there is one."""
+    asked = list(params.set_fields)
+    if params.response_format and params.response_format.type == "json_object":
+        asked.append(JSON_OBJECT)
+    return next((name for name in asked if name in UNSUPPORTED.get(provider, ())), None)

@@ -1,0 +1,84 @@
+"""One worker process: the event functions behind a socket that the engine opened, until the engine goes or says so.
+
+Run by the engine as `python -m promptforge.engine.worker_process SOCKET_FD INSTANCE`. Its standard input is a line
+that is never written to: when it closes, the engine is gone, however it went. The delivery token comes by environment.
+"""
+
+import asyncio
+import fcntl
+import hmac
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from promptforge.bootstrap import current
+from promptforge.engine.http_server import DRAIN_SECONDS, QuietServer
+from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
+
+TOKEN_VARIABLE = "PROMPTFORGE_DELIVERY_TOKEN"  # noqa: S105
+
+
+def only_engine(app: ASGIApp, token: str) -> ASGIApp:
+    """What IAM does in the cloud: nobody but the engine may call a function."""
+    expected = f"Bearer {token}"
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            given = Request(scope).headers.get("authorization", "")
+            if not hmac.compare_digest(given.encode(), expected.encode()):
+                await PlainTextResponse("forbidden", 403)(scope, receive, send)
+                return
+        await app(scope, receive, send)
+
+    return guarded
+
+
+def hold_worker_lock(data_dir: Path) -> int:
+    """Share the lock that tells the next engine that this process lives; it ends with the process."""
+    descriptor = os.open(data_dir / "workers.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+async def engine_gone() -> None:
+    """Return when standard input closes."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+
+
+async def main(socket_fd: int, instance: str) -> None:
+    app = current()
+    app.instance = instance
+    hold_worker_lock(app.settings.data_dir)
+    for provider in app.settings.provider_keys:
+        app.provider(provider)  # imported now, not while the first prompt waits
+    functions = Router([Mount(f"/{name}", load_function(name)) for name in EVENT_FUNCTIONS])
+    guarded = only_engine(functions, os.environ[TOKEN_VARIABLE])
+    config = uvicorn.Config(guarded, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)
+    server = QuietServer(config)
+
+    def stop() -> None:
+        app.stopping.set()
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGHUP, stop)  # the kernel sends it to a stopped worker whose engine is gone
+    lifeline = asyncio.create_task(engine_gone())
+    lifeline.add_done_callback(lambda _: stop())
+    await server.serve(sockets=[socket.socket(fileno=socket_fd)])
+    lifeline.cancel()
+    await app.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2]))

@@ -1,1 +1,0 @@
-"""One machine: the engine that stands in for the cloud around the functions."""

@@ -1,1 +1,0 @@
-"""The use cases, one a file. They speak to the world through ports only."""
