@@ -33,6 +33,7 @@ lint: $(STAMP)  ## check format, lint, types, imports, sizes, words and prose
 	$(BIN)/mypy
 	PYTHONPATH=shared $(BIN)/lint-imports
 	$(BIN)/python -m tools.check_sizes
+	$(BIN)/python -m tools.check_words
 	$(BIN)/python -m tools.check_prose
 
 format: $(STAMP)  ## format the code

@@ -9,20 +9,15 @@ Rules:
 Messages to users, the strings of the product with three words or more, obey the first two rules. Nothing is exempt.
 """
 
-import argparse
 import re
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterator
 
+from tools.findings import Finding, run
 from tools.prose_blocks import Block, Kind, prose_blocks
 from tools.sentences import Sentence, sentences
-from tools.sources import find_sources
 
 MAX_WORDS = 25
-SHOWN_CHARACTERS = 160
 CLAUSES = re.compile(
     r"\bwho(?:ever)? (?:is|has|asks|reads|writes|comes)\b"
     r"|\bwhoever\b"
@@ -32,18 +27,6 @@ CLAUSES = re.compile(
     re.IGNORECASE,
 )
 STARTS = re.compile(r"(?:^|: )[\"'(*_\[]*(?:What|Who|Whoever|Have)\b")
-
-
-class Finding(NamedTuple):
-    """A broken rule, printed as `path:line: rule: text`."""
-
-    path: str
-    line: int
-    rule: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.rule}: {self.text}"
 
 
 def check_source(path: str, source: str) -> list[Finding]:
@@ -62,39 +45,21 @@ def _check_block(path: str, block: Block) -> Iterator[Finding]:
 def _check_summary(path: str, block: Block) -> Iterator[Finding]:
     first = block.lines[0]
     if not first.text.rstrip().endswith(".") or len(list(sentences([first]))) != 1:
-        yield Finding(path, first.number, "summary", _shortened(first.text))
+        yield Finding(path, first.number, "summary", first.text)
 
 
 def _check_sentence(path: str, sentence: Sentence, limited: bool) -> Iterator[Finding]:
     if match := CLAUSES.search(sentence.text):
-        yield Finding(path, sentence.line, "clause", f"{match[0]!r} in {_shortened(sentence.text)}")
+        yield Finding(path, sentence.line, "clause", f"{match[0]!r} in {sentence.text}")
     if STARTS.search(sentence.text):
-        yield Finding(path, sentence.line, "start", _shortened(sentence.text))
+        yield Finding(path, sentence.line, "start", sentence.text)
     if limited and sentence.word_count > MAX_WORDS:
-        yield Finding(path, sentence.line, "length", f"{sentence.word_count} words in {_shortened(sentence.text)}")
+        yield Finding(path, sentence.line, "length", f"{sentence.word_count} words in {sentence.text}")
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Check the given paths, or everything, and print what is found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", nargs="*", help="files and folders to check; everything by default")
-    parser.add_argument("--count", action="store_true", help="print only the number of findings by rule and folder")
-    options = parser.parse_args(arguments)
-    found = [
-        finding
-        for path in find_sources(Path(), options.paths)
-        for finding in check_source(path, Path(path).read_text())
-    ]
-    if options.count:
-        counts = Counter((finding.rule, finding.path.split("/")[0]) for finding in found)
-        print("\n".join(f"{rule:8} {folder:16} {count}" for (rule, folder), count in sorted(counts.items())))
-    else:
-        print("\n".join(map(str, found)) or "prose: no findings")
-    return bool(found)
+def main() -> int:
+    """Check the files that the command line names, or all."""
+    return run(check_source, __doc__)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,14 @@
   Such a signature accepts a misspelt field, which is then written or lost.
 """
 
-import argparse
 import ast
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Iterator
+from pathlib import PurePath
 
 from infra.package import imported
 
-from tools.sources import find_sources
+from tools.findings import Finding, run
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
@@ -32,7 +31,7 @@ FOR_FUNCTIONS = (
     "promptforge.worker",
     "starlette",
 )
-CORE = ("api", "domain", "pipeline", "state", "worker")
+CORE = {"api", "domain", "pipeline", "state", "worker"}
 """The packages of `shared/promptforge` that read and write documents."""
 
 UNTYPED = ("Any", "object")
@@ -40,30 +39,34 @@ UNTYPED = ("Any", "object")
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def check_source(path: str, source: str) -> Iterator[str]:
-    """Yield `path:line: fault` for each broken rule of one Python file."""
+def check_source(path: str, source: str) -> Iterator[Finding]:
+    """Yield every broken rule of one Python file."""
     parts = PurePath(path).parts
     lines = source.count("\n")
     limit = MAX_MAIN_LINES if parts[0] == "functions" else MAX_FILE_LINES
     if lines > limit:
-        yield f"{path}:1: {lines} lines, at most {limit}"
+        yield Finding(path, 1, "file", f"{lines} lines, at most {limit}")
     tree = ast.parse(source)
     if parts[0] == "functions":
-        yield from (f"{path}:1: may not import {name}" for name in imported(tree) if not name.startswith(FOR_FUNCTIONS))
+        yield from (Finding(path, 1, "import", f"{name} is not for functions") for name in _unexpected_imports(tree))
     for node in ast.walk(tree):
         if isinstance(node, Def):
-            yield from (f"{path}:{node.lineno}: {node.name} {fault}" for fault in _function_faults(node, parts))
+            yield from _check_function(path, node)
         elif isinstance(node, ast.ClassDef) and (count := _method_count(node)) > MAX_METHODS:
-            yield f"{path}:{node.lineno}: {node.name} has {count} methods, at most {MAX_METHODS}"
+            yield Finding(path, node.lineno, "class", f"{node.name} has {count} methods, at most {MAX_METHODS}")
 
 
-def _function_faults(node: Def, parts: tuple[str, ...]) -> Iterator[str]:
+def _unexpected_imports(tree: ast.Module) -> Iterator[str]:
+    return (name for name in imported(tree) if not f"{name}.".startswith(tuple(f"{known}." for known in FOR_FUNCTIONS)))
+
+
+def _check_function(path: str, node: Def) -> Iterator[Finding]:
     length = (node.end_lineno or node.lineno) - node.lineno + 1
     if length > MAX_FUNCTION_LINES:
-        yield f"has {length} lines, at most {MAX_FUNCTION_LINES}"
-    extra = node.args.kwarg
-    if extra and parts[0] == "shared" and _is_untyped(extra) and (extra.arg == "changes" or parts[2] in CORE):
-        yield f"takes an untyped **{extra.arg}: name the fields"
+        yield Finding(path, node.lineno, "function", f"{node.name} has {length} lines, at most {MAX_FUNCTION_LINES}")
+    extra, parts = node.args.kwarg, PurePath(path).parts
+    if extra and parts[0] == "shared" and _is_untyped(extra) and (extra.arg == "changes" or set(parts) & CORE):
+        yield Finding(path, node.lineno, "untyped", f"{node.name} takes **{extra.arg}: name the fields")
 
 
 def _is_untyped(parameter: ast.arg) -> bool:
@@ -76,15 +79,9 @@ def _method_count(node: ast.ClassDef) -> int:
     return sum(not (name.startswith("__") and name.endswith("__")) for name in names)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Check the given paths, or every Python file, and print what is found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", nargs="*", help="files and folders to check; everything by default")
-    options = parser.parse_args(arguments)
-    paths = find_sources(Path(), options.paths, globs=("*.py",))
-    found = [fault for path in paths for fault in check_source(path, Path(path).read_text())]
-    print("\n".join(found) or "sizes: no findings")
-    return bool(found)
+def main() -> int:
+    """Check the files that the command line names, or every Python file."""
+    return run(check_source, __doc__, globs=("*.py",))
 
 
 if __name__ == "__main__":
