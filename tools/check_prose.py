@@ -1,12 +1,13 @@
 """Check that docstrings, comments, messages and documents are plain technical English.
 
 Rules:
-- clause: no `who is`, `is to be`, `so many`, `have a thing done` or `whoever`: name the thing.
+- clause: no `who is`, `is to be`, `so many` or `have a thing done`: name the thing.
+- person: code is no person: no `us`, `our` or `whoever`.
 - start: no sentence starts with `What`, `Who` or `Have`.
 - length: a sentence has at most 25 words. A code span or a URL counts as one word; tables and usage blocks are skipped.
 - summary: the first line of a docstring is one sentence, ended by a period.
 
-Messages to users, the strings of the product with three words or more, obey the first two rules. Nothing is exempt.
+Messages to users, the strings of the product with three words or more, obey the first three rules. Nothing is exempt.
 """
 
 import re
@@ -19,13 +20,13 @@ from tools.sentences import Sentence, sentences
 
 MAX_WORDS = 25
 CLAUSES = re.compile(
-    r"\bwho(?:ever)? (?:is|has|asks|reads|writes|comes)\b"
-    r"|\bwhoever\b"
+    r"\bwho (?:is|has|asks|reads|writes|comes)\b"
     r"|\b(?:is|are) to be\b"
     r"|\bso (?:many|much|long)\b"
     r"|\bhave (?:the|a|no|it|every) \w+ \w+ed\b",
     re.IGNORECASE,
 )
+PERSONS = re.compile(r"\b(?:[Uu]s|[Oo]urs?|[Oo]urselves|[Ww]hoever)\b")
 STARTS = re.compile(r"(?:^|: )[\"'(*_\[]*(?:What|Who|Whoever|Have)\b")
 
 
@@ -49,9 +50,11 @@ def _check_summary(path: str, block: Block) -> Iterator[Finding]:
 
 
 def _check_sentence(path: str, sentence: Sentence, limited: bool) -> Iterator[Finding]:
-    if match := CLAUSES.search(sentence.text):
+    if match := CLAUSES.search(sentence.masked):
         yield Finding(path, sentence.line, "clause", f"{match[0]!r} in {sentence.text}")
-    if STARTS.search(sentence.text):
+    if match := PERSONS.search(sentence.masked):
+        yield Finding(path, sentence.line, "person", f"{match[0]!r} in {sentence.text}")
+    if STARTS.search(sentence.masked):
         yield Finding(path, sentence.line, "start", sentence.text)
     if limited and sentence.word_count > MAX_WORDS:
         yield Finding(path, sentence.line, "length", f"{sentence.word_count} words in {sentence.text}")

@@ -6,7 +6,7 @@ strings and file names. A word without backticks has other meanings too, so only
 - `gadget`: this word, also as a part of a name such as `my_gadget` or `GadgetStore`.
 - `gadget*`: every word that starts so.
 - `do* over`: these words in a row, also in a name, also over a line break.
-- `GADGET_COUNT`, `OldGadget`: this name, also behind a prefix, but not the same words in prose.
+- `GADGET_COUNT`, `OldGadget`: this whole name, also with the prefix of a setting, but not the same words in prose.
 
 A word of the glossary's first column is always right, even where a refused word is a part of it.
 """
@@ -41,17 +41,18 @@ class RetiredWord:
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """The expression that finds it in a normalized text."""
-        is_name = "_" in _normalized(self.word)
-        gap, end = ("_", r"(?![a-z_])") if is_name else (WORD_GAP, r"(?![a-z])")
-        return re.compile(r"(?<![a-z])" + gap.join(self.parts) + end)
+        if "_" in _normalized(self.word):
+            return re.compile(rf"(?:(?<![a-z0-9_])_*|promptforge_){'_'.join(self.parts)}(?![a-z0-9_])")
+        return re.compile(rf"(?<![a-z]){WORD_GAP.join(self.parts)}(?![a-z])")
 
 
 class Glossary:
     """The words of the glossary: those in use and those that are retired."""
 
     def __init__(self, current: Iterable[str], retired: Iterable[RetiredWord]) -> None:
+        self.current = tuple(current)
         self.retired = tuple(retired)
-        risky = [word for word in current if any(retired.pattern.search(word) for retired in self.retired)]
+        risky = [word for word in self.current if any(retired.pattern.search(word) for retired in self.retired)]
         self._right = re.compile(
             "|".join(f"{WORD_GAP.join(map(re.escape, word.split()))}[a-z]*" for word in risky) or "(?!)"
         )
@@ -107,7 +108,7 @@ def check_source(path: str, source: str, glossary: Glossary) -> list[Finding]:
 
 def main() -> int:
     """Check the files that the command line names, or all."""
-    glossary = Glossary.parse(Path(GLOSSARY).read_text())
+    glossary = Glossary.parse(Path(GLOSSARY).read_text(encoding="utf-8"))
     return run(lambda path, source: check_source(path, source, glossary), __doc__)
 
 

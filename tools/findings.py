@@ -39,7 +39,7 @@ def run(
     parser.add_argument("--count", action="store_true", help="print only the number of findings by rule and folder")
     options = parser.parse_args(arguments)
     paths = find_sources(Path(), options.paths, globs)
-    found = [finding for path in paths for finding in check(path, Path(path).read_text())]
+    found = [finding for path in paths for finding in check(path, Path(path).read_text(encoding="utf-8"))]
     if options.count:
         counts = Counter((finding.rule, finding.path.split("/")[0]) for finding in found)
         print("\n".join(f"{count:5} {rule} in {folder}" for (rule, folder), count in sorted(counts.items())))

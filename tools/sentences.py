@@ -21,15 +21,17 @@ class Line(NamedTuple):
 
 
 class Sentence(NamedTuple):
-    """A sentence whose code spans are masked by letters, so that each counts as one word."""
+    """A sentence as written and, for the rules, with its code spans masked by letters."""
 
     line: int
     text: str
+    masked: str
     in_table: bool = False
 
     @property
     def word_count(self) -> int:
-        return len(WORD.findall(self.text))
+        """The number of words, where a code span is part of one word."""
+        return len(WORD.findall(self.masked))
 
 
 def sentences(lines: Iterable[Line]) -> Iterator[Sentence]:
@@ -86,22 +88,25 @@ def _prose_lines(lines: Iterable[Line]) -> Iterator[tuple[Line, bool]]:
 
 def _table_cells(rows: list[Line]) -> Iterator[Sentence]:
     for number, text in rows:
-        for cell in _masked(text).strip("|").split("|"):
+        masked, begin = _masked(text), 0
+        for cell in masked.split("|"):
+            end = begin + len(cell)
             if WORD.search(cell):
-                yield Sentence(number, cell.strip(), in_table=True)
+                yield Sentence(number, text[begin:end].strip(), cell.strip(), in_table=True)
+            begin = end + 1
 
 
 def _sentences_of_paragraph(paragraph: list[Line]) -> Iterator[Sentence]:
     starts, length = [], 0
-    for _, text in paragraph:
+    for _, part in paragraph:
         starts.append(length)
-        length += len(text) + 1
-    text = _masked(" ".join(text for _, text in paragraph))
-    begin = 0
-    ends = [match.end() for match in SENTENCE_END.finditer(text)]
-    for end in [*ends, len(text)]:
-        if WORD.search(text, begin, end):
-            yield Sentence(paragraph[bisect_right(starts, begin) - 1].number, text[begin:end].strip())
+        length += len(part) + 1
+    text = " ".join(part for _, part in paragraph)
+    masked, begin = _masked(text), 0
+    for end in [*(match.end() for match in SENTENCE_END.finditer(masked)), len(text)]:
+        if WORD.search(masked, begin, end):
+            line = paragraph[bisect_right(starts, begin) - 1].number
+            yield Sentence(line, text[begin:end].strip(), masked[begin:end].strip())
         begin = end
 
 
