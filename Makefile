@@ -27,12 +27,14 @@ demo: $(STAMP)  ## run the three example prompts on this machine and print the r
 serve: $(STAMP)  ## run every function on this machine
 	@$(BIN)/promptforge serve
 
-lint: $(STAMP)  ## formatting, lint, types and import rules
+lint: $(STAMP)  ## check format, lint, types, imports, sizes, words and prose
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=shared $(BIN)/lint-imports
-	$(BIN)/python -m tests.house
+	$(BIN)/python -m tools.check_sizes
+	$(BIN)/python -m tools.check_words
+	$(BIN)/python -m tools.check_prose
 
 format: $(STAMP)  ## format the code
 	$(BIN)/ruff format .
