@@ -60,7 +60,7 @@ cost: $(STAMP)  ## count what a million prompts cost on Google Cloud, over the e
 	$(BIN)/python -m benchmarks.cost
 
 serve-cloud: $(STAMP)  ## run every function, each its own process, over the emulators until Ctrl-C
-	@$(BIN)/python -m tests.support.stage
+	@$(BIN)/python -m tests.harness.cloud_stack
 
 cloud-smoke: $(STAMP)  ## check a deployment at URL=… from outside; docs/google-cloud.md says how
 	@$(BIN)/python -m tests.smoke --url "$(URL)" $(if $(FUNCTION_URL),--function-url '$(FUNCTION_URL)') $(foreach bucket,$(BUCKETS),--bucket $(bucket)) $(if $(EXPIRY),--expiry)

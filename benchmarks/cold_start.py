@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.packaged import Packaged, install
+from tests.harness.packaged_functions import Packaged, install
 
 FRAMEWORK = "functions_framework.aio"
 FIRESTORE = "google.cloud.firestore_v1.services.firestore.transports"

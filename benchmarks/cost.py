@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from benchmarks.metered import Usage, metered
 from benchmarks.prices import ASSUMED, LEFT_OUT, PRICED, Item, bill
-from tests.support.emulators import Firestore, Pubsub
-from tests.support.front import behind
-from tests.support.machine import prompts
-from tests.support.stage import CloudStack, cloud_stack
+from tests.fakes.reverse_proxy import behind
+from tests.harness.cloud_stack import CloudStack, cloud_stack
+from tests.harness.emulators import Firestore, Pubsub
+from tests.harness.in_process import prompts
 
 from promptforge.client.async_client import Client
 

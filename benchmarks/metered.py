@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from tests.support.engine import environment
-from tests.support.front import routed
-from tests.support.serving import serving
+from tests.fakes.reverse_proxy import routed
+from tests.harness.asgi_server import serving
+from tests.harness.engine_process import environment
 
 from promptforge import logs
 from promptforge.adapters.gcp.documents import FirestoreDocuments

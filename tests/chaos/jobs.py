@@ -12,9 +12,9 @@ import aiohttp
 import orjson
 
 from promptforge.client.async_client import Client, RequestFailed
-from tests.chaos.terms import Config
-from tests.chaos.weather import HOPELESS
-from tests.support.machine import Line, lines_of
+from tests.chaos.config import Config
+from tests.chaos.provider_faults import HOPELESS
+from tests.harness.in_process import Line, lines_of
 
 T = TypeVar("T")
 FINAL = ("COMPLETED", "FAILED")

@@ -16,8 +16,8 @@ from promptforge.bootstrap import set_current
 from promptforge.engine.load_functions import load_function
 from promptforge.errors import Unavailable
 from promptforge.settings import Settings
-from tests.support.google_tokens import Issuer, handed_on, issuer
-from tests.support.machine import in_process_stack
+from tests.fakes.google_tokens import Issuer, handed_on, issuer
+from tests.harness.in_process import in_process_stack
 
 TASKS, PUSH, TIMER = (f"pf-{name}@demo.iam.gserviceaccount.com" for name in ("tasks", "push", "timer"))
 URL = "https://here-demo.cloudfunctions.net/promptforge-worker"

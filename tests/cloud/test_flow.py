@@ -14,11 +14,11 @@ from promptforge.client.async_client import Client, RequestFailed
 from promptforge.client.verify import verify
 from promptforge.context import AppContext
 from promptforge.domain.tombstone import Tombstone
-from tests.support.cut import FlakyProxy
-from tests.support.emulators import Firestore, Pubsub
-from tests.support.machine import prompts
-from tests.support.openai_server import OpenAIServer, openai_server, slow
-from tests.support.stage import CloudStack, cloud_stack
+from tests.fakes.flaky_proxy import FlakyProxy
+from tests.fakes.openai_server import OpenAIServer, openai_server, slow
+from tests.harness.cloud_stack import CloudStack, cloud_stack
+from tests.harness.emulators import Firestore, Pubsub
+from tests.harness.in_process import prompts
 
 pytestmark = pytest.mark.cloud
 

@@ -21,11 +21,11 @@ from promptforge.domain.commands import JobCommand
 from promptforge.engine.load_functions import load_function
 from promptforge.errors import Unavailable
 from tests.contract.task_benches import LOCATION, CloudBench, cloud_bench, make_queues
-from tests.support.clock import HandClock
-from tests.support.cloud_tasks import task_server
-from tests.support.google_tokens import Issuer, issuer
-from tests.support.machine import in_process_stack, prompts
-from tests.support.serving import serving
+from tests.fakes.cloud_tasks import task_server
+from tests.fakes.google_tokens import Issuer, issuer
+from tests.harness.asgi_server import serving
+from tests.harness.clock import HandClock
+from tests.harness.in_process import in_process_stack, prompts
 
 ACCOUNT = "pf-tasks@demo.iam.gserviceaccount.com"
 PARENT = "projects/demo/locations/here/queues/pf-finalizer"

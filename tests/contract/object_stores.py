@@ -20,9 +20,9 @@ from promptforge.ports.clock import Clock
 from promptforge.ports.objects import Objects
 from promptforge.settings import Settings
 from tests.contract.stores import OpenDatabase, OpenObjects
-from tests.support.fake_gcs import FakeGcs
-from tests.support.strict_storage import strict_storage
-from tests.support.throwaway import DOWNLOADER, UPLOADER, key_account
+from tests.fakes.gcs_emulator import FakeGcs
+from tests.fakes.service_account_keys import DOWNLOADER, UPLOADER, key_account
+from tests.fakes.storage import strict_storage
 
 URL = "http://machine"
 RETRY_SECONDS = 3.0

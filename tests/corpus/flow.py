@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.machine import InProcessStack, Line, in_process_stack
+from tests.harness.in_process import InProcessStack, Line, in_process_stack
 
 PROCESSES = 2
 

@@ -8,7 +8,7 @@ import pytest
 from tests.corpus import encodings, ends, fields, foreign, ids, repeats, sizes, syntax
 from tests.corpus.case import Case
 from tests.corpus.flow import Outcome, outcome, run_all
-from tests.support.machine import Line, in_process_stack
+from tests.harness.in_process import Line, in_process_stack
 
 BOOKS = {
     "ends": ends.CASES,

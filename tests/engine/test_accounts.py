@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 from aiohttp import web
-from tests.support.engine import engine
-from tests.support.machine import prompts
-from tests.support.openai_server import openai_server, refusal
+from tests.fakes.openai_server import openai_server, refusal
+from tests.harness.engine_process import engine
+from tests.harness.in_process import prompts
 
 from promptforge.client.async_client import Client
 

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.engine import engine, environment, promptforge
-from tests.support.machine import prompts
+from tests.harness.engine_process import engine, environment, promptforge
+from tests.harness.in_process import prompts
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "prompts.jsonl"
 

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.support.engine import Engine, engine
-from tests.support.machine import prompts
-from tests.support.openai_server import openai_server, slow
+from tests.fakes.openai_server import openai_server, slow
+from tests.harness.engine_process import Engine, engine
+from tests.harness.in_process import prompts
 
 from promptforge.client.async_client import Client
 from promptforge.client.verify import verify

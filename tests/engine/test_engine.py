@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.engine import Engine, engine, freeze, promptforge, start, stop
-from tests.support.machine import lines_of, prompts
-from tests.support.openai_server import openai_server, slow
+from tests.fakes.openai_server import openai_server, slow
+from tests.harness.engine_process import Engine, engine, freeze, promptforge, start, stop
+from tests.harness.in_process import lines_of, prompts
 
 from promptforge.client.async_client import Client, RequestFailed
 

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.engine import environment, promptforge
-from tests.support.machine import prompts
+from tests.harness.engine_process import environment, promptforge
+from tests.harness.in_process import prompts
 
 ECHO = ("--provider", "echo", "--model", "m")
 

@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.machine import in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.in_process import in_process_stack, prompts
 
 from promptforge.api.auth import admit_key, list_keys, revoke_keys
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.clock import HandClock
-from tests.support.formats import INPUT_TOKENS, OUTPUT_TOKENS
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.openai_server import OpenAIServer, openai_server
+from tests.fakes.openai_server import OpenAIServer, openai_server
+from tests.fakes.provider_formats import INPUT_TOKENS, OUTPUT_TOKENS
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.pipeline.split import split
 from promptforge.state.spend_quotas import set_limit

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from tests.support.machine import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack, prompts
 
 GOOD = b'{"prompt_id": "good", "prompt": "hello"}'
 DEEP = b'{"prompt_id": "a", "prompt": "b", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.openai_server import Act, openai_server, refusal
-from tests.support.scripted import Play
+from tests.fakes.openai_server import Act, openai_server, refusal
+from tests.fakes.scripted_provider import Play
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Job, Status
@@ -150,7 +150,7 @@ async def test_a_chunk_that_waits_for_its_provider_is_not_waited_for(tmp_path: P
     ):
         job_id = await one.submit(prompts(5) + b" " * 9000, provider="openai")
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         await one.lose("topic:chunks")  # it was delivered just now
         (parked,) = [chunk async for chunk in one.app.chunks.list_all(job_id)]
         before = provider.calls.total()
@@ -171,7 +171,7 @@ async def test_a_lost_cancel_task_costs_only_time(tmp_path: Path) -> None:
     ):
         job_id = await one.submit(prompts(5) + b" " * 9000, provider="openai")
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         await one.cancel(job_id)
         for source in ("queue:sweeper", "queue:worker", "topic:chunks"):
             await one.lose(source)

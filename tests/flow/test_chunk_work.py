@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.openai_server import OpenAIServer, openai_server, refusal
+from tests.fakes.openai_server import OpenAIServer, openai_server, refusal
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.commands import ProcessChunk
@@ -40,7 +40,7 @@ class Shop:
     job_id: str
 
     async def work(self) -> None:
-        await process_chunk(self.one.app, ProcessChunk(job_id=self.job_id, chunk=0))
+        await process_chunk(self.one.runtime, ProcessChunk(job_id=self.job_id, chunk=0))
 
     async def chunk(self) -> Chunk:
         (chunk,) = [chunk async for chunk in self.one.app.chunks.list_all(self.job_id)]
@@ -176,7 +176,7 @@ async def test_without_a_key_nothing_is_asked_and_the_chunk_waits_a_minute(tmp_p
     async with shop(tmp_path) as s:
         job_id = s.job_id
         async with in_process_stack(tmp_path, s.clock) as keyless:
-            await process_chunk(keyless.app, ProcessChunk(job_id=job_id, chunk=0))
+            await process_chunk(keyless.runtime, ProcessChunk(job_id=job_id, chunk=0))
         chunk = await s.chunk()
 
     assert (chunk.open, chunk.holder, chunk.crash_count) == (True, None, 0)
@@ -222,7 +222,7 @@ async def test_a_message_for_what_is_not_there_or_has_ended_is_taken_and_changes
     async with shop(tmp_path) as s:
         unsplit: str = (await s.one.init())["job_id"]
         for job_id, number in (("job_" + "0" * 32, 0), (unsplit, 0), (s.job_id, 7)):
-            await process_chunk(s.one.app, ProcessChunk(job_id=job_id, chunk=number))
+            await process_chunk(s.one.runtime, ProcessChunk(job_id=job_id, chunk=number))
         await s.work()
         ended, chunk = await s.one.until_ended(s.job_id), await s.chunk()
         await s.work()

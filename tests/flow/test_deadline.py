@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.support.clock import HandClock
-from tests.support.machine import in_process_stack, prompts
-from tests.support.openai_server import openai_server, refusal
+from tests.fakes.openai_server import openai_server, refusal
+from tests.harness.clock import HandClock
+from tests.harness.in_process import in_process_stack, prompts
 
 from promptforge.adapters.local.queue import MAX_ATTEMPTS, SqliteQueue
 from promptforge.domain.commands import ProcessChunk
@@ -40,7 +40,7 @@ async def test_a_job_that_is_throttled_for_ever_ends_with_what_was_done(tmp_path
     ):
         job_id = await one.submit(prompts(5) + b" " * 9000, provider="openai")
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         before = provider.calls.total()
         clock.move(DAY)
         await sweep(one.app)
@@ -65,7 +65,7 @@ async def test_a_job_whose_key_never_comes_back_ends(tmp_path: Path) -> None:
             job_id = await one.submit(prompts(2), provider="openai")
             await split(one.app, job_id)
         async with in_process_stack(tmp_path, clock) as two:
-            await process_chunk(two.app, ProcessChunk(job_id=job_id, chunk=0))
+            await process_chunk(two.runtime, ProcessChunk(job_id=job_id, chunk=0))
             clock.move(DAY)
             await sweep(two.app)
             ended = await two.until_ended(job_id)
@@ -177,7 +177,7 @@ async def test_a_delivery_that_died_or_was_lost_is_not_the_end(tmp_path: Path, s
         if source != "bucket:uploads":
             await split(one.app, job_id)
         if source == "queue:finalizer":
-            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         deliveries = SqliteQueue(one.database, clock)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             if not dead:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.support.clock import HandClock
-from tests.support.erasing import wait_until_erased
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.openai_server import openai_server, refusal
+from tests.fakes.openai_server import openai_server, refusal
+from tests.harness.clock import HandClock
+from tests.harness.erasing import wait_until_erased
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.chunk import ChunkRange
 from promptforge.domain.commands import ProcessChunk
@@ -43,7 +43,7 @@ async def in_state(one: InProcessStack, state: str) -> str:
     if state != "uploaded":
         await split(one.app, job_id)
     if state == "worked on":
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
     if state == "cancelled":
         await one.cancel(job_id)
         await one.until_ended(job_id)
@@ -230,7 +230,7 @@ async def test_a_finalizer_that_comes_late_ends_nothing(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(3))
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         await one.delete(job_id)
         await finalize(one.app, job_id)
         await one.deliver_all()

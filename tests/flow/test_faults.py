@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.domain.commands import ProcessChunk
@@ -134,7 +134,7 @@ async def test_a_part_that_vanished_after_it_was_joined_costs_nothing(tmp_path: 
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(1))
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         (part,) = [name async for name in one.app.results.list(f"{job_id}/parts/")]
         await one.app.results.compose(f"{job_id}/results_part_000.jsonl", [part])
         await one.app.results.delete(part)
@@ -150,7 +150,7 @@ async def test_a_full_disk_stops_nothing_for_good(tmp_path: Path) -> None:
         folder = one.app.results.folder
         folder.rename(folder.with_name("away"))
         with pytest.raises(Unavailable):
-            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         folder.with_name("away").rename(folder)
         ended = await one.until_ended(job_id)
 
@@ -161,7 +161,7 @@ async def test_an_input_that_vanished_fails_the_job_and_keeps_what_was_done(tmp_
     async with in_process_stack(tmp_path, chunk_lines=5) as one:
         job_id = await one.submit(prompts(20))
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         await one.app.uploads.delete(upload_object(job_id))
         ended = await one.until_ended(job_id)
         results, errors = await one.results(job_id), await one.errors(job_id)
@@ -192,7 +192,7 @@ async def test_settings_may_change_while_a_job_runs(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, chunk_lines=4, part_lines=10, max_line_bytes=200) as one:
         job_id = await one.submit(content)
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
     async with in_process_stack(tmp_path, chunk_lines=3, part_lines=7, max_line_bytes=10_000) as two:
         await two.until_ended(job_id)
         job = await two.job(job_id)
@@ -227,7 +227,7 @@ async def test_a_part_that_vanished_ends_the_job_with_the_truth(tmp_path: Path) 
         job_id = await one.submit(prompts(20))
         await split(one.app, job_id)
         for chunk in range(3):
-            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=chunk))
+            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=chunk))
         parts = [name async for name in one.app.results.list(f"{job_id}/parts/")]
         await one.app.results.delete(parts[1])
         ended = await one.until_ended(job_id)
@@ -255,7 +255,7 @@ async def test_a_job_is_summed_up_once_a_second_however_often_it_is_asked_about(
         job_id = await one.submit(prompts(4))
         await split(one.app, job_id)
         assert (await one.status(job_id))["completed_count"] == 0
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         assert (await one.status(job_id))["completed_count"] == 0
         clock.move(1)
         assert (await one.status(job_id))["completed_count"] == 1

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack
 
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.domain.chunk import Chunk, ChunkPart

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.openai_server import openai_server
+from tests.fakes.openai_server import openai_server
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.commands import ProcessChunk
@@ -64,7 +64,7 @@ async def test_what_a_fenced_holder_flushes_and_settles_is_never_seen(tmp_path: 
         job_id = await _split_job(one)
         zombie = ChunkLease(one.app, await one.job(job_id), await _claim(one, job_id, "zombie"))
         clock.move(61)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
 
         zombie.answers.add(1, True, 5, b'{"prompt_id":"id-0","result":"from the dead"}\n')
         with pytest.raises(LeaseLost):
@@ -101,7 +101,7 @@ async def test_a_second_delivery_leaves_a_held_chunk_alone_and_looks_again_when_
     async with in_process_stack(tmp_path, clock) as one:
         job_id = await _split_job(one)
         held = await _claim(one, job_id, "holder")
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
 
         sql = "select not_before from deliveries where source = 'queue:worker'"
         tasks = await one.database.read(lambda connection: connection.execute(sql).fetchall())
@@ -144,7 +144,7 @@ async def test_a_heartbeat_keeps_the_lease_while_no_answer_comes(tmp_path: Path)
         keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
         async with in_process_stack(tmp_path, lease_seconds=0.6, heartbeat_seconds=0.1, **keys) as one:
             job_id = await _split_job(one, provider="openai")
-            working = asyncio.create_task(process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0)))
+            working = asyncio.create_task(process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0)))
             first = await _lease_end(one, job_id, after=0.0)
             for _ in range(3):
                 first = await _lease_end(one, job_id, after=first + 0.5)
@@ -178,7 +178,7 @@ async def test_a_process_told_to_stop_lets_calls_come_back_and_gives_its_chunk_t
         async with in_process_stack(tmp_path, **keys) as one:
             job_id = await one.submit(prompts(10) + b" " * 10_000, provider="openai")
             await split(one.app, job_id)
-            working = asyncio.create_task(process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0)))
+            working = asyncio.create_task(process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0)))
             while provider.in_flight < 3:
                 await asyncio.sleep(0.005)
             one.app.stopping.set()

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 import httpx
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.job import Status
 from promptforge.domain.limits.token_bucket import TokenBuckets

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import orjson
 import pytest
-from tests.support.bundle import crc32c, described, download_finished_job, download_manifest
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.finished_job import crc32c, described, download_finished_job, download_manifest
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.commands import ProcessChunk
 from promptforge.pipeline.finalize import finalize
@@ -76,7 +76,7 @@ async def test_many_finalizers_at_once_and_again_later_write_one_manifest(tmp_pa
         await split(one.app, job_id)
         job = await one.job(job_id)
         for number in range(job.chunk_count or 0):
-            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=number))
+            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=number))
         before = await one.job(job_id)
         await asyncio.gather(*[finalize(one.app, job_id) for _ in range(5)])
         first = await download_manifest(one, job_id)
@@ -112,7 +112,7 @@ async def test_a_job_whose_lines_do_not_add_up_is_never_called_completed(tmp_pat
         job_id = await one.submit(prompts(2) + b" " * 9000)
         await split(one.app, job_id)
         await _settle_wrongly(one, job_id, 0, publics)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         ended = await one.until_ended(job_id)
         files = await one.files(job_id)
         manifest = orjson.loads(await download_manifest(one, job_id))

@@ -12,8 +12,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.support.machine import lines_of
-from tests.support.player import CLIENTS, UNKNOWN, Known, TwoClients, content_of, lines_asked, two_clients
+from tests.harness.in_process import lines_of
+from tests.harness.two_clients import CLIENTS, UNKNOWN, Known, TwoClients, content_of, lines_asked, two_clients
 
 from promptforge.api.auth import create_key, revoke_keys
 from promptforge.domain.job import TRANSITIONS, Status

@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from aiohttp import web
-from tests.support.machine import prompts
-from tests.support.openai_server import refusal
-from tests.support.ward import LEASE_SECONDS, ONE_CHUNK, ChunkScenario, chunk_scenario
+from tests.fakes.openai_server import refusal
+from tests.harness.chunk_scenario import LEASE_SECONDS, ONE_CHUNK, ChunkScenario, chunk_scenario
+from tests.harness.in_process import prompts
 
 from promptforge.bootstrap import build_context
 from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES

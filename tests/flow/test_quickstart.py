@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.support.machine import in_process_stack, lines_of, prompts
+from tests.harness.in_process import in_process_stack, lines_of, prompts
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "prompts.jsonl"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

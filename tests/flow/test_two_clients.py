@@ -13,9 +13,9 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.types import ASGIApp
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack
-from tests.support.raw import Answer, Headers, sent
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.raw_asgi import Answer, Headers, sent
 
 from promptforge.api.auth import create_key
 from promptforge.domain.commands import ProcessChunk
@@ -101,7 +101,7 @@ async def _alice(one: InProcessStack) -> dict[str, str]:
             await split(one.app, job_id)
         if state == "worked on":
             await one.app.chunks.claim(job_id, 0, "a worker", 60)
-            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         if state == "cancelled":
             await one.cancel(job_id)
         if state in ("completed", "failed", "cancelled"):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.bundle import BAD, CONTENT, ERRORS, GOOD, MANIFEST, FinishedJob, download_finished_job
-from tests.support.machine import in_process_stack, prompts
+from tests.harness.finished_job import BAD, CONTENT, ERRORS, GOOD, MANIFEST, FinishedJob, download_finished_job
+from tests.harness.in_process import in_process_stack, prompts
 
 from promptforge.client.verify import SHOWN, verify
 from promptforge.errors import SettingsError

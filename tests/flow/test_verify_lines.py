@@ -8,7 +8,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.bundle import CONTENT, ERRORS, FinishedJob
+from tests.harness.finished_job import CONTENT, ERRORS, FinishedJob
 
 from promptforge.client.verify import verify
 

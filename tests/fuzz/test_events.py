@@ -20,8 +20,8 @@ from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
 from promptforge.entrypoints import http
 from tests.fuzz.effort import examples
 from tests.fuzz.events import UNKNOWN_JOB, binary, bodies, headers, kinds, odd_kinds, payloads, pushes
-from tests.support.clock import HandClock
-from tests.support.machine import URL, InProcessStack, in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.in_process import URL, InProcessStack, in_process_stack, prompts
 
 DECODERS = [
     http.decode_upload,

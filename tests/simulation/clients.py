@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from tests.simulation.cost_accounting import CALL_USD
 from tests.simulation.faults import Plan
 from tests.simulation.http import Reply, request
-from tests.simulation.money import CALL_USD
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Simulator
+    from tests.simulation.simulator import Simulator
 
 CANARY = "CANARY"
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from promptforge.client.async_client import Client, RequestFailed
-from tests.support.loopback import loopback
+from tests.harness.loopback import loopback
 
 
 async def test_signed_urls_are_sent_byte_for_byte(tmp_path: Path) -> None:

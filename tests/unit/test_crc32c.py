@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from promptforge.adapters.gcp.crc32c import joined
 from promptforge.ports.objects import ObjectInfo
-from tests.support.crc32c import checksum
+from tests.harness.crc32c import checksum
 
 
 @given(st.lists(st.binary(max_size=300), max_size=32))

@@ -4,7 +4,7 @@ import pytest
 
 from promptforge.domain.limits import token_bucket
 from promptforge.domain.limits.token_bucket import BURST_SECONDS, TokenBuckets
-from tests.support.clock import HandClock
+from tests.harness.clock import HandClock
 
 
 def sent(bucket: TokenBuckets, key: str, requests: int) -> int:

@@ -8,7 +8,7 @@ import pytest
 from promptforge.domain.timeouts import TOTAL_REFRESH_SECONDS
 from promptforge.errors import Unavailable
 from promptforge.worker.cost_budget import CostBudget
-from tests.support.clock import HandClock
+from tests.harness.clock import HandClock
 
 CHUNK = 7
 
