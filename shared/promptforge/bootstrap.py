@@ -35,7 +35,10 @@ def build_context(settings: Settings, clock: Clock | None = None, rng: random.Ra
 
 
 def build_worker_runtime(context: AppContext, instance: str | None = None) -> "WorkerRuntime":
-    """Return the state that a process shares among its chunks. Adapters of providers are imported at first use."""
+    """Return the state that a process shares among its chunks.
+
+    Adapters of providers are imported at first use.
+    """
     from promptforge.worker.runtime import WorkerRuntime
 
     def make_provider(name: str) -> Provider:
@@ -134,8 +137,10 @@ def current_worker() -> "WorkerRuntime":
 
 
 def set_current(context: AppContext, runtime: "WorkerRuntime | None" = None) -> None:
-    """Make functions that are called from here use this context. Other tasks keep theirs, so one process can hold
-    several instances."""
+    """Make functions that are called from here use this context.
+
+    Other tasks keep theirs, so one process can hold several instances.
+    """
     _current.set(_Process(context, runtime))
 
 
@@ -151,8 +156,8 @@ def _process_from_environment() -> _Process:
 def _stop_at_sigterm(context: AppContext) -> None:
     """Set `stopping` at SIGTERM before the server handles it.
 
-    Under functions-framework the server is uvicorn in a worker of gunicorn: it sets its handler before the first
-    request and at SIGTERM waits for the requests in flight, longer than the platform does. A process without a handler
+    Under functions-framework the server is uvicorn in a worker of gunicorn. It sets its handler before the first
+    request. At SIGTERM it waits for the requests in flight, longer than the platform does. A process without a handler
     is not a server: SIGTERM ends it.
     """
     server_handler = signal.getsignal(signal.SIGTERM)

@@ -1,4 +1,7 @@
-"""The context of a use case: settings, ports and stores. One per process, passed as an argument."""
+"""The context of a use case: settings, ports and stores.
+
+One per process, passed as an argument.
+"""
 
 import asyncio
 import random
@@ -35,8 +38,11 @@ class AsyncCloseable(Protocol):
 
 @dataclass(kw_only=True)
 class Backend:
-    """The adapters of one platform. `pepper` is the secret of the hashes of API keys. `caller_auth` guards the event
-    functions where the platform does not. `release` is called after the `connections` are closed."""
+    """The adapters of one platform.
+
+    `pepper` is the secret of the hashes of API keys. `caller_auth` guards the event functions where the platform does
+    not. `release` is called after the `connections` are closed.
+    """
 
     pepper: bytes = field(repr=False)
     documents: Documents
@@ -51,8 +57,11 @@ class Backend:
 
 
 class AppContext:
-    """Settings, ports and stores of one process. `stopping` is set when the process must end: holders of chunks then
-    wait for the calls in flight and release their chunks."""
+    """Settings, ports and stores of one process.
+
+    `stopping` is set when the process must end: holders of chunks then wait for the calls in flight and release their
+    chunks.
+    """
 
     def __init__(self, settings: Settings, backend: Backend, clock: Clock, rng: random.Random) -> None:
         self.settings = settings

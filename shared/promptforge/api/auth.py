@@ -14,8 +14,8 @@ MAX_KEY_LENGTH = 512
 async def authenticate(context: AppContext, key: str | None) -> str:
     """Return the client of an API key.
 
-    Raises ApiError `invalid_api_key`, in the same words for every kind of invalid key, and `rate_limited` for a key
-    that sends requests too fast, before anything is looked up.
+    Raises ApiError `invalid_api_key`, in the same words for every kind of invalid key. A key that sends requests too
+    fast gets `rate_limited`, before anything is looked up.
     """
     invalid = ApiError(401, "invalid_api_key", "Send a valid API key in the X-API-Key header.")
     if not key or len(key) > MAX_KEY_LENGTH or is_mistyped(key):

@@ -9,7 +9,9 @@ from promptforge.errors import ApiError
 
 
 async def cancel_job(context: AppContext, client: str, job_id: str) -> JobStatusResponse:
-    """Stop the calls of the client's job. Cancelling again has no further effect.
+    """Stop the calls of the client's job.
+
+    Cancelling again has no further effect.
 
     Calls in flight come back and count. Every other prompt gets the error `cancelled`; when all have their answer the
     job is CANCELLED. Raises ApiError as `get_owned_job`, `already_ended` for a job that has finished otherwise.

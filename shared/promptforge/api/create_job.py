@@ -29,8 +29,11 @@ def _not_set(value: object) -> bool:
 
 
 class CreateJobRequest(Params):
-    """The body of POST /v1/jobs/init: provider, model, and parameters for every prompt. A job is stopped once it has
-    cost `max_cost_usd`, as reported by the provider; each process that works on it may exceed that by about a call."""
+    """The body of POST /v1/jobs/init: provider, model, and parameters for every prompt.
+
+    A job is stopped once it has cost `max_cost_usd`, as reported by the provider. Each process
+    that works on it may exceed that by about a call.
+    """
 
     provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDER_KEYS)]})
     model: str = Field(min_length=1, max_length=200)
@@ -51,9 +54,9 @@ async def create_job(
 ) -> CreateJobResponse:
     """Create the job, or return the one that the same client created with the same Idempotency-Key.
 
-    A repeated request gets the same answer also after the upload; the upload URL is of no use then. Raises ApiError
-    for an invalid or reused Idempotency-Key, an unknown provider or one without a key, an unsupported parameter, a cost
-    limit for a model without a price, too many active jobs, and an exhausted daily quota.
+    A repeated request gets the same answer also after the upload; the upload URL is of no use then. Raises ApiError with one of these codes:
+    `invalid_idempotency_key`, `idempotency_key_reused`, `job_deleted`, `unsupported_provider`,
+    `provider_not_configured`, `unsupported_parameter`, `invalid_field`, `price_unknown`, `too_many_jobs`, `spend_limit`.
     """
     _check_idempotency_key(idempotency_key)
     _check_provider(context, request.provider)
@@ -126,7 +129,10 @@ async def _store(context: AppContext, job: Job) -> Job | None:
 
 
 async def _count_active_jobs(context: AppContext, client: str) -> int:
-    """Raises ApiError `too_many_jobs` at the limit. Concurrent requests do not see each other: a few may pass."""
+    """Raises ApiError `too_many_jobs` at the limit.
+
+    Concurrent requests do not see each other: a few may pass.
+    """
     limit, count = context.settings.max_active_jobs, await context.jobs.count_active(client)
     if count >= limit:
         detail = f"You have {limit} active jobs, which is the limit; wait for one, or cancel or delete one."
@@ -155,8 +161,10 @@ def _new_job(context: AppContext, client: str, request: CreateJobRequest, idempo
 
 
 def _idempotent_id(context: AppContext, client: str, idempotency_key: str) -> str:
-    """Return the same id for the same client and key, another for any other two. It cannot be guessed without the
-    pepper."""
+    """Return the same id for the same client and key, another for any other two.
+
+    It cannot be guessed without the pepper.
+    """
     text = ":".join(map(quote, ("job", client, idempotency_key)))
     return hmac.new(context.pepper, text.encode(), hashlib.sha256).hexdigest()[:32]
 

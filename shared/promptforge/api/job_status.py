@@ -10,8 +10,11 @@ from promptforge.domain.timestamps import Rfc3339, rfc3339
 
 
 class JobStatusResponse(BaseModel):
-    """The answer to GET /v1/jobs/{job_id}/status. The counts are 0 until the file has been read. `cost_usd` is null
-    where the operator has set no price; `max_cost_usd` is the ordered limit, or the job's share of a daily quota."""
+    """The answer to GET /v1/jobs/{job_id}/status.
+
+    The counts are 0 until the file has been read. `cost_usd` is null where the operator has set no price;
+    `max_cost_usd` is the ordered limit, or the job's share of a daily quota.
+    """
 
     job_id: str
     status: Status
@@ -34,12 +37,18 @@ class JobStatusResponse(BaseModel):
 
 
 async def job_status(context: AppContext, client: str, job_id: str) -> JobStatusResponse:
-    """Return the status of the client's job. Raises ApiError as `get_owned_job`."""
+    """Return the status of the client's job.
+
+    Raises ApiError as `get_owned_job`.
+    """
     return await describe_job(context, await get_owned_job(context, client, job_id))
 
 
 async def describe_job(context: AppContext, job: Job) -> JobStatusResponse:
-    """Return what a client sees of a job. A stopped job shows its error before it has finished."""
+    """Return what a client sees of a job.
+
+    A stopped job shows its error before it has finished.
+    """
     if job.open and job.chunk_count is not None:  # until the job finishes, its counts are in its chunks
         job = job.with_totals(await context.chunks.totals(job.job_id))
     return JobStatusResponse(

@@ -52,7 +52,10 @@ class ChunkRange(Model):
 
 
 class ChunkChanges(TypedDict, total=False):
-    """The fields that a transition may set. The place in the input is not among them."""
+    """The fields that a transition may set.
+
+    The place in the input is not among them.
+    """
 
     due_at: float
     open: bool
@@ -76,7 +79,9 @@ class ChunkChanges(TypedDict, total=False):
 
 
 class Chunk(ChunkRange, StoredDocument):
-    """A chunk's document. Times are seconds since 1970 UTC.
+    """A chunk's document.
+
+    Times are seconds since 1970 UTC.
 
     `open` is true until the chunk is completed. `due_at` is the time at which the sweeper publishes the chunk again;
     for a leased chunk it is the end of the lease. A chunk without a holder cannot be claimed before `resume_at`.
@@ -85,10 +90,10 @@ class Chunk(ChunkRange, StoredDocument):
 
     `attempt_failures` counts, by line, the failed calls of prompts without an answer. `error_count` counts the
     processings that ended in an unexpected error, `crash_count` the holders in a row that vanished without progress.
-    `isolated_line` is the line of the prompt that is called alone in its process, `isolated_call_active` tells whether
-    the holder is calling it now, `isolated_crash_count` how many holders in a row crashed during that call.
-    `cost_nanos` is the cost of all calls in nano-dollars, unusable answers included, where the model has a price.
-    The document expires with its job, at `expire_at`.
+    `isolated_line` is the line of the prompt that is called alone in its process. `isolated_call_active` tells whether
+    the holder is calling it now. `isolated_crash_count` counts the holders in a row that crashed during that call.
+    `cost_nanos` is the cost of all calls in nano-dollars, unusable answers included, where the model has a price. The
+    document expires with its job, at `expire_at`.
     """
 
     due_at: float
@@ -119,8 +124,10 @@ class Chunk(ChunkRange, StoredDocument):
 
     @property
     def crashes_after_progress(self) -> int:
-        """The crash count after a holder made progress. An isolated chunk stays isolated: it may hold more than one
-        poison prompt."""
+        """The crash count after a holder made progress.
+
+        An isolated chunk stays isolated: it may hold more than one poison prompt.
+        """
         return ISOLATE_AFTER_CRASHES if self.isolated else 0
 
     def can_claim(self, now: float) -> bool:
@@ -130,7 +137,10 @@ class Chunk(ChunkRange, StoredDocument):
         return self.open and self.due_at <= now
 
     def claimed(self, holder: str, until: float) -> Self:
-        """Return the chunk leased to `holder` under the next epoch. A holder that it still had counts as crashed."""
+        """Return the chunk leased to `holder` under the next epoch.
+
+        A holder that it still had counts as crashed.
+        """
         return self.with_crashed_holder()._changed(epoch=self.epoch + 1, holder=holder, due_at=until)
 
     def with_crashed_holder(self) -> Self:
@@ -148,11 +158,17 @@ class Chunk(ChunkRange, StoredDocument):
         return self._changed(due_at=until)
 
     def with_calls(self, attempt_failures: dict[int, int], cost_nanos: int) -> Self:
-        """Return the chunk with the failed calls and the cost so far. Every write of a holder carries them."""
+        """Return the chunk with the failed calls and the cost so far.
+
+        Every write of a holder carries them.
+        """
         return self._changed(attempt_failures=attempt_failures, cost_nanos=cost_nanos)
 
     def checkpointed(self, segment: Segment, counts: ChunkCounts, until: float) -> Self:
-        """Return the chunk with one more segment. A flush is progress: it ends a row of crashes."""
+        """Return the chunk with one more segment.
+
+        A flush is progress: it ends a row of crashes.
+        """
         return self._changed(
             segments=[*self.segments, segment],
             crash_count=self.crashes_after_progress,
@@ -172,8 +188,10 @@ class Chunk(ChunkRange, StoredDocument):
         return self._changed(open=False, results=results, errors=errors)._counted(counts)
 
     def released(self, resume_at: float, due_at: float, progressed: bool) -> Self:
-        """Return the chunk without a holder, deferred until `resume_at`. A holder that made a call and survived it has
-        progressed."""
+        """Return the chunk without a holder, deferred until `resume_at`.
+
+        A holder that made a call and survived it has progressed.
+        """
         return self._changed(
             holder=None,
             resume_at=resume_at,
@@ -183,7 +201,10 @@ class Chunk(ChunkRange, StoredDocument):
         )
 
     def released_after_error(self, now: float, unexpected: bool) -> Self:
-        """Return the chunk without a holder, to be claimed at once. Only an unexpected error counts."""
+        """Return the chunk without a holder, to be claimed at once.
+
+        Only an unexpected error counts.
+        """
         return self._changed(holder=None, due_at=now, error_count=self.error_count + int(unexpected))
 
     def lease_expired(self, due_at: float) -> Self:

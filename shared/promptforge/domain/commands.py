@@ -1,4 +1,7 @@
-"""The commands that functions send to each other: ids, never data. Each names its schema version."""
+"""The commands that functions send to each other: ids, never data.
+
+Each names its schema version.
+"""
 
 import re
 from typing import Annotated, Literal
@@ -13,7 +16,10 @@ JobId = Annotated[str, Field(pattern=r"^job_[0-9a-f]{32}$")]
 
 
 class Command(BaseModel):
-    """The base of all commands. Unknown fields are ignored, so that a newer sender can talk to an older receiver."""
+    """The base of all commands.
+
+    Unknown fields are ignored, so that a newer sender can talk to an older receiver.
+    """
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
@@ -66,8 +72,10 @@ def is_job_id(text: str) -> bool:
 
 
 def task_headers(queue: str, task_id: str) -> dict[str, str]:
-    """Return the headers that make a task's request a binary-mode CloudEvent, so that tasks and events share an
-    endpoint."""
+    """Return the headers that make a task's request a binary-mode CloudEvent.
+
+    Tasks and events then share an endpoint.
+    """
     return {
         "ce-specversion": "1.0",
         "ce-id": task_id,

@@ -10,13 +10,19 @@ from promptforge.domain.model import Model
 
 
 class StoredModel(Model):
-    """A value inside a document. Unknown fields survive reading and writing."""
+    """A value inside a document.
+
+    Unknown fields survive reading and writing.
+    """
 
     model_config = ConfigDict(extra="allow")
 
 
 class StoredDocument(StoredModel):
-    """A document. `schema_version` is stored as `schema`: the number of the newest layout that wrote the document."""
+    """A document.
+
+    `schema_version` is stored as `schema`: the number of the newest layout that wrote the document.
+    """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 

@@ -44,8 +44,10 @@ class JobError(StoredModel):
 
 
 class PinnedInput(StoredModel):
-    """The upload as it was found, and how it is read, split and joined. Settings may change while a job runs; these
-    values do not."""
+    """The upload as it was found, and how it is read, split and joined.
+
+    Settings may change while a job runs; these values do not.
+    """
 
     generation: int
     size: int
@@ -57,13 +59,19 @@ class PinnedInput(StoredModel):
 
 
 class StoredResponseFormat(ResponseFormat):
-    """A response format inside a document. Unknown fields survive reading and writing."""
+    """A response format inside a document.
+
+    Unknown fields survive reading and writing.
+    """
 
     model_config = ConfigDict(extra="allow")
 
 
 class JobParams(Params):
-    """The parameters of all prompts of a job. Unknown parameters survive reading and writing."""
+    """The parameters of all prompts of a job.
+
+    Unknown parameters survive reading and writing.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -81,7 +89,10 @@ class JobTotals(NamedTuple):
 
 
 class JobChanges(TypedDict, total=False):
-    """The fields that a transition may set. What the client ordered is not among them."""
+    """The fields that a transition may set.
+
+    The fields of the client's request are not among them.
+    """
 
     due_at: float
     status: Status
@@ -108,7 +119,9 @@ class JobChanges(TypedDict, total=False):
 
 
 class Job(StoredDocument):
-    """A job's document. Times are seconds since 1970 UTC.
+    """A job's document.
+
+    Times are seconds since 1970 UTC.
 
     `open` is true until the status is final. `due_at` is the time at which the sweeper looks at the job; for a finished
     job, the time at which it is erased. The sweeper queries these two fields.
@@ -165,7 +178,10 @@ class Job(StoredDocument):
         return self._changed(max_cost_nanos=share, quota_day=day)
 
     def queued(self, pinned: PinnedInput, due_at: float) -> Self:
-        """Return the job with its upload pinned. Raises ValueError as `_transition`."""
+        """Return the job with its upload pinned.
+
+        Raises ValueError as `_transition`.
+        """
         return self._transition(Status.QUEUED)._changed(input=pinned, due_at=due_at)
 
     def counted(self, prompts: int, invalid: int) -> Self:
@@ -173,13 +189,19 @@ class Job(StoredDocument):
         return self._changed(prompt_count=prompts, invalid_count=invalid)
 
     def processing(self, chunks: int, now: float, due_at: float) -> Self:
-        """Return the job split into chunks. Raises ValueError as `_transition`."""
+        """Return the job split into chunks.
+
+        Raises ValueError as `_transition`.
+        """
         return self._transition(Status.PROCESSING)._changed(
             chunk_count=chunks, started_processing_at=now, due_at=due_at
         )
 
     def rejected(self, error: JobError, now: float) -> Self:
-        """Return the job failed at its split: no prompt is answered. Raises ValueError as `_transition`."""
+        """Return the job failed at its split: no prompt is answered.
+
+        Raises ValueError as `_transition`.
+        """
         return self._changed(failed_count=self.prompt_count).finished(error, now)
 
     def published(self) -> Self:
@@ -209,13 +231,19 @@ class Job(StoredDocument):
         )
 
     def with_results(self, totals: JobTotals, result_parts: int) -> Self:
-        """Return the job with its published files. Every prompt without a result counts as failed."""
+        """Return the job with its published files.
+
+        Every prompt without a result counts as failed.
+        """
         completed = min(totals.completed, self.prompt_count)
         counted = totals._replace(completed=completed, failed=self.prompt_count - completed)
         return self.with_totals(counted)._changed(result_parts=result_parts)
 
     def finished(self, error: JobError | None, now: float) -> Self:
-        """Return the job in the final status that fits its error. Raises ValueError as `_transition`."""
+        """Return the job in the final status that fits its error.
+
+        Raises ValueError as `_transition`.
+        """
         status = Status.COMPLETED if error is None else Status.CANCELLED if error == CANCELLED else Status.FAILED
         return self._transition(status)._changed(error=error, completed_at=now)
 

@@ -9,7 +9,10 @@ V = TypeVar("V")
 
 
 class LruCache(Generic[K, V]):
-    """Values by key. When the cache is full, the key that was used longest ago is dropped."""
+    """Values by key.
+
+    When the cache is full, the key that was used longest ago is dropped.
+    """
 
     def __init__(self, max_entries: int) -> None:
         self._max_entries = max_entries

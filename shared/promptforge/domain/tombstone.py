@@ -13,11 +13,12 @@ class TombstoneChanges(TypedDict, total=False):
 
 
 class Tombstone(StoredDocument):
-    """A deleted job. The job is unknown to every caller, and its id is not assigned again.
+    """A deleted job.
 
-    `open` and `due_at` are the fields that the sweeper queries, as in a job. Until `delete_writes_until` the eraser
-    removes late writes of the job; the run at that time or later is the last one and sets `expire_at`, after which the
-    tombstone itself is removed. `delete_writes_until` also tells apart two tombstones of one id.
+    The job is unknown to every caller, and its id is not assigned again.
+
+    `open` and `due_at` are the fields that the sweeper queries, as in a job. Until `delete_writes_until` the eraser removes late writes of the job. The run at that time or later is the last
+    one and sets `expire_at`. After that the tombstone itself is removed. `delete_writes_until` also tells apart two tombstones of one id.
     """
 
     tombstone: Literal[True] = True

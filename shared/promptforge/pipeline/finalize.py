@@ -19,7 +19,10 @@ from promptforge.state.objects import delete_intermediate_objects
 
 
 async def finalize(context: AppContext, job_id: str) -> None:
-    """Publish the job's results and set its final status. Run twice, also at once, it publishes the same bytes."""
+    """Publish the job's results and set its final status.
+
+    Run twice, also at once, it publishes the same bytes.
+    """
     job = await context.jobs.get(job_id)
     if job is None:
         return

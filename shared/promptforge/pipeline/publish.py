@@ -32,7 +32,10 @@ class ChunkSummary:
         return [*((part_file(at), parts) for at, parts in enumerate(self.results)), (ERRORS_FILE, self.errors)]
 
     def add(self, chunk: Chunk, part_lines: int) -> None:
-        """Add a chunk. A file of results holds at most `part_lines` lines."""
+        """Add a chunk.
+
+        A file of results holds at most `part_lines` lines.
+        """
         self.totals = JobTotals(
             completed=self.totals.completed + chunk.completed,
             failed=self.totals.failed + chunk.failed,
@@ -50,7 +53,10 @@ class ChunkSummary:
 
 
 async def publish_files(context: AppContext, job: Job, summary: ChunkSummary) -> list[FileEntry]:
-    """Write every file that the client downloads. Returns what each contains."""
+    """Write every file that the client downloads.
+
+    Returns what each contains.
+    """
     slots = asyncio.Semaphore(CONCURRENT_COMPOSES)
 
     async def publish(filename: str, parts: Sequence[ChunkPart]) -> FileEntry:
@@ -72,7 +78,10 @@ async def publish_files(context: AppContext, job: Job, summary: ChunkSummary) ->
 async def write_manifest(
     context: AppContext, job: Job, pinned: PinnedInput, summary: ChunkSummary, files: list[FileEntry]
 ) -> None:
-    """Write manifest.json. Every run writes the same bytes, so it contains neither times nor the final status."""
+    """Write manifest.json.
+
+    Every run writes the same bytes, so it contains neither times nor the final status.
+    """
     manifest = Manifest(
         job_id=job.job_id,
         provider=job.provider,
@@ -102,7 +111,10 @@ async def _count_file(context: AppContext, name: str, filename: str) -> FileEntr
 
 
 async def _read_remaining_parts(context: AppContext, names: Sequence[str]) -> AsyncIterator[bytes]:
-    """Yield the content of the parts that still exist. The line count then shows that one is missing."""
+    """Yield the content of the parts that still exist.
+
+    The line count then shows that one is missing.
+    """
     for name in names:
         try:
             async for block in context.results.read(name):
@@ -112,7 +124,10 @@ async def _read_remaining_parts(context: AppContext, names: Sequence[str]) -> As
 
 
 async def _compose_all(context: AppContext, job_id: str, filename: str, names: Sequence[str]) -> None:
-    """Compose any number of objects, MAX_COMPOSE at a time. A second run finds the intermediate objects again."""
+    """Compose any number of objects, MAX_COMPOSE at a time.
+
+    A second run finds the intermediate objects again.
+    """
     target = result_object(job_id, filename)
     if not names:
         await context.results.create(target, b"")

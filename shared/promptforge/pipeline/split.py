@@ -34,7 +34,10 @@ async def enqueue_split(context: AppContext, job_id: str) -> None:
 
 
 async def split(context: AppContext, job_id: str) -> None:
-    """Split the job's upload and publish its chunks. Does nothing for a job that is unknown, finished or past this."""
+    """Split the job's upload and publish its chunks.
+
+    Does nothing for a job that is unknown, finished or past this.
+    """
     job = await _begin(context, job_id)
     if job is None or job.input is None or not job.open:
         return
@@ -58,7 +61,10 @@ async def _begin(context: AppContext, job_id: str) -> Job | None:
 
 
 def _snapshot_input(settings: Settings, upload: ObjectInfo) -> PinnedInput:
-    """Return the pinned input. A chunk has at most `chunk_lines` lines, and a MIN_CHUNKS_TARGET-th of the file."""
+    """Return the pinned input.
+
+    A chunk has at most `chunk_lines` lines, and a MIN_CHUNKS_TARGET-th of the file.
+    """
     return PinnedInput(
         generation=upload.generation,
         size=upload.size,

@@ -90,7 +90,10 @@ async def _sweep_processing(context: AppContext, job: Job) -> None:
 
 
 def _is_deferred(chunk: Chunk) -> bool:
-    """Whether the chunk was released until a later time. The chunk of a stopped job need not wait for it."""
+    """Whether the chunk was released until a later time.
+
+    The chunk of a stopped job need not wait for it.
+    """
     return chunk.holder is None and chunk.epoch > 0
 
 

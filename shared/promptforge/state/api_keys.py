@@ -1,4 +1,7 @@
-"""API keys: created, listed, revoked and looked up. Only a keyed hash of a key is stored."""
+"""API keys: created, listed, revoked and looked up.
+
+Only a keyed hash of a key is stored.
+"""
 
 import hmac
 import secrets
@@ -14,7 +17,10 @@ API_KEYS = "api_keys"
 
 
 class StoredApiKey(StoredDocument):
-    """An API key's document. Times are seconds since 1970 UTC."""
+    """An API key's document.
+
+    Times are seconds since 1970 UTC.
+    """
 
     hash: str
     client: str
@@ -32,7 +38,10 @@ class StoredApiKey(StoredDocument):
 
 
 class ApiKeyStore:
-    """API keys by their hash. `pepper` is the secret of the hash."""
+    """API keys by their hash.
+
+    `pepper` is the secret of the hash.
+    """
 
     def __init__(self, documents: Documents, pepper: bytes, clock: Clock) -> None:
         self._documents = documents
@@ -52,13 +61,19 @@ class ApiKeyStore:
         return str(document.data["client"])
 
     async def create(self, client: str) -> str:
-        """Create a random key for a client and return it. The key cannot be shown again."""
+        """Create a random key for a client and return it.
+
+        The key cannot be shown again.
+        """
         key = make_key(secrets.randbits(256))
         await self.admit(client, key)
         return key
 
     async def admit(self, client: str, key: str) -> bool:
-        """Store a key that was chosen elsewhere; a known key stays as it is. Returns False if it is revoked."""
+        """Store a key that was chosen elsewhere; a known key stays as it is.
+
+        Returns False if it is revoked.
+        """
         hashed = self.hash(key)
         stored = StoredApiKey(hash=hashed, client=client, created_at=self._clock.now())
         try:
@@ -73,7 +88,10 @@ class ApiKeyStore:
         return [_parse(document) for document in await self._read(client)]
 
     async def revoke(self, client: str, key_id: str | None) -> int:
-        """Revoke one key of a client, or all of them. Returns how many were revoked now."""
+        """Revoke one key of a client, or all of them.
+
+        Returns how many were revoked now.
+        """
         revoked = 0
         for document in await self._read(client):
             key = _parse(document)

@@ -20,7 +20,10 @@ class ExpiringCache(Generic[T]):
         self._entries: LruCache[str, tuple[float, T]] = LruCache(MAX_ENTRIES)
 
     async def get(self, key: str, load: Callable[[], Awaitable[T]]) -> T:
-        """Return the cached value, or load it. A clock that jumps back makes every entry expire."""
+        """Return the cached value, or load it.
+
+        A clock that jumps back makes every entry expire.
+        """
         now = self._clock.now()
         entry = self._entries.get(key)
         if entry and 0 <= now - entry[0] < self._seconds:

@@ -46,7 +46,10 @@ class ChunkStore:
     async def create_missing(
         self, job_id: str, ranges: Sequence[ChunkRange], due_at: float, expire_at: float | None = None
     ) -> None:
-        """Store the chunks that do not exist. Two splitters may do so at once, with equal ranges."""
+        """Store the chunks that do not exist.
+
+        Two splitters may do so at once, with equal ranges.
+        """
         missing = list(ranges)
 
         async def attempt() -> None:
@@ -85,7 +88,10 @@ class ChunkStore:
         return await retry_on_conflict(self._rng, attempt, retry_on=(Conflict, Unavailable))
 
     async def update(self, claim: ClaimedChunk, chunk: Chunk) -> ClaimedChunk:
-        """Write a leased chunk. Raises LeaseLost, and writes nothing, if its epoch is over."""
+        """Write a leased chunk.
+
+        Raises LeaseLost, and writes nothing, if its epoch is over.
+        """
         version = claim.version
 
         async def attempt() -> ClaimedChunk:

@@ -1,4 +1,7 @@
-"""Job documents: created, read, changed and queried. A tombstone in a job's place means that there is no job."""
+"""Job documents: created, read, changed and queried.
+
+A tombstone in a job's place means that there is no job.
+"""
 
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -63,7 +66,9 @@ class JobStore:
         return await self._documents.get(job_path(job_id)) is not None
 
     async def update(self, job_id: str, decide: Callable[[Job], Job | None]) -> Job | None:
-        """Replace the job by what `decide` returns; None leaves it as it is. `decide` may run several times.
+        """Replace the job by what `decide` returns; None leaves it as it is.
+
+        `decide` may run several times.
 
         A job that finishes releases the unused part of its daily quota in the same commit. Returns the job as it is
         then, or None if it does not exist. Raises Unavailable when it is changed elsewhere all the time.
@@ -86,12 +91,17 @@ class JobStore:
         return await retry_on_conflict(self._rng, attempt)
 
     async def stop(self, job_id: str, reason: JobError) -> None:
-        """Set the reason that stops the job's calls. The first reason stays."""
+        """Set the reason that stops the job's calls.
+
+        The first reason stays.
+        """
         await self.update(job_id, lambda job: None if job.stop_reason or not job.open else job.stopped(reason))
 
     async def set_waiting(self, job_id: str, reason: JobError, resume_at: float) -> None:
-        """Record why the job waits, for a while longer than until `resume_at`. A repeated reason is not written more
-        often than every WAITING_NOTE_INTERVAL_SECONDS."""
+        """Record why the job waits, for a while longer than until `resume_at`.
+
+        A repeated reason is not written more often than every WAITING_NOTE_INTERVAL_SECONDS.
+        """
         until = resume_at + 2 * WAITING_NOTE_INTERVAL_SECONDS
 
         def decide(job: Job) -> Job | None:

@@ -26,7 +26,10 @@ def segment_object(job_id: str, chunk: int, epoch: int, index: int) -> str:
 
 
 def chunk_part_object(job_id: str, chunk: int, epoch: int, kind: str) -> str:
-    """Return the name of a chunk's results or errors. Parts are in the results bucket: compose works in one bucket."""
+    """Return the name of a chunk's results or errors.
+
+    Parts are in the results bucket: compose works in one bucket.
+    """
     return f"{_parts_prefix(job_id)}{chunk:08d}-{epoch:06d}.{kind}"
 
 

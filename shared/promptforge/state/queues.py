@@ -43,7 +43,10 @@ class Queues:
         await self._tasks.enqueue("worker", command, name=name, not_before=not_before)
 
     async def enqueue_split(self, job_id: str, repeat_of: float | None = None) -> None:
-        """Enqueue the split of a job. `repeat_of` is the due time of the job that the sweeper found overdue."""
+        """Enqueue the split of a job.
+
+        `repeat_of` is the due time of the job that the sweeper found overdue.
+        """
         name = f"split-{job_id}" if repeat_of is None else f"split-again-{repeat_of:.0f}-{job_id}"
         await self._tasks.enqueue("splitter", SplitJob(job_id=job_id).encode(), name=name)
 

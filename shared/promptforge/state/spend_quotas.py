@@ -1,4 +1,6 @@
-"""Daily spend quotas. A job reserves its share when it is created and releases the unused part when it finishes.
+"""Daily spend quotas.
+
+A job reserves its share when it is created and releases the unused part when it finishes.
 
 Both happen in the commit that creates or finishes the job, so neither is lost or done twice.
 """
@@ -24,7 +26,9 @@ class SpendQuotaStore:
         self._rng = rng
 
     async def set_daily_limit(self, client: str, usd_per_day: float | None) -> None:
-        """Set the amount a client may spend a day; None removes the limit. Reservations stay, also without a limit.
+        """Set the amount a client may spend a day; None removes the limit.
+
+        Reservations stay, also without a limit.
 
         Raises Unavailable when jobs are created or finish all the time.
         """

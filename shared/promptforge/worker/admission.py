@@ -33,7 +33,10 @@ class Permit:
     began_at: float
 
     def record(self, reply: Completion | CallFailure) -> float:
-        """Tell the circuit breaker the outcome. Returns the seconds that the call took."""
+        """Tell the circuit breaker the outcome.
+
+        Returns the seconds that the call took.
+        """
         now = monotonic_time()
         self.breaker.record(self.began_at, now, reply)
         return now - self.began_at
@@ -60,10 +63,12 @@ class Admission:
 
     @asynccontextmanager
     async def acquire(self, breaker: CircuitBreaker) -> AsyncIterator[Permit | None]:
-        """Wait until a call may start. Yields None when no further call of the chunk may start.
+        """Wait until a call may start.
 
-        The wait for a slot takes time, so breaker and budget are checked again after it. Nothing is awaited between
-        the last check and the call: a change that blocks many calls must not let them pass.
+        Yields None when no further call of the chunk may start.
+
+        The wait for a slot takes time, so breaker and budget are checked again after it. Nothing is awaited between the
+        last check and the call: a change that blocks many calls must not let them pass.
         """
         while await self._wait_until_admissible(breaker):
             async with self._slots.slot():
@@ -81,8 +86,10 @@ class Admission:
         yield None
 
     async def _wait_until_admissible(self, breaker: CircuitBreaker) -> bool:
-        """Wait for breaker and budget without a slot. Returns False when no further call may start; the chunk is
-        released during a long wait."""
+        """Wait for breaker and budget without a slot.
+
+        Returns False when no further call may start; the chunk is released during a long wait.
+        """
         while not self._stop.is_set:
             if breaker.is_blocked(now := monotonic_time()):
                 await self._wait_for_breaker(breaker, now)
@@ -104,8 +111,10 @@ class Admission:
             await breaker.wait_for_probe()
 
     async def _within_budget(self) -> bool:
-        """Wait until another call fits. Returns False when everything is spent; the chunk is released while the cost is
-        unknown."""
+        """Wait until another call fits.
+
+        Returns False when everything is spent; the chunk is released while the cost is unknown.
+        """
         try:
             return await self._budget.wait(self._stop.event)
         except Unavailable:

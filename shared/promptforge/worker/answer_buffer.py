@@ -1,4 +1,4 @@
-"""The answered lines of one chunk: buffered, written as segments, given back in input order.
+"""The answered lines of one chunk: buffered, written as segments, read in input order.
 
 A segment holds one record a line, `LINE KIND TOKENS OUTPUT-TOKENS PUBLIC-JSON`: KIND is `+` for a result, `-` for an
 error. Memory is bounded: beyond MAX_BUFFERED_BYTES, flushed lines are dropped and read back at the end.
@@ -19,7 +19,10 @@ BLOCK_BYTES = 1024 * 1024
 
 @dataclass(slots=True)
 class BufferedAnswer:
-    """An answered line. `public` is None when it must be read from [start, end) of `segment`."""
+    """An answered line.
+
+    `public` is None when it must be read from [start, end) of `segment`.
+    """
 
     ok: bool
     tokens: int
@@ -64,7 +67,10 @@ class AnswerBuffer:
         )
 
     def add(self, line: int, ok: bool, tokens: int, public: bytes, output_tokens: int = 0) -> None:
-        """Add the one answer of a line. `output_tokens` are part of `tokens`. Raises ValueError for a second answer."""
+        """Add the one answer of a line.
+
+        `output_tokens` are part of `tokens`. Raises ValueError for a second answer.
+        """
         if line in self._entries:
             raise ValueError(f"line {line} has an answer already")
         self._entries[line] = BufferedAnswer(ok, tokens, output_tokens, public)
@@ -90,7 +96,10 @@ class AnswerBuffer:
             self._drop_over_limit(entry)
 
     async def recover(self, segments: list[Segment]) -> None:
-        """Read what earlier holders have flushed. A missing segment loses its answers, nothing else."""
+        """Read what earlier holders have flushed.
+
+        A missing segment loses its answers, nothing else.
+        """
         for segment in segments:
             start, splitter = 0, LineSplitter(segment.size)
             try:

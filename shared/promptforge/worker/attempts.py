@@ -7,8 +7,8 @@ from promptforge.worker.cost_budget import CostBudget
 class ChunkAttempts:
     """Failed attempts of prompts without an answer, and the cost of all calls in nano-dollars.
 
-    Every write of the chunk's document stores both, so that the next holder continues with them. A write is announced
-    to the cost budget, which reads the stored costs of all chunks.
+    Every write of the chunk's document stores both, so that the next holder continues with them. Each write is
+    registered with the cost budget, which reads the stored costs of all chunks.
     """
 
     def __init__(self, chunk: Chunk, budget: CostBudget) -> None:
@@ -33,7 +33,10 @@ class ChunkAttempts:
         return self._failures.get(line, 0)
 
     def record_failure(self, line: int) -> int:
-        """Count a failed call. Returns how many there are now."""
+        """Count a failed call.
+
+        Returns how many there are now.
+        """
         self._failures[line] = self.failed(line) + 1
         return self._failures[line]
 
@@ -47,13 +50,19 @@ class ChunkAttempts:
         self._budget.add_spent(nanos)
 
     def write_started(self) -> int:
-        """Announce a write of the chunk. Returns the cost that it stores."""
+        """Register a write of the chunk.
+
+        Returns the cost that it stores.
+        """
         if self.has_unstored_cost:
             self._budget.write_started(self._number)
         return self._cost
 
     def write_finished(self, cost: int) -> None:
-        """Confirm a write that stored `cost`. A write that failed is never confirmed: it may have been stored."""
+        """Confirm a write that stored `cost`.
+
+        A write that failed is never confirmed: it may have been stored.
+        """
         self._budget.write_finished(self._number, cost - self._stored_cost)
         self._stored_cost = cost
 

@@ -32,7 +32,10 @@ class CallSlots:
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator["ExclusiveSlot"]:
-        """Inside, no other call is in flight. For one caller at a time."""
+        """Inside, no other call is in flight.
+
+        For one caller at a time.
+        """
         self._not_exclusive.clear()
         try:
             await self._idle.wait()

@@ -12,11 +12,13 @@ from promptforge.ports.provider import CallFailure, Completion
 
 
 class CircuitBreaker:
-    """Blocked by a throttled call, open to calls again after a time. Times are those of the event loop.
+    """Blocked by a throttled call, open to calls again after a time.
 
-    One throttling hits many calls in flight; only a call that began after the last block makes the wait grow.
-    Until one call succeeds, calls run one at a time: a rejected key costs one call, not one for each slot. A call still
-    running after PROBE_SECONDS counts as accepted, because key errors return quickly.
+    Times are those of the event loop.
+
+    One throttling hits many calls in flight; only a call that began after the last block makes the wait grow. Until one
+    call succeeds, calls run one at a time: a rejected key costs one call, not one for each slot. A call still running
+    after PROBE_SECONDS counts as accepted, because key errors return quickly.
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -34,14 +36,20 @@ class CircuitBreaker:
         return self.blocked_until > now or self._probe is not None or self.rejection(now) is not None
 
     def rejection(self, now: float) -> JobError | None:
-        """Return the error of the account, if it is known. After REJECTION_SECONDS one call tests the key again."""
+        """Return the error of the account, if it is known.
+
+        After REJECTION_SECONDS one call tests the key again.
+        """
         if self._rejection and now >= self._rejection[0]:
             self._rejection, self._confirmed = None, False
         return self._rejection[1] if self._rejection else None
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Surround each call. It starts while the breaker is not blocked."""
+        """Surround each call.
+
+        It starts while the breaker is not blocked.
+        """
         if self._confirmed:
             yield
             return

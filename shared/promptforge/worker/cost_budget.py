@@ -8,14 +8,15 @@ from promptforge.domain.timeouts import TOTAL_REFRESH_SECONDS
 
 
 class CostBudget:
-    """One for each job of a process. Amounts are nano-dollars; `limit` is None for a job without a limit; `now` is a
-    clock that never jumps.
+    """One for each job of a process.
+
+    Amounts are nano-dollars; `limit` is None for a job without a limit; `now` is a clock that never jumps.
 
     The process knows its own spending at once. It reads the spending of others from the sum over the chunks, which is
     as old as their last flush and the last refresh. A call in flight is estimated at the highest cost so far; until the
     first cost is known, calls run one at a time.
 
-    A total read during our own write may include it twice; it can delay calls but not stop the job.
+    A total that is read during an own write may include it twice. It can delay calls, but it cannot stop the job.
     """
 
     def __init__(self, limit: int | None, total: Callable[[], Awaitable[int]], now: Callable[[], float]) -> None:
@@ -57,7 +58,10 @@ class CostBudget:
 
     @contextmanager
     def reserve_call(self) -> Iterator[bool]:
-        """Surround a call and the count of its cost. Yields whether the call fits and may start."""
+        """Surround a call and the count of its cost.
+
+        Yields whether the call fits and may start.
+        """
         if not self._fits():
             yield False
             return
@@ -79,19 +83,21 @@ class CostBudget:
         self._max_call_cost = max(self._max_call_cost or 0, amount)
 
     def write_started(self, chunk: int) -> None:
-        """Announce that the cost of a chunk is being written."""
+        """Register that the cost of a chunk is being written."""
         self._unconfirmed.add(chunk)
         self._write_count += 1
 
     def write_finished(self, chunk: int, amount: int) -> None:
-        """Confirm that so much more of the cost of a chunk is written."""
+        """Confirm that `amount` more of the cost of a chunk is written."""
         self._unconfirmed.discard(chunk)
         self._written += amount
         self.notify()
 
     def drop_chunk(self, chunk: int, amount: int) -> None:
-        """Leave a chunk with so much cost unconfirmed. A started write whose outcome is unknown counts as written: the
-        chunk's document is trusted."""
+        """Leave a chunk with `amount` of its cost unconfirmed.
+
+        A started write whose outcome is unknown counts as written: the chunk's document is trusted.
+        """
         if chunk in self._unconfirmed:
             self.write_finished(chunk, amount)
 

@@ -19,7 +19,10 @@ WORKER_CRASH = JobError(code="worker_crash", message="The worker crashed each ti
 
 
 async def process_isolated(run: ChunkRun, prompts: Mapping[int, Prompt]) -> None:
-    """Answer the prompts one at a time. The chunk is released while the process runs another isolated chunk."""
+    """Answer the prompts one at a time.
+
+    The chunk is released while the process runs another isolated chunk.
+    """
     context, lock = run.runtime.context, run.runtime.isolation_lock
     if lock.locked():
         run.stop.release_at(context.clock.now() + context.rng.uniform(*ISOLATION_BUSY_DELAY_SECONDS))

@@ -12,8 +12,10 @@ from promptforge.worker.attempts import ChunkAttempts
 
 
 class ChunkLease:
-    """A leased chunk. Every method that writes raises LeaseLost when another holder has claimed the chunk, or when the
-    job is gone."""
+    """A leased chunk.
+
+    Every method that writes raises LeaseLost when another holder has claimed the chunk, or when the job is gone.
+    """
 
     def __init__(self, context: AppContext, claim: ClaimedChunk, attempts: ChunkAttempts) -> None:
         self._context = context
@@ -50,12 +52,18 @@ class ChunkLease:
         await self.update(lambda chunk: chunk.renewed(self.next_end()))
 
     async def ensure_valid(self) -> None:
-        """Renew a lease that is over. A process that was suspended must not call the provider under such a lease."""
+        """Renew a lease that is over.
+
+        A process that was suspended must not call the provider under such a lease.
+        """
         if self._context.clock.now() >= self.chunk.due_at:
             await self.renew()
 
     async def heartbeat(self) -> None:
-        """Renew the lease in time, forever. A failed write is tried again: without heartbeats the lease expires."""
+        """Renew the lease in time, forever.
+
+        A failed write is tried again: without heartbeats the lease expires.
+        """
         settings = self._context.settings
         while True:
             wait = self._renewed_at + settings.heartbeat_seconds - monotonic_time()

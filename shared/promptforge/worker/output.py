@@ -17,7 +17,10 @@ from promptforge.worker.lease import ChunkLease
 
 
 class ChunkOutput:
-    """One answer for each line: a result or an error. Methods that write raise LeaseLost as the lease does."""
+    """One answer for each line: a result or an error.
+
+    Methods that write raise LeaseLost as the lease does.
+    """
 
     def __init__(self, context: AppContext, job: Job, lease: ChunkLease, attempts: ChunkAttempts) -> None:
         self._context = context
@@ -71,7 +74,10 @@ class ChunkOutput:
             self._add_error(line, None, error.code, error.message, None)
 
     async def flush_if_full(self) -> None:
-        """Flush when enough answers wait. A flush that fails is repeated by `flush_regularly`."""
+        """Flush when enough answers wait.
+
+        A flush that fails is repeated by `flush_regularly`.
+        """
         settings = self._context.settings
         if self._answers.unflushed < settings.flush_count and self._answers.unflushed_bytes < settings.flush_bytes:
             return
@@ -116,7 +122,10 @@ class ChunkOutput:
             self._answers.mark_flushed(name, lines)
 
     async def complete(self) -> None:
-        """Write the ordered parts and complete the chunk. Parts of a stale epoch are deleted and never named."""
+        """Write the ordered parts and complete the chunk.
+
+        Parts of a stale epoch are deleted and never named.
+        """
         counts = self._answers.counts
         results = await self._write_part("results", counts.completed)
         errors = await self._write_part("errors", counts.failed)

@@ -1,4 +1,7 @@
-"""The realtime lane: one provider call for each prompt, many at once. The only place where a call is retried."""
+"""The realtime lane: one provider call for each prompt, many at once.
+
+The only place where a call is retried.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -82,7 +85,10 @@ class RealtimeLane:
         )
 
     async def _call_once(self, request: CompletionRequest) -> tuple[Completion | CallFailure, float] | None:
-        """Make one call. Returns the reply and its seconds, or None when no further call may start."""
+        """Make one call.
+
+        Returns the reply and its seconds, or None when no further call may start.
+        """
         breaker = self._runtime.circuit_breaker(self._job.provider, request.model)
         async with self._admission.acquire(breaker) as permit:
             if permit is None:

@@ -27,7 +27,10 @@ class JobStopped:
 
 
 class StopSignal:
-    """Set once a reason is known. A stopped job outweighs a release; of two releases the later time counts."""
+    """Set once a reason is known.
+
+    A stopped job outweighs a release; of two releases the later time counts.
+    """
 
     def __init__(self, context: AppContext, job: Job, chunk: int, on_set: Callable[[], None]) -> None:
         self._context = context
@@ -55,7 +58,10 @@ class StopSignal:
         return self.reason.error if isinstance(self.reason, JobStopped) else None
 
     async def wait(self, seconds: float) -> bool:
-        """Wait, at most until a reason is known. Returns whether one is."""
+        """Wait, at most until a reason is known.
+
+        Returns whether one is.
+        """
         try:
             await asyncio.wait_for(self._event.wait(), seconds)
         except TimeoutError:
@@ -85,7 +91,10 @@ class StopSignal:
         self.release_at()
 
     async def poll_job(self) -> None:
-        """Poll for a stop requested elsewhere. Raises LeaseLost when the job was deleted."""
+        """Poll for a stop requested elsewhere.
+
+        Raises LeaseLost when the job was deleted.
+        """
         while self.job_error is None:
             await asyncio.sleep(STOP_POLL_SECONDS)
             try:

@@ -14,8 +14,11 @@ class SpendQuotaChanges(TypedDict, total=False):
 
 
 class SpendQuota(StoredDocument):
-    """A client's document, in nano-dollars. Without `daily_limit_nanos` there is no limit. `reserved_nanos` is
-    what the active jobs of `day` may cost, plus what its finished jobs did cost."""
+    """A client's document, in nano-dollars.
+
+    Without `daily_limit_nanos` there is no limit. `reserved_nanos` is what the active jobs of `day` may cost, plus what
+    its finished jobs did cost.
+    """
 
     client: str
     daily_limit_nanos: int | None
@@ -27,8 +30,10 @@ class SpendQuota(StoredDocument):
         return self._changed(daily_limit_nanos=daily_limit_nanos)
 
     def for_day(self, day: str) -> Self:
-        """Return the quota on that day. It never goes back a day: a job created just before midnight
-        and stored after it counts on the later day."""
+        """Return the quota on that day.
+
+        It never goes back a day: a job created just before midnight and stored after it counts on the later day.
+        """
         return self if day <= self.day else self._changed(day=day, reserved_nanos=0)
 
     def available(self, daily_limit_nanos: int) -> int:
