@@ -54,9 +54,10 @@ async def create_job(
 ) -> CreateJobResponse:
     """Create the job, or return the one that the same client created with the same Idempotency-Key.
 
-    A repeated request gets the same answer also after the upload; the upload URL is of no use then. Raises ApiError with one of these codes:
-    `invalid_idempotency_key`, `idempotency_key_reused`, `job_deleted`, `unsupported_provider`,
-    `provider_not_configured`, `unsupported_parameter`, `invalid_field`, `price_unknown`, `too_many_jobs`, `spend_limit`.
+    A repeated request gets the same answer also after the upload; the upload URL is of no use then. Raises ApiError
+    with one of these codes: `invalid_idempotency_key`, `idempotency_key_reused`, `job_deleted`, `unsupported_provider`,
+    `provider_not_configured`, `unsupported_parameter`, `invalid_field`, `price_unknown`, `too_many_jobs`,
+    `spend_limit`.
     """
     _check_idempotency_key(idempotency_key)
     _check_provider(context, request.provider)

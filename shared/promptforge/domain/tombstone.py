@@ -17,8 +17,9 @@ class Tombstone(StoredDocument):
 
     The job is unknown to every caller, and its id is not assigned again.
 
-    `open` and `due_at` are the fields that the sweeper queries, as in a job. Until `delete_writes_until` the eraser removes late writes of the job. The run at that time or later is the last
-    one and sets `expire_at`. After that the tombstone itself is removed. `delete_writes_until` also tells apart two tombstones of one id.
+    `open` and `due_at` are the fields that the sweeper queries, as in a job. Until `delete_writes_until` the eraser
+    removes late writes of the job. The run at that time or later is the last one and sets `expire_at`. After that the
+    tombstone itself is removed. `delete_writes_until` also tells apart two tombstones of one id.
     """
 
     tombstone: Literal[True] = True

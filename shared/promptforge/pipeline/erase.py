@@ -1,8 +1,8 @@
 """Erases deleted and expired jobs: no object and no document of them remains.
 
 A tombstone makes every process that works on the job stop. A process may stand still between two steps and then write
-once more. So late writes are removed for MAX_PROCESS_STALL_SECONDS (7 days). The tombstone is kept for two more such periods.
-Nothing is removed in them and the id is not assigned. So no eraser that stood still can touch a new job.
+once more. So late writes are removed for MAX_PROCESS_STALL_SECONDS (7 days). The tombstone is kept for two more such
+periods. Nothing is removed in them and the id is not assigned. So no eraser that stood still can touch a new job.
 """
 
 import math
