@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from benchmarks.metered import Usage, metered
 from benchmarks.prices import ASSUMED, LEFT_OUT, PRICED, Item, bill
-from promptforge.client.async_client import Client
+from promptforge.client.async_client import AsyncClient
 from tests.support.emulators import Firestore, Pubsub
 from tests.support.front import behind
 from tests.support.machine import prompts
@@ -96,7 +96,7 @@ async def _job(one: CloudStack, file: Path, count: int) -> tuple[float, str, int
     """A job from its order to its downloads: how long it took, its id, and how many files it has."""
     file.write_bytes(prompts(count))
     loop = asyncio.get_running_loop()
-    async with Client(one.url, one.key) as client, asyncio.timeout(JOB_SECONDS):
+    async with AsyncClient(one.url, one.key) as client, asyncio.timeout(JOB_SECONDS):
         job = await client.init("echo", "echo-1")
         await client.upload(job["upload_url"], file)
         began = loop.time()

@@ -21,7 +21,7 @@ from pathlib import Path
 import aiohttp
 import orjson
 from aiohttp import web
-from promptforge.client.async_client import Client
+from promptforge.client.async_client import AsyncClient
 
 ANSWER = orjson.dumps(
     {
@@ -63,7 +63,7 @@ async def bare(url: str, prompts: list[str], in_flight: int) -> float:
 
 async def forged(url: str, key: str, path: Path) -> float:
     """The same through PromptForge: seconds from the end of the upload to COMPLETED."""
-    async with Client(url, key) as client:
+    async with AsyncClient(url, key) as client:
         job = await client.init("openai", "gpt-test")
         await client.upload(job["upload_url"], path)
         began = time.perf_counter()

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from promptforge import logs
-from promptforge.client.async_client import Client, RequestFailed
+from promptforge.client.async_client import AsyncClient, RequestFailed
 from promptforge.client.verify import verify
 from promptforge.domain.manifest import ERRORS_FILE, MANIFEST_FILE
 from promptforge.engine import engine
@@ -96,7 +96,7 @@ async def _when_ready(batch: RunOptions, ready: asyncio.Future[engine.Ready]) ->
 
 async def _run(batch: RunOptions, url: str, api_key: str) -> bool:
     console, began = Console(stderr=True, highlight=False, soft_wrap=True), time.monotonic()
-    async with Client(url, api_key) as client:
+    async with AsyncClient(url, api_key) as client:
         job, begun = await _open(client, batch)
         console.print(f"{'Job':<11}{job['job_id']}{', begun by an earlier run' * begun}")
         if not begun:
@@ -108,7 +108,7 @@ async def _run(batch: RunOptions, url: str, api_key: str) -> bool:
     return bool(proven and status["status"] == "COMPLETED" and status["failed_count"] == 0)
 
 
-async def _open(client: Client, batch: RunOptions) -> tuple[dict[str, Any], bool]:
+async def _open(client: AsyncClient, batch: RunOptions) -> tuple[dict[str, Any], bool]:
     """A job for the batch, and whether it is one that an earlier run of the same command began and did not bring home:
     what was paid for then need not be paid for again. One that ended with failures is not taken up."""
     key = await asyncio.to_thread(_idempotency_key, batch)
@@ -135,7 +135,7 @@ def _idempotency_key(batch: RunOptions) -> str:
     return hashlib.sha256("\n".join(order).encode()).hexdigest()[:32]
 
 
-async def _wait(client: Client, job_id: str, console: Console) -> dict[str, Any]:
+async def _wait(client: AsyncClient, job_id: str, console: Console) -> dict[str, Any]:
     columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     pause, longest = POLL_SECONDS
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
@@ -150,7 +150,7 @@ async def _wait(client: Client, job_id: str, console: Console) -> dict[str, Any]
             pause = min(pause * 1.2, longest)
 
 
-async def _download(client: Client, job_id: str, output: Path) -> bool:
+async def _download(client: AsyncClient, job_id: str, output: Path) -> bool:
     """Bring every file home; False if the job has none."""
     try:
         found = await client.results(job_id)

@@ -30,7 +30,7 @@ class RequestFailed(Exception):
         self.wait_seconds = retry_after_seconds
 
 
-class Client:
+class AsyncClient:
     """Use as an async context. Every method raises RequestRefused, or aiohttp.ClientError when there is no answer.
 
     `url` is the address of the API; where each function has an address of its own, with {function} for its name. Who
