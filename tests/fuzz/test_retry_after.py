@@ -6,7 +6,7 @@ from email.utils import format_datetime
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from promptforge.domain.retry import parse_retry_after
+from promptforge.domain.retry_after import parse_retry_after
 from tests.fuzz.effort import examples
 
 WORDS = [

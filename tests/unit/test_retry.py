@@ -10,9 +10,9 @@ from promptforge.domain.retry import (
     FailureKind,
     backoff_seconds,
     can_retry,
-    parse_retry_after,
     throttle_seconds,
 )
+from promptforge.domain.retry_after import parse_retry_after
 
 NOW = 1_700_000_000.0
 FREE = {FailureKind.NOT_SENT, FailureKind.THROTTLED}
