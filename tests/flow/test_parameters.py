@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
-from promptforge.client.verify import verify
 from tests.support.bundle import download_finished_job
 from tests.support.formats import FORMATS, AnthropicFormat, OpenAIFormat
 from tests.support.machine import InProcessStack, in_process_stack
 from tests.support.scripted import Act, ScriptedProvider, good, scripted
 
+from promptforge.client.verify import verify
 from promptforge.settings import PROVIDER_KEYS
 
 SHAPE = {"type": "object", "properties": {"N": {"type": "integer"}}, "required": ["N"]}

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from promptforge.client.verify import SHOWN, verify
 from tests.support.bundle import BAD, CONTENT, ERRORS, GOOD, MANIFEST, FinishedJob, download_finished_job
 from tests.support.machine import in_process_stack, prompts
 
+from promptforge.client.verify import MAX_SHOWN, verify
 from promptforge.errors import SettingsError
 
 
@@ -71,7 +71,7 @@ def test_a_file_that_is_missing_is_named(copy: FinishedJob, name: str) -> None:
     (copy.folder / name).unlink()
     faults = verify(copy.file, copy.folder).faults
 
-    assert any(fault == f"{copy.folder / name} is not there" for fault in faults)
+    assert any(fault == f"{copy.folder / name} not found" for fault in faults)
     assert any(fault.startswith("missing: ") for fault in faults)
 
 
@@ -123,17 +123,17 @@ def test_a_manifest_names_no_file_outside_its_folder(copy: FinishedJob) -> None:
     copy.write_manifest(manifest)
     shutil.move(copy.parts()[0], copy.folder.parent)
 
-    assert any("is not there" in fault for fault in verify(copy.file, copy.folder).faults)
+    assert any("not found" in fault for fault in verify(copy.file, copy.folder).faults)
 
 
 def test_of_many_faults_some_are_shown_and_all_are_counted(copy: FinishedJob) -> None:
-    count = 3 * SHOWN
+    count = 3 * MAX_SHOWN
     (copy.folder / ERRORS).write_bytes(b"nonsense\n" * count)
     for part in copy.parts():
         part.write_bytes(b"")
     faults = verify(copy.file, copy.folder).faults
 
-    assert sum("is no line of ours" in fault for fault in faults) == SHOWN
-    assert sum(fault.startswith("missing: line") for fault in faults) == SHOWN
-    assert f"missing: {GOOD + BAD - SHOWN} more" in faults
-    assert f"{copy.folder / ERRORS}: {count - SHOWN} more are no line of ours" in faults
+    assert sum("is not a valid result line" in fault for fault in faults) == MAX_SHOWN
+    assert sum(fault.startswith("missing: line") for fault in faults) == MAX_SHOWN
+    assert f"missing: {GOOD + BAD - MAX_SHOWN} more" in faults
+    assert f"{copy.folder / ERRORS}: {count - MAX_SHOWN} more are not valid result lines" in faults

@@ -8,8 +8,9 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from promptforge.client.verify import verify
 from tests.support.bundle import CONTENT, ERRORS, FinishedJob
+
+from promptforge.client.verify import verify
 
 Spoiler = Callable[[FinishedJob, Callable[[int], int]], Iterator[str]]
 
@@ -38,7 +39,7 @@ def double_a_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[s
         target, others = path, rows
     others.insert(pick(len(others)), rows[pick(len(rows))])
     target.write_bytes(b"".join(others))
-    yield "doubled: line "
+    yield "duplicate: line "
 
 
 def swap_two_lines(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
@@ -55,7 +56,7 @@ def answer_a_stranger(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterat
     at = pick(len(rows))
     rows[at] = orjson.dumps(orjson.loads(rows[at]) | {"prompt_id": "stranger"}) + b"\n"
     path.write_bytes(b"".join(rows))
-    yield 'foreign: "stranger"'
+    yield 'unexpected: "stranger"'
     yield "missing: line "
 
 
@@ -65,7 +66,7 @@ def blame_a_line_that_is_not_there(bundle: FinishedJob, pick: Callable[[int], in
     at = pick(len(rows))
     rows[at] = orjson.dumps(orjson.loads(rows[at]) | {"line": line}) + b"\n"
     path.write_bytes(b"".join(rows))
-    yield f"foreign: line {line}, "
+    yield f"unexpected: line {line}, "
     yield "missing: line "
 
 
@@ -76,7 +77,7 @@ def answer_what_has_an_error(bundle: FinishedJob, pick: Callable[[int], int]) ->
     rows = _rows(path)
     rows.insert(pick(1), orjson.dumps(row) + b"\n")
     path.write_bytes(b"".join(rows))
-    yield f'doubled: line {line}, "id-7"'
+    yield f'duplicate: line {line}, "id-7"'
 
 
 def exchange_two_files(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
@@ -147,4 +148,4 @@ def test_a_line_that_makes_no_sense_is_named_by_its_place(copy: FinishedJob, nam
     rows = _rows(path)
     path.write_bytes(b"".join([*rows[:3], nonsense, *rows[3:]]))
 
-    assert f"{path} line 4 is no line of ours" in verify(copy.file, copy.folder).faults
+    assert f"{path} line 4 is not a valid result line" in verify(copy.file, copy.folder).faults

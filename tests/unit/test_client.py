@@ -7,8 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from promptforge.client.async_client import AsyncClient, RequestFailed
 
+from promptforge.client.async_client import AsyncClient, RequestFailed
 from tests.support.loopback import loopback
 
 
