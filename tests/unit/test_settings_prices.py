@@ -7,7 +7,7 @@ from promptforge.errors import SettingsError
 from promptforge.settings import Settings
 
 
-def test_a_models_own_price_goes_before_its_providers() -> None:
+def test_price_of_model_price_overrides_provider_price() -> None:
     text = '{"openai/gpt-4o-mini": [0.15, 0.60], "openai/*": [10, 20], "gemini/*": [1, 2.5]}'
     settings = Settings.from_env({"PROMPTFORGE_PRICES": text})
 
@@ -18,7 +18,7 @@ def test_a_models_own_price_goes_before_its_providers() -> None:
     assert Settings.from_env({}).price_of("echo", "echo-1") is None
 
 
-def test_a_model_has_one_price_whichever_way_its_name_is_written() -> None:
+def test_price_of_gemini_name_ignores_models_prefix() -> None:
     text = (
         '{"gemini/gemini-a": [1, 2], "gemini/models/gemini-b": [3, 4], "gemini/*": [5, 6], "openai/models/m": [7, 8]}'
     )
@@ -53,7 +53,7 @@ def test_a_model_has_one_price_whichever_way_its_name_is_written() -> None:
         '{"*/*": [1, 2]}',
     ],
 )
-def test_prices_that_are_none_are_refused(text: str) -> None:
+def test_settings_invalid_prices_raise(text: str) -> None:
     with pytest.raises(SettingsError, match="The setting PROMPTFORGE_PRICES is wrong"):
         Settings.from_env({"PROMPTFORGE_PRICES": text})
     with pytest.raises(ValidationError):

@@ -12,29 +12,29 @@ FREE = {FailureKind.NOT_SENT, FailureKind.THROTTLED}
 
 
 @given(st.floats(allow_nan=False), st.integers(0, 100), st.integers())
-def test_a_wait_that_was_asked_for_is_kept_within_bounds(asked: float, in_a_row: int, seed: int) -> None:
-    waited = throttle_seconds(asked, in_a_row, random.Random(seed))
+def test_throttle_seconds_retry_after_is_kept_within_bounds(retry_after: float, in_a_row: int, seed: int) -> None:
+    seconds = throttle_seconds(retry_after, in_a_row, random.Random(seed))
 
-    assert 0.5 <= waited <= 300.0
-    if 0.5 <= asked <= 300.0:
-        assert waited == asked
-
-
-@given(st.integers(1, 10**6), st.integers())
-def test_a_wait_that_was_not_asked_for_grows_up_to_a_minute(in_a_row: int, seed: int) -> None:
-    waited = throttle_seconds(None, in_a_row, random.Random(seed))
-
-    assert min(60.0, 2.0 ** min(in_a_row, 16)) / 2 <= waited <= min(60.0, 2.0 ** min(in_a_row, 16))
+    assert 0.5 <= seconds <= 300.0
+    if 0.5 <= retry_after <= 300.0:
+        assert seconds == retry_after
 
 
 @given(st.integers(1, 10**6), st.integers())
-def test_the_backoff_stays_under_its_doubling_ceiling(failures: int, seed: int) -> None:
-    waited = backoff_seconds(failures, random.Random(seed))
+def test_throttle_seconds_without_retry_after_grows_to_one_minute(in_a_row: int, seed: int) -> None:
+    seconds = throttle_seconds(None, in_a_row, random.Random(seed))
 
-    assert 0 <= waited <= min(30.0, 0.5 * 2 ** min(failures, 16))
+    assert min(60.0, 2.0 ** min(in_a_row, 16)) / 2 <= seconds <= min(60.0, 2.0 ** min(in_a_row, 16))
 
 
-def test_the_backoff_spreads_over_its_whole_span() -> None:
+@given(st.integers(1, 10**6), st.integers())
+def test_backoff_seconds_stays_below_exponential_ceiling(failures: int, seed: int) -> None:
+    seconds = backoff_seconds(failures, random.Random(seed))
+
+    assert 0 <= seconds <= min(30.0, 0.5 * 2 ** min(failures, 16))
+
+
+def test_backoff_seconds_uses_whole_range() -> None:
     rng = random.Random(1)
     waits = [backoff_seconds(3, rng) for _ in range(1000)]
 
@@ -45,13 +45,13 @@ def test_the_backoff_spreads_over_its_whole_span() -> None:
 @pytest.mark.parametrize("kind", FailureKind)
 @pytest.mark.parametrize("max_retries", [0, 1, 3])
 @pytest.mark.parametrize("failures", [1, 2, 3, 4, 100])
-def test_only_what_may_help_is_called_again(kind: FailureKind, max_retries: int, failures: int) -> None:
+def test_can_retry_depends_on_kind_and_failures(kind: FailureKind, max_retries: int, failures: int) -> None:
     allowed = kind in FREE or (kind is FailureKind.UNKNOWN and failures <= max_retries)
 
     assert can_retry(kind, failures, max_retries) is allowed
 
 
-def test_a_prompt_is_called_once_and_then_max_retries_times() -> None:
+def test_can_retry_unknown_allows_max_retries_further_calls() -> None:
     calls = 1
     while can_retry(FailureKind.UNKNOWN, calls, max_retries=3):
         calls += 1

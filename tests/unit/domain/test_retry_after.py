@@ -16,7 +16,7 @@ NOW = 1_700_000_000.0
     ("value", "seconds"),
     [("7", 7.0), ("0", 0.0), ("0.25", 0.25), (" 7 ", 7.0), ("86400", 86400.0), ("120", 120.0)],
 )
-def test_seconds_are_read(value: str, seconds: float) -> None:
+def test_parse_retry_after_number_returns_seconds(value: str, seconds: float) -> None:
     assert parse_retry_after(value, NOW) == seconds
 
 
@@ -48,25 +48,25 @@ def test_seconds_are_read(value: str, seconds: float) -> None:
         "Mon, 01 Jan 2024 00:00:00 +9999",
     ],
 )
-def test_what_makes_no_sense_is_no_wait(value: str | None) -> None:
+def test_parse_retry_after_malformed_value_returns_none(value: str | None) -> None:
     assert parse_retry_after(value, NOW) is None
 
 
-def test_a_date_to_come_is_read() -> None:
+def test_parse_retry_after_future_date_returns_seconds() -> None:
     assert parse_retry_after(formatdate(NOW + 90, usegmt=True), NOW) == 90.0
 
 
 @pytest.mark.parametrize("date", ["Wed, 15 Nov 2023 00:14:20 +0200", "Tue, 14 Nov 2023 14:14:20 -0800"])
-def test_a_date_of_another_zone_is_read_in_its_zone(date: str) -> None:
+def test_parse_retry_after_date_with_zone_uses_zone(date: str) -> None:
     assert parse_retry_after(date, NOW) == 60.0
 
 
-def test_a_date_in_the_older_form_is_read() -> None:
+def test_parse_retry_after_obsolete_date_returns_seconds() -> None:
     assert parse_retry_after("Tuesday, 14-Nov-23 22:14:20 GMT", NOW) == 60.0
 
 
 @pytest.mark.parametrize("seconds_ahead", [-1, -3600, -(10**9), 86_402, 10**9])
-def test_a_date_in_the_past_or_far_ahead_is_no_wait(seconds_ahead: int) -> None:
+def test_parse_retry_after_past_or_distant_date_returns_none(seconds_ahead: int) -> None:
     assert parse_retry_after(formatdate(NOW + seconds_ahead, usegmt=True), NOW) is None
 
 
@@ -90,16 +90,14 @@ DATE_WORDS = [
 
 @settings(max_examples=300)
 @given(st.text() | st.lists(st.sampled_from(DATE_WORDS), max_size=7).map(" ".join), st.floats(0, 4e9))
-def test_any_header_is_a_bounded_wait_or_none(value: str, now: float) -> None:
+def test_parse_retry_after_any_text_returns_bounded_seconds_or_none(value: str, now: float) -> None:
     seconds = parse_retry_after(value, now)
 
     assert seconds is None or 0 <= seconds <= 86_400
 
 
 @pytest.mark.parametrize("date", ["Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 -0000"])
-def test_a_date_without_a_zone_is_in_utc_wherever_the_machine_stands(
-    date: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parse_retry_after_date_without_zone_is_utc(date: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:

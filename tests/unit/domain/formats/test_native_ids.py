@@ -1,3 +1,5 @@
+"""The prompt_id and the prompt of an input line."""
+
 import json
 
 import pytest
@@ -13,10 +15,10 @@ def line_with(prompt_id: object) -> bytes:
     return json.dumps({"prompt_id": prompt_id, "prompt": "x"}, ensure_ascii=False).encode()
 
 
-def verdict(line: bytes) -> InvalidLine:
-    judged = parse_line(line)
-    assert isinstance(judged, InvalidLine)
-    return judged
+def parse_invalid(line: bytes) -> InvalidLine:
+    parsed = parse_line(line)
+    assert isinstance(parsed, InvalidLine)
+    return parsed
 
 
 @pytest.mark.parametrize(
@@ -45,36 +47,36 @@ def verdict(line: bytes) -> InvalidLine:
         "\U0001f469\u200d\U0001f4bb",
     ],
 )
-def test_an_odd_id_is_given_back_unchanged(prompt_id: str) -> None:
+def test_parse_line_unusual_prompt_id_is_unchanged(prompt_id: str) -> None:
     assert parse_line(line_with(prompt_id)) == Prompt(prompt_id, "x")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
-def test_any_text_that_is_short_enough_is_an_id(prompt_id: str) -> None:
+def test_parse_line_any_short_text_is_prompt_id(prompt_id: str) -> None:
     assert parse_line(line_with(prompt_id)) == Prompt(prompt_id, "x")
 
 
 @pytest.mark.parametrize("character", ["a", "\u00e9", "\u4e2d", "\U0001f600"])
-def test_the_limit_of_an_id_is_counted_in_bytes(character: str) -> None:
+def test_parse_line_prompt_id_limit_counts_bytes(character: str) -> None:
     fits, rest = divmod(MAX_ID_BYTES, len(character.encode()))
     longest = character * fits + "x" * rest
 
     assert parse_line(line_with(longest)) == Prompt(longest, "x")
-    assert verdict(line_with(longest + "x")).code == "invalid_prompt_id"
+    assert parse_invalid(line_with(longest + "x")).code == "invalid_prompt_id"
 
 
-def test_a_huge_id_is_refused_and_not_repeated() -> None:
-    judged = verdict(line_with("i" * 10_000_000))
+def test_parse_line_huge_prompt_id_is_not_repeated() -> None:
+    parsed = parse_invalid(line_with("i" * 10_000_000))
 
-    assert judged.code == "invalid_prompt_id"
-    assert judged.prompt_id is None
-    assert len(judged.message) < 200
+    assert parsed.code == "invalid_prompt_id"
+    assert parsed.prompt_id is None
+    assert len(parsed.message) < 200
 
 
-def test_a_line_without_an_id_is_named_so() -> None:
-    assert verdict(b'{"prompt": "x"}').code == "missing_prompt_id"
-    assert verdict(b"{}").code == "missing_prompt_id"
-    assert verdict(b'{"Prompt_ID": "p1", "id": "p1", "prompt": "x"}').code == "missing_prompt_id"
+def test_parse_line_without_prompt_id_returns_missing_prompt_id() -> None:
+    assert parse_invalid(b'{"prompt": "x"}').code == "missing_prompt_id"
+    assert parse_invalid(b"{}").code == "missing_prompt_id"
+    assert parse_invalid(b'{"Prompt_ID": "p1", "id": "p1", "prompt": "x"}').code == "missing_prompt_id"
 
 
 @pytest.mark.parametrize(
@@ -90,29 +92,29 @@ def test_a_line_without_an_id_is_named_so() -> None:
         ({}, "an object"),
     ],
 )
-def test_an_id_of_another_type_is_named(prompt_id: object, kind: str) -> None:
-    judged = verdict(line_with(prompt_id))
+def test_parse_line_prompt_id_of_other_type_names_type(prompt_id: object, kind: str) -> None:
+    parsed = parse_invalid(line_with(prompt_id))
 
-    assert judged.code == "invalid_prompt_id"
-    assert judged.prompt_id is None
-    assert judged.message == f"prompt_id must be a string, not {kind}."
-
-
-def test_an_empty_id_is_refused() -> None:
-    judged = verdict(line_with(""))
-
-    assert judged.code == "invalid_prompt_id"
-    assert judged.message == "prompt_id is empty."
+    assert parsed.code == "invalid_prompt_id"
+    assert parsed.prompt_id is None
+    assert parsed.message == f"prompt_id must be a string, not {kind}."
 
 
-def test_a_line_without_a_prompt_keeps_its_id() -> None:
-    judged = verdict(b'{"prompt_id": "p1", "Prompt": "x"}')
+def test_parse_line_empty_prompt_id_returns_error() -> None:
+    parsed = parse_invalid(line_with(""))
 
-    assert (judged.code, judged.prompt_id) == ("missing_prompt", "p1")
+    assert parsed.code == "invalid_prompt_id"
+    assert parsed.message == "prompt_id is empty."
+
+
+def test_parse_line_without_prompt_keeps_prompt_id() -> None:
+    parsed = parse_invalid(b'{"prompt_id": "p1", "Prompt": "x"}')
+
+    assert (parsed.code, parsed.prompt_id) == ("missing_prompt", "p1")
 
 
 @pytest.mark.parametrize(
-    ("prompt", "fault"),
+    ("prompt", "reason"),
     [
         (None, "must be a string, not null."),
         (7, "must be a string, not a number."),
@@ -124,19 +126,19 @@ def test_a_line_without_a_prompt_keeps_its_id() -> None:
         ("", "is empty."),
     ],
 )
-def test_a_prompt_that_is_no_text_is_refused_and_keeps_its_id(prompt: object, fault: str) -> None:
-    judged = verdict(json.dumps({"prompt_id": "p1", "prompt": prompt}).encode())
+def test_parse_line_prompt_of_other_type_keeps_prompt_id(prompt: object, reason: str) -> None:
+    parsed = parse_invalid(json.dumps({"prompt_id": "p1", "prompt": prompt}).encode())
 
-    assert judged == InvalidLine("invalid_prompt", f"prompt {fault}", "p1")
-
-
-def test_a_bad_id_is_told_before_a_bad_prompt() -> None:
-    assert verdict(b'{"prompt_id": 7, "prompt": 7}').code == "invalid_prompt_id"
+    assert parsed == InvalidLine("invalid_prompt", f"prompt {reason}", "p1")
 
 
-def test_a_duplicate_is_told_with_both_lines() -> None:
-    judged = duplicate_id_error("p1", 2_000_000, 7)
+def test_parse_line_reports_prompt_id_before_prompt() -> None:
+    assert parse_invalid(b'{"prompt_id": 7, "prompt": 7}').code == "invalid_prompt_id"
 
-    assert (judged.code, judged.prompt_id) == ("duplicate_prompt_id", "p1")
-    assert "line 2000000" in judged.message
-    assert "line 7;" in judged.message
+
+def test_duplicate_id_error_names_both_lines() -> None:
+    parsed = duplicate_id_error("p1", 2_000_000, 7)
+
+    assert (parsed.code, parsed.prompt_id) == ("duplicate_prompt_id", "p1")
+    assert "line 2000000" in parsed.message
+    assert "line 7;" in parsed.message

@@ -15,9 +15,9 @@ from promptforge.domain.limits.pricing import token_cost, usd_to_nanos
         ((75, 150), (2, 3), 600_000),
     ],
 )
-def test_a_call_costs_what_its_tokens_cost(price: tuple[float, float], tokens: tuple[int, int], amount: int) -> None:
+def test_token_cost_returns_nano_dollars(price: tuple[float, float], tokens: tuple[int, int], amount: int) -> None:
     assert token_cost(price, *tokens) == amount
 
 
-def test_a_limit_is_never_nothing() -> None:
+def test_usd_to_nanos_tiny_amount_returns_one() -> None:
     assert (usd_to_nanos(1.5), usd_to_nanos(1e-30)) == (1_500_000_000, 1)

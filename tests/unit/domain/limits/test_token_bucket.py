@@ -1,4 +1,4 @@
-"""Token buckets: what a key may send, what is forgotten."""
+"""Token buckets: the rate of a key, and the bounded table of keys."""
 
 import pytest
 
@@ -7,59 +7,59 @@ from promptforge.domain.limits.token_bucket import BURST_SECONDS, TokenBuckets
 from tests.support.clock import HandClock
 
 
-def sent(bucket: TokenBuckets, key: str, requests: int) -> int:
-    """How many of so many requests at one moment were let through."""
-    return sum(bucket.take(key) == 0 for _ in range(requests))
+def allowed(buckets: TokenBuckets, key: str, requests: int) -> int:
+    """Return how many of several concurrent requests are allowed."""
+    return sum(buckets.take(key) == 0 for _ in range(requests))
 
 
-def test_a_key_may_send_what_it_has_saved_up_and_then_its_rate() -> None:
+def test_take_allows_burst_and_then_rate() -> None:
     clock = HandClock()
-    bucket = TokenBuckets(2, clock.now)
+    buckets = TokenBuckets(2, clock.now)
 
-    assert sent(bucket, "a", 50) == 2 * BURST_SECONDS
+    assert allowed(buckets, "a", 50) == 2 * BURST_SECONDS
     clock.move(1)
-    assert sent(bucket, "a", 50) == 2
+    assert allowed(buckets, "a", 50) == 2
     clock.move(0.5)
-    assert sent(bucket, "a", 50) == 1
+    assert allowed(buckets, "a", 50) == 1
     clock.move(1e9)
-    assert sent(bucket, "a", 50) == 2 * BURST_SECONDS
+    assert allowed(buckets, "a", 50) == 2 * BURST_SECONDS
 
 
-def test_who_must_wait_is_told_how_long_and_that_is_enough() -> None:
+def test_take_empty_bucket_returns_sufficient_wait() -> None:
     clock = HandClock()
-    bucket = TokenBuckets(0.25, clock.now)
-    assert sent(bucket, "a", 5) == 2
+    buckets = TokenBuckets(0.25, clock.now)
+    assert allowed(buckets, "a", 5) == 2
 
-    wait = bucket.take("a")
+    wait = buckets.take("a")
     clock.move(wait)
 
     assert wait == pytest.approx(2.0)
-    assert bucket.take("a") == 0
+    assert buckets.take("a") == 0
 
 
-def test_a_refused_request_costs_nothing() -> None:
+def test_take_rejected_request_takes_no_token() -> None:
     clock = HandClock()
-    bucket = TokenBuckets(1, clock.now)
-    assert sent(bucket, "a", 1000) == BURST_SECONDS
+    buckets = TokenBuckets(1, clock.now)
+    assert allowed(buckets, "a", 1000) == BURST_SECONDS
     clock.move(3)
-    assert sent(bucket, "a", 1000) == 3
+    assert allowed(buckets, "a", 1000) == 3
 
 
-def test_one_key_does_not_pay_for_another() -> None:
-    bucket = TokenBuckets(1, HandClock().now)
-    assert sent(bucket, "a", 1000) == sent(bucket, "b", 1000) == BURST_SECONDS
+def test_take_keys_have_separate_buckets() -> None:
+    buckets = TokenBuckets(1, HandClock().now)
+    assert allowed(buckets, "a", 1000) == allowed(buckets, "b", 1000) == BURST_SECONDS
 
 
-def test_a_slow_rate_still_lets_one_request_through() -> None:
-    assert sent(TokenBuckets(0.001, HandClock().now), "a", 5) == 1
+def test_take_low_rate_allows_one_request() -> None:
+    assert allowed(TokenBuckets(0.001, HandClock().now), "a", 5) == 1
 
 
-def test_the_table_is_bounded_and_who_was_silent_longest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_take_full_table_drops_key_idle_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_bucket, "MAX_BUCKETS", 3)
-    bucket = TokenBuckets(0.001, HandClock().now)
+    buckets = TokenBuckets(0.001, HandClock().now)
     for key in ("a", "b", "c", "a", "d"):
-        bucket.take(key)
+        buckets.take(key)
 
-    assert len(bucket) == 3
-    assert [bucket.take(key) > 0 for key in ("a", "c", "d")] == [True] * 3
-    assert bucket.take("b") == 0
+    assert len(buckets) == 3
+    assert [buckets.take(key) > 0 for key in ("a", "c", "d")] == [True] * 3
+    assert buckets.take("b") == 0
