@@ -1,4 +1,4 @@
-"""`promptforge verify` finds whatever is wrong with the lines, also when the manifest was made to fit them."""
+"""`promptforge verify` reports every change of the lines, also if the manifest was adapted to them."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from tests.support.bundle import CONTENT, ERRORS, FinishedJob
 
 from promptforge.client.verify import verify
 
-Spoiler = Callable[[FinishedJob, Callable[[int], int]], Iterator[str]]
+Change = Callable[[FinishedJob, Callable[[int], int]], Iterator[str]]
 
 
 def _rows(path: Path) -> list[bytes]:
@@ -25,14 +25,14 @@ def _some_file(bundle: FinishedJob, pick: Callable[[int], int]) -> tuple[Path, l
     return path, _rows(path)
 
 
-def lose_a_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+def remove_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path, rows = _some_file(bundle, pick)
     rows.pop(pick(len(rows)))
     path.write_bytes(b"".join(rows))
     yield "missing: line "
 
 
-def double_a_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+def duplicate_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path, rows = _some_file(bundle, pick)
     target, others = _some_file(bundle, pick)
     if (path.name == ERRORS) != (target.name == ERRORS):
@@ -42,7 +42,7 @@ def double_a_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[s
     yield "duplicate: line "
 
 
-def swap_two_lines(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+def swap_lines(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path, rows = _some_file(bundle, pick)
     at = pick(len(rows) - 1)
     rows[at], rows[at + 1] = rows[at + 1], rows[at]
@@ -50,19 +50,19 @@ def swap_two_lines(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[
     yield "out of order: line "
 
 
-def answer_a_stranger(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+def answer_unknown_id(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path = bundle.parts()[pick(len(bundle.parts()))]
     rows = _rows(path)
     at = pick(len(rows))
-    rows[at] = orjson.dumps(orjson.loads(rows[at]) | {"prompt_id": "stranger"}) + b"\n"
+    rows[at] = orjson.dumps(orjson.loads(rows[at]) | {"prompt_id": "unknown"}) + b"\n"
     path.write_bytes(b"".join(rows))
-    yield 'unexpected: "stranger"'
+    yield 'unexpected: "unknown"'
     yield "missing: line "
 
 
-def blame_a_line_that_is_not_there(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+def report_missing_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path = bundle.folder / ERRORS
-    rows, line = _rows(path), (1, 42, 10_000)[pick(3)]  # blank lines, and no lines
+    rows, line = _rows(path), (1, 42, 10_000)[pick(3)]  # two blank lines, and one past the end
     at = pick(len(rows))
     rows[at] = orjson.dumps(orjson.loads(rows[at]) | {"line": line}) + b"\n"
     path.write_bytes(b"".join(rows))
@@ -70,7 +70,7 @@ def blame_a_line_that_is_not_there(bundle: FinishedJob, pick: Callable[[int], in
     yield "missing: line "
 
 
-def answer_what_has_an_error(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+def add_error_for_answered_prompt(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path = bundle.folder / ERRORS
     (line,) = [n for n, row in enumerate(CONTENT.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1) if b'"id-7"' in row]
     row = {"prompt_id": "id-7", "error": "provider_error", "message": "m.", "attempts": 1, "line": line}
@@ -80,7 +80,7 @@ def answer_what_has_an_error(bundle: FinishedJob, pick: Callable[[int], int]) ->
     yield f'duplicate: line {line}, "id-7"'
 
 
-def exchange_two_files(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+def swap_files(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     at = pick(len(bundle.parts()) - 1)
     one, other = bundle.parts()[at : at + 2]
     contents = other.read_bytes(), one.read_bytes()
@@ -89,35 +89,35 @@ def exchange_two_files(bundle: FinishedJob, pick: Callable[[int], int]) -> Itera
     yield "out of order: line "
 
 
-def drop_a_whole_file(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+def empty_file(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
     path, _ = _some_file(bundle, pick)
     path.write_bytes(b"")
     yield "missing: line "
 
 
-SPOILERS: list[Spoiler] = [
-    lose_a_line,
-    double_a_line,
-    swap_two_lines,
-    answer_a_stranger,
-    blame_a_line_that_is_not_there,
-    answer_what_has_an_error,
-    exchange_two_files,
-    drop_a_whole_file,
+CHANGES: list[Change] = [
+    remove_line,
+    duplicate_line,
+    swap_lines,
+    answer_unknown_id,
+    report_missing_line,
+    add_error_for_answered_prompt,
+    swap_files,
+    empty_file,
 ]
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)
-@given(spoil=st.sampled_from(SPOILERS), sealed=st.booleans(), data=st.data())
-def test_whatever_was_done_to_the_lines_is_named(
-    good: FinishedJob, spoil: Spoiler, sealed: bool, data: st.DataObject
+@given(change=st.sampled_from(CHANGES), sealed=st.booleans(), data=st.data())
+def test_verify_changed_lines_are_reported(
+    good: FinishedJob, change: Change, sealed: bool, data: st.DataObject
 ) -> None:
     def pick(count: int) -> int:
         return data.draw(st.integers(0, count - 1))
 
     with tempfile.TemporaryDirectory() as folder:
         bundle = good.copied(Path(folder) / "copy")
-        expected = list(spoil(bundle, pick))
+        expected = list(change(bundle, pick))
         if sealed:
             bundle.seal()
         faults = verify(bundle.file, bundle.folder).faults
@@ -130,7 +130,7 @@ def test_whatever_was_done_to_the_lines_is_named(
 
 @pytest.mark.parametrize("name", ["results_part_001.jsonl", ERRORS])
 @pytest.mark.parametrize(
-    "nonsense",
+    "malformed",
     [
         b"\n",
         b"{}\n",
@@ -143,9 +143,9 @@ def test_whatever_was_done_to_the_lines_is_named(
         b'{"prompt_id": null, "line": 9223372036854775808}\n',
     ],
 )
-def test_a_line_that_makes_no_sense_is_named_by_its_place(copy: FinishedJob, name: str, nonsense: bytes) -> None:
+def test_verify_malformed_line_is_reported_with_its_number(copy: FinishedJob, name: str, malformed: bytes) -> None:
     path = copy.folder / name
     rows = _rows(path)
-    path.write_bytes(b"".join([*rows[:3], nonsense, *rows[3:]]))
+    path.write_bytes(b"".join([*rows[:3], malformed, *rows[3:]]))
 
     assert f"{path} line 4 is not a valid result line" in verify(copy.file, copy.folder).faults
