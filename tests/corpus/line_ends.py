@@ -70,9 +70,13 @@ ENDS = [
         AROUND,
         ((5, "invalid_json", None),),
     ),
-    Case("the last line is cut", FIRST + b"\n" + LAST[:-9], 2, AROUND[:1], ((2, "invalid_json", None),)),
+    Case("the last line is truncated", FIRST + b"\n" + LAST[:-9], 2, AROUND[:1], ((2, "invalid_json", None),)),
     Case(
-        "the last character is cut", FIRST + b'\n{"prompt_id": "\xe4\xb8', 2, AROUND[:1], ((2, "invalid_utf8", None),)
+        "the last character is truncated",
+        FIRST + b'\n{"prompt_id": "\xe4\xb8',
+        2,
+        AROUND[:1],
+        ((2, "invalid_utf8", None),),
     ),
     valid("a line separator in the text", row("second", "a\u2028b"), text="a\u2028b"),
     valid("a paragraph separator in the text", row("second", "a\u2029b"), text="a\u2029b"),

@@ -80,11 +80,11 @@ SMALL_LINES = [
 ]
 
 FIVE = {"max_lines": 5}
-GOOD = [(f"id-{number}", "text") for number in range(6)]
+PAIRS = [(f"id-{number}", "text") for number in range(6)]
 
 
 def rows(count: int) -> bytes:
-    return b"".join(row(*pair) + b"\n" for pair in GOOD[:count])
+    return b"".join(row(*pair) + b"\n" for pair in PAIRS[:count])
 
 
 def over(name: str, content: bytes, prompt_count: int) -> Case:
@@ -93,13 +93,13 @@ def over(name: str, content: bytes, prompt_count: int) -> Case:
 
 
 COUNTS = [
-    Case("five of five lines", rows(5), 5, tuple(GOOD[:5]), settings=FIVE),
-    Case("five of five lines, no last line feed", rows(5)[:-1], 5, tuple(GOOD[:5]), settings=FIVE),
+    Case("five of five lines", rows(5), 5, tuple(PAIRS[:5]), settings=FIVE),
+    Case("five of five lines, no last line feed", rows(5)[:-1], 5, tuple(PAIRS[:5]), settings=FIVE),
     Case(
         "four prompts and a blank line of five",
         rows(2) + b"\n" + rows(4)[len(rows(2)) :],
         4,
-        tuple(GOOD[:4]),
+        tuple(PAIRS[:4]),
         settings=FIVE,
     ),
     over("six of five lines", rows(6), 6),

@@ -28,13 +28,13 @@ def test_crc32c_matches_check_value() -> None:
 async def test_manifest_lists_input_and_output(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path / "data", chunk_lines=3, part_lines=10, max_line_bytes=5000) as one:
         job_id = await one.run(CONTENT, model="echo-7")
-        bundle = await download_finished_job(one, job_id, CONTENT, tmp_path)
+        finished = await download_finished_job(one, job_id, CONTENT, tmp_path)
         upload = await one.app.uploads.stat(f"{job_id}/input.jsonl")
         reply = (await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)).json()
 
     assert upload is not None
-    assert len(bundle.parts()) == 4
-    assert bundle.manifest() == {
+    assert len(finished.parts()) == 4
+    assert finished.manifest() == {
         "version": 1,
         "job_id": job_id,
         "provider": "echo",
@@ -49,9 +49,9 @@ async def test_manifest_lists_input_and_output(tmp_path: Path) -> None:
         "prompt_count": 37,
         "completed_count": 35,
         "failed_count": 2,
-        "files": [described(path) for path in (*bundle.parts(), bundle.folder / "errors.jsonl")],
+        "files": [described(path) for path in (*finished.parts(), finished.folder / "errors.jsonl")],
     }
-    assert [file["filename"] for file in reply["files"]] == [file["filename"] for file in bundle.manifest()["files"]]
+    assert [file["filename"] for file in reply["files"]] == [file["filename"] for file in finished.manifest()["files"]]
     assert reply["manifest"]["filename"] == "manifest.json"
     assert set(reply["manifest"]) == {"filename", "url", "expires_at"}
 
@@ -62,11 +62,11 @@ async def test_manifest_exists_for_cancelled_job(tmp_path: Path) -> None:
         await split(one.app, job_id)
         await one.cancel(job_id)
         await one.until_ended(job_id)
-        bundle = await download_finished_job(one, job_id, prompts(5), tmp_path)
+        finished = await download_finished_job(one, job_id, prompts(5), tmp_path)
 
-    manifest = bundle.manifest()
+    manifest = finished.manifest()
     assert (manifest["prompt_count"], manifest["completed_count"], manifest["failed_count"]) == (5, 0, 5)
-    assert manifest["files"] == [described(bundle.folder / "errors.jsonl")]
+    assert manifest["files"] == [described(finished.folder / "errors.jsonl")]
 
 
 async def test_manifest_is_the_same_after_concurrent_and_repeated_finalize(tmp_path: Path) -> None:

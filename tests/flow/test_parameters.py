@@ -261,10 +261,10 @@ async def test_verify_job_with_parameters_has_no_faults(tmp_path: Path) -> None:
     )
     async with in_process_stack(tmp_path / "data") as one:
         job_id = await one.run(content, metadata={"of": "job"})
-        bundle = await download_finished_job(one, job_id, content, tmp_path / "home")
+        finished = await download_finished_job(one, job_id, content, tmp_path / "home")
         results, errors = await one.results(job_id), await one.errors(job_id)
 
-    assert verify(bundle.file, bundle.folder).faults == []
+    assert verify(finished.file, finished.folder).faults == []
     assert [line["result"] for line in results] == ["a", "c", "e", "f"]
     assert [line["model"] for line in results] == ["echo-1", "echo-1", "echo-1", "another"]
     assert [(line["prompt_id"], line["error"]) for line in errors] == [

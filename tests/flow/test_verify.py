@@ -42,8 +42,8 @@ def test_verify_any_upload_has_no_faults(lines: list[bytes], end: bytes, bom: bo
             return await download_finished_job(one, await one.run(content), content, folder)
 
     with tempfile.TemporaryDirectory() as folder:
-        bundle = asyncio.run(make(Path(folder)))
-        verdict = verify(bundle.file, bundle.folder)
+        finished = asyncio.run(make(Path(folder)))
+        verdict = verify(finished.file, finished.folder)
 
     assert verdict.faults == []
     assert verdict.lines == sum(bool(line.strip()) for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"))

@@ -19,22 +19,22 @@ def _rows(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines(keepends=True)
 
 
-def _some_file(bundle: FinishedJob, pick: Callable[[int], int]) -> tuple[Path, list[bytes]]:
-    files = [*bundle.parts(), bundle.folder / ERRORS]
+def _some_file(finished: FinishedJob, pick: Callable[[int], int]) -> tuple[Path, list[bytes]]:
+    files = [*finished.parts(), finished.folder / ERRORS]
     path = files[pick(len(files))]
     return path, _rows(path)
 
 
-def remove_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
-    path, rows = _some_file(bundle, pick)
+def remove_line(finished: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+    path, rows = _some_file(finished, pick)
     rows.pop(pick(len(rows)))
     path.write_bytes(b"".join(rows))
     yield "missing: line "
 
 
-def duplicate_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
-    path, rows = _some_file(bundle, pick)
-    target, others = _some_file(bundle, pick)
+def duplicate_line(finished: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+    path, rows = _some_file(finished, pick)
+    target, others = _some_file(finished, pick)
     if (path.name == ERRORS) != (target.name == ERRORS):
         target, others = path, rows
     others.insert(pick(len(others)), rows[pick(len(rows))])
@@ -42,16 +42,16 @@ def duplicate_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[
     yield "duplicate: line "
 
 
-def swap_lines(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
-    path, rows = _some_file(bundle, pick)
+def swap_lines(finished: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+    path, rows = _some_file(finished, pick)
     at = pick(len(rows) - 1)
     rows[at], rows[at + 1] = rows[at + 1], rows[at]
     path.write_bytes(b"".join(rows))
     yield "out of order: line "
 
 
-def answer_unknown_id(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
-    path = bundle.parts()[pick(len(bundle.parts()))]
+def answer_unknown_id(finished: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+    path = finished.parts()[pick(len(finished.parts()))]
     rows = _rows(path)
     at = pick(len(rows))
     rows[at] = orjson.dumps(orjson.loads(rows[at]) | {"prompt_id": "unknown"}) + b"\n"
@@ -60,8 +60,8 @@ def answer_unknown_id(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterat
     yield "missing: line "
 
 
-def report_missing_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
-    path = bundle.folder / ERRORS
+def report_missing_line(finished: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+    path = finished.folder / ERRORS
     rows, line = _rows(path), (1, 42, 10_000)[pick(3)]  # two blank lines, and one past the end
     at = pick(len(rows))
     rows[at] = orjson.dumps(orjson.loads(rows[at]) | {"line": line}) + b"\n"
@@ -70,8 +70,8 @@ def report_missing_line(bundle: FinishedJob, pick: Callable[[int], int]) -> Iter
     yield "missing: line "
 
 
-def add_error_for_answered_prompt(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
-    path = bundle.folder / ERRORS
+def add_error_for_answered_prompt(finished: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+    path = finished.folder / ERRORS
     (line,) = [n for n, row in enumerate(CONTENT.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1) if b'"id-7"' in row]
     row = {"prompt_id": "id-7", "error": "provider_error", "message": "m.", "attempts": 1, "line": line}
     rows = _rows(path)
@@ -80,17 +80,17 @@ def add_error_for_answered_prompt(bundle: FinishedJob, pick: Callable[[int], int
     yield f'duplicate: line {line}, "id-7"'
 
 
-def swap_files(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
-    at = pick(len(bundle.parts()) - 1)
-    one, other = bundle.parts()[at : at + 2]
+def swap_files(finished: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+    at = pick(len(finished.parts()) - 1)
+    one, other = finished.parts()[at : at + 2]
     contents = other.read_bytes(), one.read_bytes()
     one.write_bytes(contents[0])
     other.write_bytes(contents[1])
     yield "out of order: line "
 
 
-def empty_file(bundle: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
-    path, _ = _some_file(bundle, pick)
+def empty_file(finished: FinishedJob, pick: Callable[[int], int]) -> Iterator[str]:
+    path, _ = _some_file(finished, pick)
     path.write_bytes(b"")
     yield "missing: line "
 
@@ -116,11 +116,11 @@ def test_verify_changed_lines_are_reported(
         return data.draw(st.integers(0, count - 1))
 
     with tempfile.TemporaryDirectory() as folder:
-        bundle = good.copied(Path(folder) / "copy")
-        expected = list(change(bundle, pick))
+        finished = good.copied(Path(folder) / "copy")
+        expected = list(change(finished, pick))
         if sealed:
-            bundle.seal()
-        faults = verify(bundle.file, bundle.folder).faults
+            finished.seal()
+        faults = verify(finished.file, finished.folder).faults
 
     for sentence in expected:
         assert any(sentence in fault for fault in faults), faults
