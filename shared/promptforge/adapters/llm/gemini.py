@@ -23,7 +23,7 @@ from promptforge.adapters.llm.http import (
 )
 from promptforge.adapters.llm.transport import BAD_RESPONSE, HttpReply
 from promptforge.domain.formats.params import ResponseFormat
-from promptforge.domain.retry import parse_retry_after
+from promptforge.domain.retry_after import parse_retry_after
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
 from promptforge.settings import Settings

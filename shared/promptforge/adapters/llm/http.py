@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from promptforge.adapters.llm.transport import BAD_RESPONSE, HttpReply, Transport
 from promptforge.domain.formats.params import ResponseFormat
-from promptforge.domain.retry import FailureKind, parse_retry_after
+from promptforge.domain.retry import FailureKind
+from promptforge.domain.retry_after import parse_retry_after
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
 from promptforge.settings import Settings
