@@ -4,6 +4,7 @@ import io
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
