@@ -8,8 +8,8 @@ from promptforge.domain.document import StoredDocument, StoredModel
 from promptforge.domain.model import Model
 from promptforge.domain.timeouts import CLOCK_SKEW_SECONDS
 
-ISOLATE_AFTER_CRASHES = 3
-"""After this many crashes in a row a chunk is processed one prompt at a time."""
+ISOLATE_AFTER_CRASHES = 2
+"""After this many crashes a chunk is isolated: processed in small groups of prompts, down to one."""
 
 
 class Segment(StoredModel):
@@ -65,8 +65,8 @@ class ChunkChanges(TypedDict, total=False):
     attempt_failures: dict[int, int]
     error_count: int
     crash_count: int
-    isolated_line: int | None
-    isolated_call_active: bool
+    isolated_lines: tuple[int, int] | None
+    isolated_calls_active: bool
     isolated_crash_count: int
     segments: list[Segment]
     completed: int
@@ -89,9 +89,12 @@ class Chunk(ChunkRange, StoredDocument):
     own commit when the answer to it was lost.
 
     `attempt_failures` counts, by line, the failed calls of prompts without an answer. `error_count` counts the
-    processings that ended in an unexpected error, `crash_count` the holders in a row that vanished without progress.
-    `isolated_line` is the line of the prompt that is called alone in its process. `isolated_call_active` tells whether
-    the holder is calling it now. `isolated_crash_count` counts the holders in a row that crashed during that call.
+    processings that ended in an unexpected error, `crash_count` the holders that vanished.
+
+    `isolated_lines` are the first and the last line of the group that an isolated chunk processes now
+    (`isolated_calls_active`), or during which the last holder crashed. `isolated_crash_count` counts the holders in a
+    row that crashed during the call of one prompt alone.
+
     `cost_nanos` is the cost of all calls in nano-dollars, unusable answers included, where the model has a price. The
     document expires with its job, at `expire_at`.
     """
@@ -105,8 +108,8 @@ class Chunk(ChunkRange, StoredDocument):
     attempt_failures: dict[int, int] = Field(default_factory=dict)
     error_count: int = 0
     crash_count: int = 0
-    isolated_line: int | None = None
-    isolated_call_active: bool = False
+    isolated_lines: tuple[int, int] | None = None
+    isolated_calls_active: bool = False
     isolated_crash_count: int = 0
     segments: list[Segment] = Field(default_factory=list)
     completed: int = 0
@@ -119,16 +122,8 @@ class Chunk(ChunkRange, StoredDocument):
 
     @property
     def isolated(self) -> bool:
-        """Whether the chunk is processed one prompt at a time."""
+        """Whether the chunk is processed in small groups of prompts."""
         return self.crash_count >= ISOLATE_AFTER_CRASHES
-
-    @property
-    def crashes_after_progress(self) -> int:
-        """The crash count after a holder made progress.
-
-        An isolated chunk stays isolated: it may hold more than one poison prompt.
-        """
-        return ISOLATE_AFTER_CRASHES if self.isolated else 0
 
     def can_claim(self, now: float) -> bool:
         """Whether the chunk is open, not leased, and not deferred to a later time."""
@@ -147,10 +142,11 @@ class Chunk(ChunkRange, StoredDocument):
         """Return the chunk with its current holder counted as crashed."""
         if self.holder is None:
             return self
+        alone = self.isolated_calls_active and _is_one_line(self.isolated_lines)
         return self._changed(
             crash_count=self.crash_count + 1,
-            isolated_crash_count=self.isolated_crash_count + int(self.isolated_call_active),
-            isolated_call_active=False,
+            isolated_calls_active=False,
+            isolated_crash_count=self.isolated_crash_count + int(alone),
         )
 
     def renewed(self, until: float) -> Self:
@@ -165,23 +161,19 @@ class Chunk(ChunkRange, StoredDocument):
         return self._changed(attempt_failures=attempt_failures, cost_nanos=cost_nanos)
 
     def checkpointed(self, segment: Segment, counts: ChunkCounts, until: float) -> Self:
-        """Return the chunk with one more segment.
+        """Return the chunk with one more segment."""
+        segments = [*self.segments, segment]
+        return self._progressed()._changed(segments=segments, due_at=until)._counted(counts)
 
-        A flush is progress: it ends a row of crashes.
-        """
+    def isolating(self, first: int, last: int, until: float) -> Self:
+        """Return the chunk with the lines that are about to be called while no other line of it is."""
+        repeated = self.isolated_lines == (first, last) and first == last
         return self._changed(
-            segments=[*self.segments, segment],
-            crash_count=self.crashes_after_progress,
-            isolated_line=None,
-            isolated_call_active=False,
-            isolated_crash_count=0,
+            isolated_lines=(first, last),
+            isolated_calls_active=True,
+            isolated_crash_count=self.isolated_crash_count if repeated else 0,
             due_at=until,
-        )._counted(counts)
-
-    def isolating(self, line: int, until: float) -> Self:
-        """Return the chunk that names the prompt about to be called alone."""
-        crashes = self.isolated_crash_count if self.isolated_line == line else 0
-        return self._changed(isolated_line=line, isolated_call_active=True, isolated_crash_count=crashes, due_at=until)
+        )
 
     def completed_with(self, results: ChunkPart | None, errors: ChunkPart | None, counts: ChunkCounts) -> Self:
         """Return the completed chunk."""
@@ -192,24 +184,30 @@ class Chunk(ChunkRange, StoredDocument):
 
         A holder that made a call and survived it has progressed.
         """
-        return self._changed(
-            holder=None,
-            resume_at=resume_at,
-            due_at=due_at,
-            crash_count=self.crashes_after_progress if progressed else self.crash_count,
-            isolated_call_active=False,
-        )
+        chunk = self._progressed() if progressed else self
+        return chunk._without_active_calls()._changed(holder=None, resume_at=resume_at, due_at=due_at)
 
     def released_after_error(self, now: float, unexpected: bool) -> Self:
         """Return the chunk without a holder, to be claimed at once.
 
         Only an unexpected error counts.
         """
-        return self._changed(holder=None, due_at=now, error_count=self.error_count + int(unexpected))
+        errors = self.error_count + int(unexpected)
+        return self._without_active_calls()._changed(holder=None, due_at=now, error_count=errors)
 
     def lease_expired(self, due_at: float) -> Self:
         """Return the chunk without a holder, to be published again at `due_at`; the holder counts as crashed."""
         return self.with_crashed_holder()._changed(holder=None, due_at=due_at, resume_at=0.0)
+
+    def _progressed(self) -> Self:
+        """Progress limits the crash count of an isolated chunk, which stays isolated: it may hold more than one poison
+        prompt."""
+        return self._changed(crash_count=min(self.crash_count, ISOLATE_AFTER_CRASHES))
+
+    def _without_active_calls(self) -> Self:
+        if not self.isolated_calls_active:
+            return self
+        return self._changed(isolated_lines=None, isolated_calls_active=False, isolated_crash_count=0)
 
     def _counted(self, counts: ChunkCounts) -> Self:
         return self._changed(
@@ -221,3 +219,7 @@ class Chunk(ChunkRange, StoredDocument):
 
     def _changed(self, **changes: Unpack[ChunkChanges]) -> Self:
         return self.model_copy(update=changes)
+
+
+def _is_one_line(lines: tuple[int, int] | None) -> bool:
+    return lines is not None and lines[0] == lines[1]

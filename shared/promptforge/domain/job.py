@@ -139,6 +139,7 @@ class Job(StoredDocument):
     provider: str
     model: str
     max_retries: int
+    timeout_seconds: float | None = None
     created_at: float
     upload_expires_at: float
     request_digest: str

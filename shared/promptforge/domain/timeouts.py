@@ -20,14 +20,10 @@ UNCLAIMED_REQUEUE_SECONDS = 3600.0
 """A published chunk that nothing claimed for this long is published again."""
 STOP_POLL_SECONDS = 2.0
 """How often the holder of a chunk checks whether its job was stopped or deleted."""
-ISOLATION_BUSY_DELAY_SECONDS = (5.0, 60.0)
-"""An isolated chunk waits this long, at random, while its process runs another isolated chunk."""
 KEY_MISSING_SECONDS = 60.0
 """A worker without the provider's key looks for it again after this long."""
 PROBE_SECONDS = 5.0
 """A first call that runs this long counts as accepted: a provider rejects a key quickly."""
-REJECTION_SECONDS = 60.0
-"""A process calls a provider that rejected its key again after this long."""
 TOTAL_REFRESH_SECONDS = 2.0
 """How old the summed cost of a job with a limit may be."""
 COST_UNKNOWN_SECONDS = 10.0

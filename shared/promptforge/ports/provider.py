@@ -38,10 +38,24 @@ class CompletionRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderError:
+    """The provider's identifiers of an error: its status, and short names such as `context_length_exceeded`.
+
+    A name matches `^[A-Za-z0-9_.:-]{1,64}$`. A sentence of the provider may contain a prompt and never does.
+    """
+
+    status: int
+    code: str | None = None
+    type: str | None = None
+    param: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """The answer of a model, never empty.
 
-    `model` is the model that answered, `request_id` the provider's id of the call.
+    `model` is the model that answered, `request_id` the provider's id of the call. `reasoning_tokens` are a part of
+    `output_tokens`. `has_usage` is False where the provider reported no usage.
     """
 
     text: str
@@ -50,6 +64,8 @@ class Completion:
     output_tokens: int
     finish_reason: FinishReason = FinishReason.STOP
     request_id: str | None = None
+    reasoning_tokens: int = 0
+    has_usage: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +74,9 @@ class CallFailure:
 
     `code` is stable. `message` is a sentence of PromptForge, never the provider's text. `retry_after_seconds` is the
     wait that a throttling provider asked for. `maybe_request_specific` marks an ACCOUNT failure that may concern only
-    the model or the extra fields of this request. The tokens are those that the provider bills anyway.
+    the model or the extra fields of this request. `final` marks an ACCOUNT failure that no later call can heal, such as
+    an exhausted balance. `larger_limit_helps` marks an answer that reasoning or a default limit cut off before text.
+    The tokens are those that the provider bills anyway. `text` is the last text of an answer that was not accepted.
     """
 
     kind: FailureKind
@@ -68,6 +86,10 @@ class CallFailure:
     maybe_request_specific: bool = False
     input_tokens: int = 0
     output_tokens: int = 0
+    error: ProviderError | None = None
+    final: bool = False
+    larger_limit_helps: bool = False
+    text: str | None = None
 
 
 class Provider(Protocol):

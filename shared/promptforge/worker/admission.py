@@ -7,12 +7,14 @@ from typing import Protocol
 
 from promptforge.context import AppContext, monotonic_time
 from promptforge.domain.job import COST_LIMIT, COST_UNKNOWN
+from promptforge.domain.retry import FailureKind
 from promptforge.domain.timeouts import COST_UNKNOWN_SECONDS
 from promptforge.errors import Unavailable
 from promptforge.ports.provider import CallFailure, Completion
 from promptforge.worker.attempts import ChunkAttempts
 from promptforge.worker.circuit_breaker import CircuitBreaker
 from promptforge.worker.cost_budget import CostBudget
+from promptforge.worker.failure_run import FailureRun, PromptKey
 from promptforge.worker.lease import ChunkLease
 from promptforge.worker.stop_signal import StopSignal
 
@@ -26,24 +28,46 @@ class Slots(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """The effect of a call on its circuit breaker.
+
+    `failure_run` decides whether a failure belongs to its prompt. `overload` marks a timeout that the load caused.
+    """
+
+    breaker: CircuitBreaker
+    seconds: float
+    failure_run: FailureRun | None = None
+    overload: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Permit:
     """An admitted call, which began at `began_at` on the monotonic clock."""
 
     breaker: CircuitBreaker
     began_at: float
 
-    def record(self, reply: Completion | CallFailure) -> float:
-        """Tell the circuit breaker the outcome.
-
-        Returns the seconds that the call took.
-        """
-        now = monotonic_time()
-        self.breaker.record(self.began_at, now, reply)
-        return now - self.began_at
+    def record(self, prompt: PromptKey, reply: Completion | CallFailure) -> Outcome:
+        """Record the reply with the circuit breaker."""
+        breaker, began_at, now = self.breaker, self.began_at, monotonic_time()
+        failure_run, overload = None, False
+        if isinstance(reply, Completion):
+            breaker.succeeded(began_at, now)
+        elif reply.kind in (FailureKind.THROTTLED, FailureKind.NOT_SENT):
+            breaker.throttled(began_at, now, reply)
+        elif reply.kind is FailureKind.PROVIDER:
+            failure_run = breaker.faulted(prompt, began_at, now, reply)
+        elif reply.kind is FailureKind.TIMEOUT:
+            overload = breaker.timed_out(began_at, now, reply)
+        elif reply.kind is FailureKind.ACCOUNT:
+            failure_run = breaker.rejected_account(prompt, began_at, now, reply)
+        elif reply.kind is FailureKind.PROMPT:
+            breaker.rejected_prompt()
+        return Outcome(breaker, now - began_at, failure_run, overload)
 
 
 class Admission:
-    """Admits the calls of one chunk, in the order circuit breaker, cost budget, call slot, lease."""
+    """Admits the calls of one chunk, in the order circuit breaker, concurrency limit, cost budget, call slot, lease."""
 
     def __init__(
         self,
@@ -71,7 +95,7 @@ class Admission:
         last check and the call: a change that blocks many calls must not let them pass.
         """
         while await self._wait_until_admissible(breaker):
-            async with self._slots.slot():
+            async with breaker.concurrency.slot(), self._slots.slot():
                 if breaker.is_blocked(monotonic_time()):
                     continue
                 with self._budget.reserve_call() as reserved:
@@ -101,9 +125,7 @@ class Admission:
         return False
 
     async def _wait_for_breaker(self, breaker: CircuitBreaker, now: float) -> None:
-        if rejection := breaker.rejection(now):
-            await self._stop.stop_job(rejection)
-        elif (wait := breaker.blocked_until - now) > 0:
+        if (wait := breaker.blocked_until - now) > 0:
             if wait > self._context.settings.max_inline_wait_seconds:
                 self._stop.release_at(self._context.clock.now() + wait, breaker.block_reason)
             await self._stop.wait(wait)

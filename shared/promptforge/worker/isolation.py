@@ -1,51 +1,55 @@
-"""Isolation of poison prompts: after several crashes a chunk is processed one prompt at a time.
+"""Isolation of poison prompts: a chunk whose holders crashed is processed in small groups of prompts.
 
-A crash leaves no trace but a lease that expired. Before each call the holder records the line and waits until no other
-call is in flight in its process. So a crash during that call can only come from that prompt.
+A crash leaves no trace but a lease that expired. Before each group the holder records its lines. After a crash the next
+holder halves that group, down to one prompt. That prompt is called while no other call is in flight in the process. So a
+further crash can only come from it. A chunk that other prompts made crash loses little: its groups pass at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from promptforge.domain.formats.native import Prompt
 from promptforge.domain.job import JobError
-from promptforge.domain.timeouts import ISOLATION_BUSY_DELAY_SECONDS
+from promptforge.worker.admission import Slots
 from promptforge.worker.chunk_run import ChunkRun
 from promptforge.worker.realtime_lane import RealtimeLane
 
+GROUP_LINES = 64
+
 MAX_ISOLATED_CRASHES = 3
-"""After this many crashes in a row during the call for one prompt, the prompt gets an error."""
+"""After this many crashes in a row during the call for one prompt alone, the prompt gets an error."""
 
 WORKER_CRASH = JobError(code="worker_crash", message="The worker crashed each time it called this prompt.")
 
 
 async def process_isolated(run: ChunkRun, prompts: Mapping[int, Prompt]) -> None:
-    """Answer the prompts one at a time.
+    """Answer the prompts in groups."""
+    chunk = run.lease.chunk
+    lines = sorted(line for line in prompts if line not in run.output)
+    suspects: list[int] = []
+    if chunk.isolated_lines:
+        first, last = chunk.isolated_lines
+        suspects = [line for line in lines if first <= line <= last]
+        if len(suspects) == 1 and chunk.isolated_crash_count >= MAX_ISOLATED_CRASHES:
+            run.output.fail_prompts(prompts, suspects, WORKER_CRASH)
+            await run.output.flush()
+    while left := [line for line in lines if line not in run.output]:
+        suspects = [line for line in suspects if line not in run.output]
+        group = suspects[: (len(suspects) + 1) // 2] or left[:GROUP_LINES]
+        await _process_group(run, {line: prompts[line] for line in group}, group)
+        if run.stop.is_set:
+            return
 
-    The chunk is released while the process runs another isolated chunk.
-    """
-    context, lock = run.runtime.context, run.runtime.isolation_lock
-    if lock.locked():
-        run.stop.release_at(context.clock.now() + context.rng.uniform(*ISOLATION_BUSY_DELAY_SECONDS))
+
+async def _process_group(run: ChunkRun, prompts: Mapping[int, Prompt], group: Sequence[int]) -> None:
+    """Answer one group. A single prompt is called while no other call is in flight in the process."""
+    if len(group) > 1:
+        await _call(run, prompts, group, run.runtime.call_slots)
         return
-    async with lock:
-        await _fail_poison_prompt(run, prompts)
-        for line, prompt in prompts.items():
-            if run.stop.is_set:
-                return
-            if line not in run.output:
-                await _answer_alone(run, line, prompt)
+    async with run.runtime.isolation_lock, run.runtime.call_slots.exclusive() as slot:
+        await _call(run, prompts, group, slot)
 
 
-async def _fail_poison_prompt(run: ChunkRun, prompts: Mapping[int, Prompt]) -> None:
-    line, crashes = run.lease.chunk.isolated_line, run.lease.chunk.isolated_crash_count
-    if line is not None and line in prompts and crashes >= MAX_ISOLATED_CRASHES:
-        run.output.fail_prompts(prompts, [line], WORKER_CRASH)
-        await run.output.flush()
-
-
-async def _answer_alone(run: ChunkRun, line: int, prompt: Prompt) -> None:
-    """Call the provider for one prompt while no other call is in flight in the process."""
-    async with run.runtime.call_slots.exclusive() as slot:
-        await run.lease.update(lambda chunk: chunk.isolating(line, run.lease.next_end()))
-        await RealtimeLane(run, slot).run({line: prompt})
-        await run.output.flush()
+async def _call(run: ChunkRun, prompts: Mapping[int, Prompt], group: Sequence[int], slots: Slots) -> None:
+    await run.lease.update(lambda chunk: chunk.isolating(group[0], group[-1], run.lease.next_end()))
+    await RealtimeLane(run, slots).run(prompts)
+    await run.output.flush()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from promptforge import logs
@@ -10,6 +11,7 @@ from promptforge.domain.chunk import ChunkPart, Segment
 from promptforge.domain.formats.native import Metadata, Prompt, error_line, result_line
 from promptforge.domain.job import Job, JobError
 from promptforge.errors import LeaseLost, Unavailable
+from promptforge.ports.provider import CallFailure
 from promptforge.state.objects import chunk_part_object, segment_object
 from promptforge.worker.answer_buffer import AnswerBuffer
 from promptforge.worker.attempts import ChunkAttempts
@@ -49,9 +51,14 @@ class ChunkOutput:
         self._answers.add(line, True, fields["tokens_used"], public, fields["usage"]["output_tokens"])
         self._attempts.discard(line)
 
-    def add_error(self, line: int, prompt: Prompt, code: str, message: str) -> None:
-        """Add the error of a valid line."""
-        self._add_error(line, prompt.prompt_id, code, message, self._metadata(prompt))
+    def add_error(self, line: int, prompt: Prompt, code: str, message: str, failure: CallFailure | None = None) -> None:
+        """Add the error of a valid line, with the provider's identifiers and the last text where there are any."""
+        details: dict[str, Any] = {}
+        if failure and failure.error:
+            details["provider_error"] = {name: value for name, value in asdict(failure.error).items() if value}
+        if failure and failure.text is not None:
+            details["last_text"] = failure.text
+        self._add_error(line, prompt.prompt_id, code, message, self._metadata(prompt), details)
 
     def add_invalid(self, line: int, prompt_id: str | None, code: str, message: str) -> None:
         """Add the error of an invalid line."""
@@ -146,8 +153,16 @@ class ChunkOutput:
         await self._context.results.create(name, self._answers.in_order(kind == "results"))
         return ChunkPart(name=name, lines=lines)
 
-    def _add_error(self, line: int, prompt_id: str | None, code: str, message: str, metadata: Metadata) -> None:
-        public = error_line(prompt_id, code, message, self._attempts.failed(line), line, metadata)
+    def _add_error(
+        self,
+        line: int,
+        prompt_id: str | None,
+        code: str,
+        message: str,
+        metadata: Metadata,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        public = error_line(prompt_id, code, message, self._attempts.failed(line), line, metadata, details)
         self._answers.add(line, False, 0, public)
         self._attempts.discard(line)
 

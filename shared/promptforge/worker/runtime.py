@@ -12,11 +12,12 @@ from promptforge.ports.provider import Provider
 from promptforge.worker.call_slots import CallSlots
 from promptforge.worker.circuit_breaker import CircuitBreaker
 from promptforge.worker.cost_budget import CostBudget
+from promptforge.worker.job_rejections import JobRejections
 
 MAX_CIRCUIT_BREAKERS = 1000
 """Clients name models, so not all can be remembered."""
 
-MAX_COST_BUDGETS = 1000
+MAX_JOBS = 1000
 
 
 class WorkerRuntime:
@@ -36,7 +37,8 @@ class WorkerRuntime:
         self._make_provider = make_provider
         self._providers: dict[str, Provider] = {}
         self._breakers: LruCache[tuple[str, str], CircuitBreaker] = LruCache(MAX_CIRCUIT_BREAKERS)
-        self._budgets: LruCache[str, CostBudget] = LruCache(MAX_COST_BUDGETS)
+        self._budgets: LruCache[str, CostBudget] = LruCache(MAX_JOBS)
+        self._rejections: LruCache[str, JobRejections] = LruCache(MAX_JOBS)
 
     def provider(self, name: str) -> Provider:
         """Return the provider of that name, created at the first call."""
@@ -46,12 +48,21 @@ class WorkerRuntime:
 
     def circuit_breaker(self, provider: str, model: str) -> CircuitBreaker:
         """Return the circuit breaker of a provider's model."""
-        return self._breakers.get_or_create((provider, model), lambda: CircuitBreaker(self.context.rng))
+        return self._breakers.get_or_create(
+            (provider, model), lambda: CircuitBreaker(self.context.rng, self.context.settings.max_in_flight)
+        )
+
+    def _new_breaker(self) -> CircuitBreaker:
+        return CircuitBreaker(self.context.rng, self.context.settings.max_in_flight)
 
     def cost_budget(self, job: Job) -> CostBudget:
         """Return the cost budget of a job in this process."""
         total = partial(self.context.chunks.total_cost, job.job_id)
         return self._budgets.get_or_create(job.job_id, lambda: CostBudget(job.max_cost_nanos, total, monotonic_time))
+
+    def job_rejections(self, job: Job) -> JobRejections:
+        """Return the rejections of a job's prompts in this process."""
+        return self._rejections.get_or_create(job.job_id, JobRejections)
 
     async def close(self) -> None:
         """Close the providers' connections."""

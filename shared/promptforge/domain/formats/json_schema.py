@@ -4,12 +4,16 @@ Clients supply the schema, so it is untrusted. It may not cause a download, and 
 time.
 """
 
+import re
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from promptforge.domain.formats.params import ResponseFormat
+
+
+FENCE = re.compile(r"(`{3,}|~{3,})[^\n]*\n(.*?)\n?[ \t]*\1", re.DOTALL)
 
 
 def schema_error(form: ResponseFormat | None) -> str | None:
@@ -21,6 +25,28 @@ def schema_error(form: ResponseFormat | None) -> str | None:
     except ValueError:
         return "Invalid JSON Schema, or one with external references"
     return None
+
+
+def extract_json(text: str) -> str:
+    """Return the JSON value of an answer, without what models put around it.
+
+    These are thoughts before it, a byte order mark, a code fence and sentences. An answer without exactly one JSON value
+    is returned as it is.
+    """
+    bare = text.rpartition("</think>")[2].strip().removeprefix("\ufeff").strip()
+    fences = FENCE.findall(bare)
+    candidates = [bare, *([fences[0][1]] if len(fences) == 1 else [])]
+    if braces := re.search(r"[{\[].*[}\]]", bare, re.DOTALL):
+        candidates.append(braces[0])
+    return next((candidate.strip() for candidate in candidates if _is_json(candidate)), text)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def matches_schema(form: ResponseFormat, text: str) -> bool:

@@ -1,5 +1,6 @@
 """The native format of input lines, result lines and error lines."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from promptforge.domain.formats.params import LINE_PARAMS, LineParams
 Metadata = dict[str, Any] | None
 
 MAX_PROMPT_ID_BYTES = 1024
+LINE_SEPARATORS = ((b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"), (b"\xc2\x85", rb"\u0085"))
 MIN_LINE_BYTES = len('{"prompt_id":"a","prompt":"b"}')
 _MAX_ID_CHARS_UNCHECKED = MAX_PROMPT_ID_BYTES // 4  # a character is at most four bytes of UTF-8
 
@@ -107,18 +109,33 @@ def duplicate_id_error(prompt_id: str, line: int, first_line: int) -> InvalidLin
 
 def result_line(prompt_id: str, fields: dict[str, Any], metadata: Metadata = None) -> bytes:
     """Return a line of results_part_NNN.jsonl."""
-    return orjson.dumps({"prompt_id": prompt_id, **fields, **_metadata_field(metadata)}) + b"\n"
+    return _line({"prompt_id": prompt_id, **fields, **_metadata_field(metadata)})
 
 
 def error_line(
-    prompt_id: str | None, code: str, message: str, attempts: int, line: int, metadata: Metadata = None
+    prompt_id: str | None,
+    code: str,
+    message: str,
+    attempts: int,
+    line: int,
+    metadata: Metadata = None,
+    details: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Return a line of errors.jsonl.
 
-    `attempts` counts the calls for the prompt that may have a cost.
+    `attempts` counts the calls for the prompt that may have a cost. `details` are further fields.
     """
     fields = {"prompt_id": prompt_id, "error": code, "message": message, "attempts": attempts, "line": line}
-    return orjson.dumps({**fields, **_metadata_field(metadata)}) + b"\n"
+    return _line({**fields, **(details or {}), **_metadata_field(metadata)})
+
+
+def _line(fields: dict[str, Any]) -> bytes:
+    """Return a JSON line that every reader of lines takes as one: some also end a line at U+0085, U+2028 or U+2029."""
+    line = orjson.dumps(fields) + b"\n"
+    if b"\xe2\x80" in line or b"\xc2\x85" in line:
+        for character, escape in LINE_SEPARATORS:
+            line = line.replace(character, escape)
+    return line
 
 
 def _metadata_field(metadata: Metadata) -> dict[str, Any]:

@@ -117,6 +117,10 @@ class Params(StrictModel):
         """The parameters that have a value."""
         return {name: value for name in PARAMS if (value := getattr(self, name)) is not None}
 
+    def with_max_tokens(self, max_tokens: int) -> "Params":
+        """Return these parameters with another limit."""
+        return self.model_copy(update={"max_tokens": max_tokens})
+
     def merged_over(self, others: "Params") -> "Params":
         """Return these parameters, with the other's value for each one that has none."""
         return others.model_copy(update=self.set_fields)
