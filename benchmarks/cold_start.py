@@ -71,9 +71,9 @@ sys.path.insert(0, sys.argv[1])
 began = time.process_time()
 if os.environ["FUNCTION_TARGET"]:
     import_module("main")
-    from promptforge.bootstrap import build
+    from promptforge.bootstrap import build_context
     from promptforge.settings import Settings
-    build(Settings.from_env(os.environ))
+    build_context(Settings.from_env(os.environ))
 for name in sys.argv[3:]:
     import_module(name)
 seconds = time.process_time() - began
