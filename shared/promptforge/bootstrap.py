@@ -11,6 +11,7 @@ from types import FrameType
 
 from promptforge import logs
 from promptforge.context import AppContext, Backend
+from promptforge.domain.providers import PROVIDERS
 from promptforge.errors import SettingsError
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import Provider
@@ -26,7 +27,9 @@ def build_context(settings: Settings, clock: Clock | None = None, rng: random.Ra
     time, chance = clock or SystemClock(), rng or random.SystemRandom()
 
     def provider(name: str) -> Provider:
-        made: Provider = import_module(f"promptforge.adapters.llm.{name}").build(settings, time, chance)
+        made: Provider = import_module(f"promptforge.adapters.llm.{PROVIDERS[name].adapter}").build(
+            settings, time, chance
+        )
         return made
 
     parts = _parts_of_google(settings, time) if settings.backend == "gcp" else _parts_of_this_machine(settings, time)

@@ -50,7 +50,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     done = promptforge(*SERVE, **{name: value for name, value in COMPLETE.items() if "SIGNER" not in name})
 
     missing = "PROMPTFORGE_UPLOAD_SIGNER, PROMPTFORGE_DOWNLOAD_SIGNER"
-    assert done.stderr == f"promptforge: With PROMPTFORGE_BACKEND=gcp these must be set too: {missing}.\n"
+    assert done.stderr == f"promptforge: PROMPTFORGE_BACKEND=gcp also requires {missing}.\n"
     assert done.returncode == 1
 
 

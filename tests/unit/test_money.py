@@ -73,7 +73,7 @@ def test_a_model_has_one_price_whichever_way_its_name_is_written() -> None:
     ],
 )
 def test_prices_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="The setting PROMPTFORGE_PRICES is wrong"):
+    with pytest.raises(SettingsError, match="Invalid setting PROMPTFORGE_PRICES"):
         Settings.from_env({"PROMPTFORGE_PRICES": text})
     with pytest.raises(ValidationError):
         Settings.model_validate({"prices": text})

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from promptforge.domain.model import Model
+from promptforge.domain.providers import JSON_OBJECT, PROVIDERS
 
 MAX_DEPTH = 100
 
@@ -127,15 +128,10 @@ class LineParams(Params):
 PARAMS = tuple(Params.model_fields)
 LINE_PARAMS = frozenset(LineParams.model_fields)
 
-JSON_OBJECT = "response_format json_object"
-
-UNSUPPORTED: dict[str, frozenset[str]] = {"anthropic": frozenset({"seed", JSON_OBJECT})}
-"""What a provider has no place for: to leave it out silently would be to answer another question."""
-
 
 def unsupported_parameter(provider: str, params: Params) -> str | None:
-    """A parameter that was given and that the provider cannot take, if there is one."""
-    asked = list(params.set_fields)
+    """Return the first parameter that is set and that the provider does not support, or None."""
+    names = list(params.set_fields)
     if params.response_format and params.response_format.type == "json_object":
-        asked.append(JSON_OBJECT)
-    return next((name for name in asked if name in UNSUPPORTED.get(provider, ())), None)
+        names.append(JSON_OBJECT)
+    return next((name for name in names if name in PROVIDERS[provider].unsupported), None)
