@@ -6,7 +6,7 @@ import json
 from hypothesis import strategies as st
 
 from promptforge.domain.commands import TASK_EVENT_TYPE
-from promptforge.entrypoints.http import PUBSUB_EVENT_TYPE, STORAGE_EVENT_TYPE
+from promptforge.entrypoints.events import PUBSUB_EVENT_TYPE, STORAGE_EVENT_TYPE
 from tests.fuzz.texts import TOKENS, Json, scalars, texts, values
 
 UNKNOWN_JOB = "job_00000000000000000000000000000000"

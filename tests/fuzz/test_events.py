@@ -17,17 +17,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from promptforge import logs
 from promptforge.domain.commands import TASK_EVENT_TYPE, Command, JobCommand, ProcessChunk, SweepJobs, is_job_id
 from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
-from promptforge.entrypoints import http
+from promptforge.entrypoints import events
+from promptforge.entrypoints.requests import MAX_EVENT_BYTES, Endpoint
 from tests.fuzz.effort import examples
 from tests.fuzz.events import UNKNOWN_JOB, binary, bodies, headers, kinds, odd_kinds, payloads, pushes
 from tests.support.clock import HandClock
 from tests.support.machine import URL, InProcessStack, in_process_stack, prompts
 
 DECODERS = [
-    http.decode_upload,
-    http.decode_command(JobCommand),
-    http.decode_command(ProcessChunk),
-    http.decode_command(SweepJobs),
+    events.decode_upload,
+    events.decode_command(JobCommand),
+    events.decode_command(ProcessChunk),
+    events.decode_command(SweepJobs),
 ]
 TALL = b'{"job_id":' + b"[" * 50_000
 KNOWN = {"event_ignored", "chunk_unknown"}
@@ -92,7 +93,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 @examples(1000)
 @given(odd_kinds.map(binary) | st.just({}), payloads | st.text(max_size=40))
 @example(binary(TASK_EVENT_TYPE), {"job_id": UNKNOWN_JOB, "chunk": 0})
-@example(binary(http.STORAGE_EVENT_TYPE), {"name": f"{UNKNOWN_JOB}/input.jsonl"})
+@example(binary(events.STORAGE_EVENT_TYPE), {"name": f"{UNKNOWN_JOB}/input.jsonl"})
 @example({}, {"job_id": UNKNOWN_JOB, "chunk": 0})
 def test_what_is_decoded_is_valid_and_the_rest_is_ignored(bench: Bench, headers: dict[str, str], data: object) -> None:
     for decode in DECODERS:
@@ -101,9 +102,9 @@ def test_what_is_decoded_is_valid_and_the_rest_is_ignored(bench: Bench, headers:
         async def handler(message: Command, handled: list[Command] = handled) -> None:
             handled.append(message)
 
-        function = http.event_endpoint(decode)(handler)
+        function = events.event_endpoint(decode)(handler)
 
-        async def app(scope: Scope, receive: Receive, send: Send, function: http.Function = function) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send, function: Endpoint = function) -> None:
             await (await function(Request(scope, receive)))(scope, receive, send)
 
         reply = bench.post_to(app, headers, json.dumps(data).encode())
@@ -145,9 +146,9 @@ def test_any_push_of_pubsub_is_acknowledged(bench: Bench, function: str, push: o
 @example("worker", {"content-type": "application/cloudevents+json"}, b'{"specversion": []}')
 @example("worker", binary(TASK_EVENT_TYPE), TALL)
 @example("worker", {}, TALL)
-@example("worker", {}, b'{"job_id": "' + b"x" * http.MAX_EVENT_BYTES + b'"}')
+@example("worker", {}, b'{"job_id": "' + b"x" * MAX_EVENT_BYTES + b'"}')
 @example("worker", {"content-type": "application/cloudevents+json"}, TALL)
-@example("splitter", binary(http.STORAGE_EVENT_TYPE), b"9" * 5000)
+@example("splitter", binary(events.STORAGE_EVENT_TYPE), b"9" * 5000)
 def test_what_is_no_event_is_never_our_fault(bench: Bench, function: str, headers: dict[str, str], body: bytes) -> None:
     before = bench.documents()
 

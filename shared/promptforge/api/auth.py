@@ -9,7 +9,7 @@ from promptforge.context import AppContext
 from promptforge.domain.api_keys import hash_key, is_mistyped, make_key
 from promptforge.domain.commands import is_job_id
 from promptforge.domain.job import Job
-from promptforge.errors import ApiError, Conflict
+from promptforge.errors import Conflict, RequestError
 from promptforge.ports.documents import Create, Document, Update
 
 KEYS = "api_keys"
@@ -27,14 +27,14 @@ class KeyInfo:
 
 
 async def authenticate(app: AppContext, key: str | None) -> str:
-    """The client a key belongs to. Raises ApiError 401, in the same words for every kind of wrong key, and 429 for one
-    that comes too often, before anything is looked up."""
-    refused = ApiError(401, "invalid_api_key", "Send a valid API key in the X-API-Key header.")
+    """The client a key belongs to. Raises RequestError, in the same words for every kind of wrong key, and for one
+    that comes too often before anything is looked up."""
+    refused = RequestError("invalid_api_key", "Send a valid API key in the X-API-Key header.")
     if not key or len(key) > 512 or is_mistyped(key):
         raise refused
     hashed = hash_key(app.pepper, key)
     if wait := app.request_limits.take(hashed):
-        raise ApiError(429, "rate_limited", "This key sends requests too fast.", retry_after=math.ceil(wait))
+        raise RequestError("rate_limited", "This key sends requests too fast.", retry_after=math.ceil(wait))
     document = await app.documents.get(_path(hashed))
     stored = document.data["hash"] if document else "0" * len(hashed)
     if not hmac.compare_digest(stored, hashed) or document is None or document.data["revoked_at"] is not None:
@@ -43,10 +43,10 @@ async def authenticate(app: AppContext, key: str | None) -> str:
 
 
 async def get_owned_job(app: AppContext, client: str, job_id: str) -> Job:
-    """The client's job. Raises ApiError 404, the same for a job that is unknown, forgotten, or another client's."""
+    """The client's job. Raises RequestError, the same for a job that is unknown, forgotten, or another client's."""
     job = await app.ledger.get(job_id) if is_job_id(job_id) else None
     if job is None or job.client != client or job.expired(app.clock.now()):
-        raise ApiError(404, "job_not_found", "There is no such job.")
+        raise RequestError("job_not_found", "There is no such job.")
     return job
 
 

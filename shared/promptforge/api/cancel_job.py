@@ -6,14 +6,14 @@ from promptforge.api.auth import get_owned_job
 from promptforge.context import AppContext
 from promptforge.domain.commands import SweepJobs
 from promptforge.domain.job import CANCELLED, Job, Status
-from promptforge.errors import ApiError
+from promptforge.errors import RequestError
 
 
 async def cancel_job(app: AppContext, client: str, job_id: str) -> job_status.JobStatusResponse:
     """Have no further call made for the client's job; asking again is the same as asking once.
 
     Calls in flight come back and count; every other prompt is answered with `cancelled`, and when all have an answer
-    the job is CANCELLED. Raises ApiError as `owned_job`, 409 for a job that has ended otherwise.
+    the job is CANCELLED. Raises RequestError as `owned_job`, and for a job that has ended otherwise.
     """
     await get_owned_job(app, client, job_id)
 
@@ -27,7 +27,7 @@ async def cancel_job(app: AppContext, client: str, job_id: str) -> job_status.Jo
     await app.ledger.update_job(job_id, decide)
     job = await get_owned_job(app, client, job_id)
     if not job.open and job.status is not Status.CANCELLED:
-        raise ApiError(409, "already_ended", f"The job is {job.status}; there is nothing left to cancel.")
+        raise RequestError("already_ended", f"The job is {job.status}; there is nothing left to cancel.")
     if job.open:  # chunks that wait for their provider need not wait any longer
         await app.tasks.enqueue("sweeper", SweepJobs(job_id=job_id).encode(), name=f"cancel-{job_id}")
     logs.info("job_cancelled", job_id=job_id)

@@ -17,7 +17,7 @@ from promptforge.domain.formats.params import Params, integral, unsupported_para
 from promptforge.domain.job import Job
 from promptforge.domain.limits.pricing import usd_to_nanos
 from promptforge.domain.timestamps import DAY_SECONDS, Rfc3339, rfc3339
-from promptforge.errors import ApiError, Conflict, Unavailable
+from promptforge.errors import Conflict, RequestError, Unavailable
 from promptforge.settings import PROVIDER_KEYS
 from promptforge.state.spend_quotas import reserve
 
@@ -58,9 +58,9 @@ async def create_job(
     """Create the job, or find the one that the same client made with the same Idempotency-Key.
 
     A repeated order is answered alike also when the job is past its upload; the upload URL is of no use then.
-    Raises ApiError 400 for what is no Idempotency-Key, 409 for one whose job is deleted, 422 for a provider that is
-    unknown or has no key here, a parameter that it cannot take, a limit for a model without a price, or an
-    Idempotency-Key used with another order, 429 for one job too many, or when the day's allowance is spent.
+    Raises RequestError for what is no Idempotency-Key, for one whose job is deleted or that was used with another
+    order, for a provider that is unknown or has no key here, a parameter that it cannot take, a limit for a model
+    without a price, one job too many, or when the day's allowance is spent.
     """
     _check_idempotency_key(idempotency_key)
     _check_provider(app, order.provider)
@@ -71,9 +71,9 @@ async def create_job(
     if job is None:
         job = await _create(app, new)
     if job is None or job.client != client or job.expired(app.clock.now()):
-        raise ApiError(409, "job_deleted", "The job of this Idempotency-Key is deleted: send another key.")
+        raise RequestError("job_deleted", "The job of this Idempotency-Key is deleted: send another key.")
     if job.request_digest != _digest(order):
-        raise ApiError(422, "idempotency_key_reused", "This Idempotency-Key was used with another request body.")
+        raise RequestError("idempotency_key_reused", "This Idempotency-Key was used with another request body.")
     message, too_late = JobCommand(job_id=job.job_id), job.upload_expires_at + UPLOAD_GRACE_SECONDS
     await app.tasks.enqueue("sweeper", message.encode(), name=f"expire-{job.job_id}", not_before=too_late)
     url = await app.uploads.upload_url(upload_object(job.job_id), job.upload_expires_at)
@@ -87,29 +87,29 @@ def _check_idempotency_key(idempotency_key: str | None) -> None:
             IDEMPOTENCY_KEY.validate_python(idempotency_key)
     except ValidationError:
         detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters, without spaces."
-        raise ApiError(400, "invalid_idempotency_key", detail) from None
+        raise RequestError("invalid_idempotency_key", detail) from None
 
 
 def _check_provider(app: AppContext, provider: str) -> None:
     if provider not in PROVIDER_KEYS:
         known = ", ".join(sorted(PROVIDER_KEYS))
-        raise ApiError(422, "unsupported_provider", f"provider must be one of: {known}.")
+        raise RequestError("unsupported_provider", f"provider must be one of: {known}.")
     if variable := app.settings.missing_key(provider):
         detail = f"The provider {provider} has no key here: the operator must set {variable}."
-        raise ApiError(422, "provider_not_configured", detail)
+        raise RequestError("provider_not_configured", detail)
 
 
 def _check_params(order: CreateJobRequest) -> None:
     if name := unsupported_parameter(order.provider, order):
-        raise ApiError(422, "unsupported_parameter", f"{order.provider} has no parameter {name}: leave it out.")
+        raise RequestError("unsupported_parameter", f"{order.provider} has no parameter {name}: leave it out.")
     if fault := schema_error(order.response_format):
-        raise ApiError(422, "invalid_field", f"response_format.schema: {fault}.")
+        raise RequestError("invalid_field", f"response_format.schema: {fault}.")
 
 
 def _check_price(app: AppContext, order: CreateJobRequest) -> None:
     if order.max_cost_usd is not None and app.settings.price_of(order.provider, order.model) is None:
         detail = "The operator has set no price for this model, so max_cost_usd cannot be kept: leave it out."
-        raise ApiError(422, "price_unknown", detail)
+        raise RequestError("price_unknown", detail)
 
 
 async def _create(app: AppContext, job: Job) -> Job | None:
@@ -122,7 +122,7 @@ async def _create(app: AppContext, job: Job) -> Job | None:
             with suppress(Conflict):
                 return await app.ledger.create_job(within, also)
             await asyncio.sleep(app.rng.uniform(0, 0.05))
-    except ApiError:
+    except RequestError:
         if await app.ledger.exists(job.job_id):
             return await app.ledger.get(job.job_id)
         raise
@@ -130,12 +130,12 @@ async def _create(app: AppContext, job: Job) -> Job | None:
 
 
 async def _count_open_jobs(app: AppContext, client: str) -> int:
-    """Raises ApiError 429 when there are too many. Orders that come at the same moment do not see each other: a few
+    """Raises RequestError when there are too many. Orders that come at the same moment do not see each other: a few
     too many may get through."""
     most, count = app.settings.max_active_jobs, await app.ledger.count_active(client)
     if count >= most:
         detail = f"You have {most} jobs that have not ended; wait for one, or cancel or delete one."
-        raise ApiError(429, "too_many_jobs", detail, retry_after=TOO_MANY_JOBS_RETRY_SECONDS)
+        raise RequestError("too_many_jobs", detail, retry_after=TOO_MANY_JOBS_RETRY_SECONDS)
     return count
 
 

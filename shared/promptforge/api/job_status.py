@@ -10,7 +10,7 @@ from promptforge.domain.job import Job, JobError, Status
 from promptforge.domain.limits.pricing import NANOS_PER_USD
 from promptforge.domain.manifest import MANIFEST_FILE, result_files
 from promptforge.domain.timestamps import Rfc3339, rfc3339
-from promptforge.errors import ApiError
+from promptforge.errors import RequestError
 
 
 class JobStatusResponse(BaseModel):
@@ -55,7 +55,7 @@ class JobResultsResponse(BaseModel):
 
 
 async def job_status(app: AppContext, client: str, job_id: str) -> JobStatusResponse:
-    """How the client's job stands now. Raises ApiError as `owned_job`."""
+    """How the client's job stands now. Raises RequestError as `owned_job`."""
     return await describe_job(app, await get_owned_job(app, client, job_id))
 
 
@@ -84,13 +84,13 @@ async def describe_job(app: AppContext, job: Job) -> JobStatusResponse:
 
 
 async def job_results(app: AppContext, client: str, job_id: str) -> JobResultsResponse:
-    """Signed URLs of the job's files. Raises ApiError as `owned_job`, 409 while there is nothing to download."""
+    """Signed URLs of the job's files. Raises RequestError as `owned_job`, and while there is nothing to download."""
     job = await get_owned_job(app, client, job_id)
     if job.open:
         detail = f"The job is {job.status}; its results can be fetched when it has ended."
-        raise ApiError(409, "not_finished", detail)
+        raise RequestError("not_finished", detail)
     if job.result_parts is None:
-        raise ApiError(409, "no_results", f"The job is {job.status} and produced nothing to download.")
+        raise RequestError("no_results", f"The job is {job.status} and produced nothing to download.")
     expires_at = float(int(app.clock.now() + app.settings.download_url_seconds))
 
     async def file(filename: str) -> ResultFile:

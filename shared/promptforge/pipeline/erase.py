@@ -26,7 +26,7 @@ CONCURRENT_DELETES = 16
 
 async def delete_job(app: AppContext, client: str, job_id: str) -> None:
     """Have the client's job erased. From now on it is unknown to everybody, and no further call is made for it.
-    Raises ApiError as `owned_job`."""
+    Raises RequestError as `owned_job`."""
     job = await get_owned_job(app, client, job_id)
     now = app.clock.now()
     until = max(now, job.upload_expires_at) + MAX_PROCESS_STALL_SECONDS

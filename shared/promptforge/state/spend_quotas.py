@@ -10,7 +10,7 @@ from promptforge.domain.job import Job
 from promptforge.domain.limits.pricing import usd_to_nanos
 from promptforge.domain.limits.spend_quota import SpendQuota
 from promptforge.domain.timestamps import DAY_SECONDS, rfc3339
-from promptforge.errors import ApiError, Conflict
+from promptforge.errors import Conflict, RequestError
 from promptforge.ports.documents import Create, Document, Documents, Update, Write
 
 QUOTA_RETRY_SECONDS = 30  # a job that ends may leave something of its share
@@ -40,20 +40,20 @@ async def set_limit(documents: Documents, client: str, usd_a_day: float | None) 
 
 async def reserve(documents: Documents, job: Job, open_jobs: int) -> tuple[Job, list[Write]]:
     """A new job as its client, who has so many others open, may have it, and what is to be written in the same commit.
-    Raises ApiError 422 for a model without a price where the client has a limit, 429 when the day's is used up."""
+    Raises RequestError for a model without a price where the client has a limit, and when the day's is used up."""
     document = await documents.get(_path(job.client))
     allowance = _allowance(document).for_day(_day(job.created_at)) if document else None
     if document is None or allowance is None or allowance.daily_limit_nanos is None:
         return job, []
     if job.price is None:
         detail = "You may spend only so much a day, and the operator has set no price for this model."
-        raise ApiError(422, "price_unknown", detail)
+        raise RequestError("price_unknown", detail)
     left = allowance.available(allowance.daily_limit_nanos)
     if left == 0:
         until_midnight = DAY_SECONDS - int(job.created_at % DAY_SECONDS)
         detail = "What you may spend today is spent, or promised to jobs that have not ended."
         retry_after = min(QUOTA_RETRY_SECONDS, until_midnight) if open_jobs else until_midnight
-        raise ApiError(429, "spend_limit", detail, retry_after=retry_after)
+        raise RequestError("spend_limit", detail, retry_after=retry_after)
     share = left if job.max_cost_nanos is None else min(left, job.max_cost_nanos)
     limited = job.model_copy(update={"max_cost_nanos": share, "quota_day": allowance.day})
     return limited, [_replace(document, allowance.reserve(share))]

@@ -134,4 +134,5 @@ def unsupported_parameter(provider: str, params: Params) -> str | None:
     names = list(params.set_fields)
     if params.response_format and params.response_format.type == "json_object":
         names.append(JSON_OBJECT)
-    return next((name for name in names if name in PROVIDERS[provider].unsupported), None)
+    unsupported = PROVIDERS[provider].unsupported if provider in PROVIDERS else frozenset[str]()
+    return next((name for name in names if name in unsupported), None)
