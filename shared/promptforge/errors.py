@@ -31,7 +31,10 @@ class RequestError(PromptForgeError):
 
 
 class SettingsError(PromptForgeError):
-    """A setting is missing or invalid. The message names it and says what to do."""
+    """A setting is missing or invalid.
+
+    The message names it and says what to do.
+    """
 
 
 class Conflict(PromptForgeError):
@@ -51,8 +54,14 @@ class LeaseLost(PromptForgeError):
 
 
 class Interrupted(PromptForgeError):
-    """A command was stopped before its end. The message says what happens to its work."""
+    """A command was stopped before its end.
+
+    The message says what happens to its work.
+    """
 
 
 class Unavailable(PromptForgeError):
-    """A dependency did not answer. The step is repeated, because its effect is unknown."""
+    """A dependency did not answer.
+
+    The step is repeated, because its effect is unknown.
+    """

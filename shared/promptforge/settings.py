@@ -54,12 +54,15 @@ SHUTDOWN_MARGIN_SECONDS = 20  # to flush, release the chunk and respond after th
 
 
 def _json(value: object) -> object:
-    """Parse the text of a variable as JSON. A value from code is used as it is."""
+    """Parse the text of a variable as JSON.
+
+    A value from code is used as it is.
+    """
     return from_json(value) if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
-    """All settings. Names end in their unit."""
+    """The settings of a process."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -158,7 +161,10 @@ class Settings(BaseModel):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], **given: object) -> Self:
-        """Read the environment. Values in `given` override it. Raises SettingsError with the name of a variable."""
+        """Return the settings of an environment.
+
+        Values in `given` override variables. Raises SettingsError with the name of the variable to change.
+        """
         values: dict[str, object] = {
             name: environ[variable]
             for name in cls.model_fields

@@ -1,4 +1,7 @@
-"""Every provider, one row each. Settings and the validation of parameters read this table."""
+"""Every provider, one row each.
+
+Settings, the wiring and the validation of parameters read this table.
+"""
 
 from typing import NamedTuple
 

@@ -33,12 +33,18 @@ class Dispatcher:
         self._awake.set()
 
     def stop(self) -> None:
-        """Claim nothing more. `run` returns when the deliveries in flight have ended."""
+        """Claim nothing more.
+
+        `run` returns when the deliveries in flight have ended.
+        """
         self._stopping = True
         self.wake()
 
     async def run(self) -> None:
-        """Deliver until `stop`. If it is cancelled, the deliveries in flight are repeated later."""
+        """Deliver until `stop` is called.
+
+        If `run` is cancelled, the deliveries in flight are repeated later.
+        """
         async with asyncio.TaskGroup() as deliveries:
             while not self._stopping:
                 self._awake.clear()

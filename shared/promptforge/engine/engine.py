@@ -35,7 +35,7 @@ SWEEP_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a user needs to know about a running engine."""
+    """The values of a running engine that a user needs."""
 
     url: str
     api_key: str
@@ -44,7 +44,10 @@ class Ready:
 
 
 class EngineLock:
-    """The lock that permits one engine per data folder. It lasts as long as the process and holds the engine's URL."""
+    """The lock that permits one engine per data folder.
+
+    It lasts as long as the process, and its file contains the URL of the engine.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,7 +84,10 @@ class Plan:
 def plan(
     settings: Settings, host: str, port: int, workers: int, public_url: str | None = None, log: TextIO | None = None
 ) -> Plan:
-    """Bind the port and choose the URL and the key. Raises SettingsError if the port is not available."""
+    """Bind the port and choose the URL and the key.
+
+    Raises SettingsError if the port is not available.
+    """
     listening, url = bind(host, port)
     url = public_url or url
     api_key = os.environ.get(ENV_PREFIX + "API_KEY") or None

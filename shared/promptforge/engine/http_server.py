@@ -16,7 +16,10 @@ DRAIN_SECONDS = 9
 
 
 def bind(host: str, port: int) -> tuple[socket.socket, str]:
-    """Return a listening socket and its URL. Raises SettingsError if the port is not available."""
+    """Return a listening socket and its URL.
+
+    Raises SettingsError if the port is not available.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=512)

@@ -28,7 +28,10 @@ async def recover(context: AppContext, queue: SqliteQueue) -> None:
 
 
 async def _previous_workers_exited(data_dir: Path) -> bool:
-    """Wait until no worker process holds the workers' lock. Returns False after a timeout."""
+    """Wait until no worker process of the previous engine holds the workers' lock.
+
+    Returns False after a timeout.
+    """
     descriptor = os.open(data_dir / "workers.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         logged = False

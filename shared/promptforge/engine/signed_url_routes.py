@@ -82,7 +82,10 @@ class SignedUrlRoutes:
 
 
 class _Download(FileResponse):
-    """A file or a range of it. An invalid range is answered with problem details."""
+    """A response with a file or a range of it.
+
+    The response to an invalid range is problem details.
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         rejected = False

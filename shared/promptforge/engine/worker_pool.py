@@ -23,12 +23,18 @@ RESTART_PAUSE_SECONDS = 1.0
 
 
 class WorkerStartFailed(PromptForgeError):
-    """A worker process exited or was not ready in time. Its output is in standard error."""
+    """A worker process exited during its start, or was not ready in time.
+
+    Its output is in standard error.
+    """
 
 
 @dataclass
 class _WorkerSlot:
-    """A worker process and its successors. The engine keeps the socket, so that requests wait for a successor."""
+    """A worker process and its successors.
+
+    The engine keeps the socket, so that requests wait for a successor.
+    """
 
     socket: socket.socket
     process: Process | None = None
@@ -60,7 +66,10 @@ class WorkerPool:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        """Start all processes and return when all are ready. Raises WorkerStartFailed."""
+        """Start all processes and return when all are ready.
+
+        Raises WorkerStartFailed.
+        """
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(connector=connector, headers=self._headers)
         for slot in self._slots:
@@ -69,7 +78,10 @@ class WorkerPool:
         self._supervisors = [asyncio.create_task(self._supervise(slot)) for slot in self._slots]
 
     async def send(self, function: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float) -> bool:
-        """POST an event to a function on the least busy process. Returns whether it responded with 2xx."""
+        """POST an event to a function on the least busy process.
+
+        Returns whether it responded with 2xx.
+        """
         if self._session is None:
             return False
         slot = min(self._slots, key=lambda slot: (not slot.ready.is_set(), slot.busy))
@@ -85,7 +97,10 @@ class WorkerPool:
             slot.busy -= 1
 
     async def stop(self) -> None:
-        """Let every process finish the calls in flight and release its chunks. Kill one that does not exit in time."""
+        """Let every process finish the calls in flight and release its chunks.
+
+        A process that does not exit in time is killed.
+        """
         for supervisor in self._supervisors:
             supervisor.cancel()
         processes = [slot.process for slot in self._slots if slot.process and slot.process.returncode is None]

@@ -1,8 +1,8 @@
 """One worker process: the event functions behind a socket of the engine.
 
 The engine runs it as `python -m promptforge.engine.worker_process SOCKET_FD INSTANCE`, with the delivery token in the
-environment. It ends at a signal, or when its standard input closes: the engine never writes to that pipe, so it closes
-only when the engine has exited, however it ended.
+environment. It exits at a signal or when its standard input closes. The engine never writes to that pipe, so it closes
+only after the exit of the engine, even a kill -9.
 """
 
 import asyncio
@@ -43,7 +43,10 @@ def require_token(app: ASGIApp, token: str) -> ASGIApp:
 
 
 def share_workers_lock(data_dir: Path) -> int:
-    """Take the lock by which the next engine sees that this process runs. It ends with the process."""
+    """Take the lock by which the next engine sees that this process runs.
+
+    It ends with the process.
+    """
     descriptor = os.open(data_dir / "workers.lock", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor

@@ -61,7 +61,10 @@ New fields and new paths may be added. Existing ones do not change.
 
 @cache
 def document() -> Json:
-    """Return the OpenAPI document. All callers share it, so they must not change it."""
+    """Return the OpenAPI document.
+
+    All callers share it, so they must not change it.
+    """
     paths: Json = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)

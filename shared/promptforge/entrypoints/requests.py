@@ -38,7 +38,10 @@ async def parse_body(request: Request, model: type[AnyModel]) -> AnyModel:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Return the request's body. Raises RequestError if it exceeds `limit` bytes."""
+    """Return the request's body.
+
+    Raises RequestError if it exceeds `limit` bytes.
+    """
     body = b""
     async for block in request.stream():
         body += block
@@ -48,7 +51,10 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def header(request: Request, name: str) -> str | None:
-    """Return a header's value or None. Repeated headers are joined with commas, as HTTP defines."""
+    """Return a header's value, or None without the header.
+
+    Repeated headers are joined with commas, as HTTP defines.
+    """
     return ", ".join(request.headers.getlist(name)) if name in request.headers else None
 
 
