@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from promptforge.bootstrap import build_context
-from promptforge.domain.formats.params import JSON_OBJECT, PARAMS
-from promptforge.domain.providers import PROVIDERS, Provider
+from promptforge.domain.formats.params import PARAMS
+from promptforge.domain.providers import JSON_OBJECT, PROVIDERS, Provider
 from promptforge.settings import Settings
 
 
