@@ -27,12 +27,14 @@ demo: $(STAMP)  ## run the three example prompts on this machine and print the r
 serve: $(STAMP)  ## run every function on this machine
 	@$(BIN)/promptforge serve
 
-lint: $(STAMP)  ## formatting, lint, types and import rules
+lint: $(STAMP)  ## check format, lint, types, imports, sizes, words and prose
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=shared $(BIN)/lint-imports
-	$(BIN)/python -m tests.house
+	$(BIN)/python -m tools.check_sizes
+	$(BIN)/python -m tools.check_words
+	$(BIN)/python -m tools.check_prose
 
 format: $(STAMP)  ## format the code
 	$(BIN)/ruff format .
@@ -58,7 +60,7 @@ cost: $(STAMP)  ## count what a million prompts cost on Google Cloud, over the e
 	$(BIN)/python -m benchmarks.cost
 
 serve-cloud: $(STAMP)  ## run every function, each its own process, over the emulators until Ctrl-C
-	@$(BIN)/python -m tests.support.stage
+	@$(BIN)/python -m tests.harness.cloud_stack
 
 cloud-smoke: $(STAMP)  ## check a deployment at URL=… from outside; docs/google-cloud.md says how
 	@$(BIN)/python -m tests.smoke --url "$(URL)" $(if $(FUNCTION_URL),--function-url '$(FUNCTION_URL)') $(foreach bucket,$(BUCKETS),--bucket $(bucket)) $(if $(EXPIRY),--expiry)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.canary import leaks
-from tests.support.emulators import Firestore, Pubsub
+from tests.harness.canary import leaks
+from tests.harness.emulators import Firestore, Pubsub
 
 _lines: list[str] = []
 

@@ -4,11 +4,11 @@ import functions_framework.aio as functions_framework
 from starlette.requests import Request
 from starlette.responses import Response
 
+from promptforge.api.delete_job import delete_job
 from promptforge.bootstrap import current
 from promptforge.entrypoints.http import http_endpoint
 from promptforge.entrypoints.requests import job_id_from_path
 from promptforge.entrypoints.responses import no_content
-from promptforge.pipeline.erase import delete_job
 
 
 @functions_framework.http

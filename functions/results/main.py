@@ -4,7 +4,7 @@ import functions_framework.aio as functions_framework
 from starlette.requests import Request
 from starlette.responses import Response
 
-from promptforge.api.job_status import job_results
+from promptforge.api.job_results import job_results
 from promptforge.bootstrap import current
 from promptforge.entrypoints.http import http_endpoint
 from promptforge.entrypoints.requests import job_id_from_path

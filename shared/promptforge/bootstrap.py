@@ -1,13 +1,15 @@
-"""The composition root: the one place that knows which adapter stands behind each port."""
+"""The composition root: the one place that knows which adapter implements each port."""
 
 import asyncio
 import os
 import random
 import signal
 from contextvars import ContextVar
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib import import_module
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from promptforge import logs
 from promptforge.context import AppContext, Backend
@@ -17,26 +19,38 @@ from promptforge.ports.clock import Clock
 from promptforge.ports.provider import Provider
 from promptforge.settings import Settings
 
+if TYPE_CHECKING:  # only the worker needs it, and its import is a part of every cold start
+    from promptforge.worker.runtime import WorkerRuntime
+
 
 def build_context(settings: Settings, clock: Clock | None = None, rng: random.Random | None = None) -> AppContext:
-    """An App on the parts of the settings' backend: this machine's, in `data_dir`, or Google Cloud's. A provider's code
-    is imported when it is first used. `clock` and `rng` stand in for the machine's own where time or chance must be
-    ruled."""
+    """Return a context on the settings' backend: this machine's, in `data_dir`, or Google Cloud's.
+
+    `clock` and `rng` replace the machine's own where a test controls time and chance. Raises SettingsError.
+    """
     from promptforge.adapters.clock import SystemClock
 
-    time, chance = clock or SystemClock(), rng or random.SystemRandom()
-
-    def provider(name: str) -> Provider:
-        made: Provider = import_module(f"promptforge.adapters.llm.{PROVIDERS[name].adapter}").build(
-            settings, time, chance
-        )
-        return made
-
-    parts = _parts_of_google(settings, time) if settings.backend == "gcp" else _parts_of_this_machine(settings, time)
-    return AppContext(settings=settings, clock=time, rng=chance, make_provider=provider, **vars(parts))
+    clock = clock or SystemClock()
+    backend = _gcp_backend(settings, clock) if settings.backend == "gcp" else _local_backend(settings, clock)
+    return AppContext(settings, backend, clock, rng or random.SystemRandom())
 
 
-def _parts_of_this_machine(settings: Settings, clock: Clock) -> Backend:
+def build_worker_runtime(context: AppContext, instance: str | None = None) -> "WorkerRuntime":
+    """Return the state that a process shares among its chunks.
+
+    Adapters of providers are imported at first use.
+    """
+    from promptforge.worker.runtime import WorkerRuntime
+
+    def make_provider(name: str) -> Provider:
+        module = import_module(f"promptforge.adapters.llm.{PROVIDERS[name].adapter}")
+        provider: Provider = module.build(context.settings, context.clock, context.rng)
+        return provider
+
+    return WorkerRuntime(context, make_provider, instance)
+
+
+def _local_backend(settings: Settings, clock: Clock) -> Backend:
     from promptforge.adapters.local import database, documents, objects, queue, secret, urls
 
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,25 +73,25 @@ def _parts_of_this_machine(settings: Settings, clock: Clock) -> Backend:
     )
 
 
-def _parts_of_google(settings: Settings, clock: Clock) -> Backend:
-    """Each imports its Google client when it is first used, for few functions use all."""
+def _gcp_backend(settings: Settings, clock: Clock) -> Backend:
+    """Each adapter imports its Google client when it is first used: few functions use all of them."""
     try:
         from promptforge.adapters.gcp import billing, caller_auth, documents, objects, signing, tasks, topics
     except ModuleNotFoundError as exc:
-        raise SettingsError("The backend gcp needs Google's libraries: install promptforge[gcp].") from exc
+        raise SettingsError("Backend gcp requires Google's libraries: install the extra [gcp].") from exc
 
-    bill = billing.BilledOperations()
+    operations = billing.BilledOperations()
     uploader = signing.IamAccount(settings.upload_signer, settings.iam_emulator)
     downloader = signing.IamAccount(settings.download_signer, settings.iam_emulator)
-    urls = signing.SignedUrls(uploader, downloader, bill, clock, settings.storage_emulator or signing.STORAGE)
+    urls = signing.SignedUrls(uploader, downloader, operations, clock, settings.storage_emulator or signing.STORAGE)
     names = (settings.uploads_bucket, settings.work_bucket, settings.results_bucket)
-    buckets = [objects.BucketObjects(name, urls, bill, settings.storage_emulator) for name in names]
-    state = documents.FirestoreDocuments(settings.project, settings.database, bill, settings.firestore_emulator)
-    news = topics.PubsubTopics(settings.project, settings.name_prefix, bill, settings.pubsub_emulator)
+    buckets = [objects.BucketObjects(name, urls, operations, settings.storage_emulator) for name in names]
+    state = documents.FirestoreDocuments(settings.project, settings.database, operations, settings.firestore_emulator)
+    topic_adapter = topics.PubsubTopics(settings.project, settings.name_prefix, operations, settings.pubsub_emulator)
     location = f"projects/{settings.project}/locations/{settings.region}"
     target = tasks.Target(location, settings.name_prefix, settings.url_of, settings.task_account)
-    errands = tasks.CloudTasks(target, bill, settings.tasks_emulator)
-    rules = caller_auth.CallerPolicy(settings.invokers, settings.url_of, settings.service)
+    task_adapter = tasks.CloudTasks(target, operations, settings.tasks_emulator)
+    policy = caller_auth.CallerPolicy(settings.invokers, settings.url_of, settings.service)
 
     def release() -> None:
         for close in (urls.close, uploader.close, downloader.close, *(bucket.close for bucket in buckets)):
@@ -89,53 +103,71 @@ def _parts_of_google(settings: Settings, clock: Clock) -> Backend:
         uploads=buckets[0],
         work=buckets[1],
         results=buckets[2],
-        topics=news,
-        tasks=errands,
-        caller_auth=None if settings.pubsub_emulator else caller_auth.TokenVerifier(rules, clock),  # it sends no token
+        topics=topic_adapter,
+        tasks=task_adapter,
+        # the Pub/Sub emulator sends no token
+        caller_auth=None if settings.pubsub_emulator else caller_auth.TokenVerifier(policy, clock),
         release=release,
-        connections=(state, news, errands),
+        connections=(state, topic_adapter, task_adapter),
     )
 
 
+@dataclass
+class _Process:
+    """The context of a process, and its worker runtime once it is used."""
+
+    context: AppContext
+    runtime: "WorkerRuntime | None" = None
+
+    @cached_property
+    def worker(self) -> "WorkerRuntime":
+        return self.runtime or build_worker_runtime(self.context)
+
+
+_current: ContextVar[_Process | None] = ContextVar("process", default=None)
+
+
+def current() -> AppContext:
+    """Return the context of this process: the one that was set, or one built from the environment at the first call."""
+    return (_current.get() or _process_from_environment()).context
+
+
+def current_worker() -> "WorkerRuntime":
+    """Return the worker runtime of this process, likewise."""
+    return (_current.get() or _process_from_environment()).worker
+
+
+def set_current(context: AppContext, runtime: "WorkerRuntime | None" = None) -> None:
+    """Make functions that are called from here use this context.
+
+    Other tasks keep theirs, so one process can hold several instances.
+    """
+    _current.set(_Process(context, runtime))
+
+
 @cache
-def _built() -> AppContext:
+def _process_from_environment() -> _Process:
     settings = Settings.from_env(os.environ)
     logs.configure(settings.log_level)
-    app = build_context(settings)
-    _drain_at_sigterm(app)
-    return app
+    context = build_context(settings)
+    _stop_at_sigterm(context)
+    return _Process(context)
 
 
-def _drain_at_sigterm(app: AppContext) -> None:
-    """Have SIGTERM set `app.stopping` before the server does its part. Under functions-framework that is uvicorn in a
-    worker of gunicorn: it has set its handler before the first request comes, and at SIGTERM waits for the requests
-    under way, longer than the platform would. A process without a handler is not a server: SIGTERM ends it."""
-    theirs = signal.getsignal(signal.SIGTERM)
-    if not callable(theirs):
+def _stop_at_sigterm(context: AppContext) -> None:
+    """Set `stopping` at SIGTERM before the server handles it.
+
+    Under functions-framework the server is uvicorn in a worker of gunicorn. It sets its handler before the first
+    request. At SIGTERM it waits for the requests in flight, longer than the platform does. A process without a handler
+    is not a server: SIGTERM ends it.
+    """
+    server_handler = signal.getsignal(signal.SIGTERM)
+    if not callable(server_handler):
         return
     loop = asyncio.get_running_loop()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(app.stopping.set)
-        theirs(number, frame)
+        loop.call_soon_threadsafe(context.stopping.set)
+        server_handler(number, frame)
 
     signal.signal(signal.SIGTERM, stop)
-
-
-_installed: list[AppContext] = []
-_of_context: ContextVar[AppContext | None] = ContextVar("app", default=None)
-
-
-def current() -> AppContext:
-    """The App that was `install`ed here, or for the process, or one built from the environment at the first call."""
-    return _of_context.get() or (_installed[-1] if _installed else _built())
-
-
-def set_current(app: AppContext) -> None:
-    """Make `app` the one that this process's functions use."""
-    _installed[:] = [app]
-
-
-def install_here(app: AppContext) -> None:
-    """Make `app` the one that functions use when called in this context: one process may play several machines."""
-    _of_context.set(app)

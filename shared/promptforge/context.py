@@ -1,48 +1,48 @@
-"""What a use case works with: the ports, the settings, and what one process shares among its calls."""
+"""The context of a use case: settings, ports and stores.
+
+One per process, passed as an argument.
+"""
 
 import asyncio
 import random
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
-from promptforge.domain.job import Job
 from promptforge.domain.limits.token_bucket import TokenBuckets
 from promptforge.ports.caller_auth import CallerAuth
 from promptforge.ports.clock import Clock
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
-from promptforge.ports.provider import Provider
 from promptforge.ports.tasks import Tasks
 from promptforge.ports.topics import Topics
 from promptforge.settings import Settings
-from promptforge.state.jobs import Ledger
+from promptforge.state.api_keys import ApiKeyStore
+from promptforge.state.chunks import ChunkStore
+from promptforge.state.jobs import JobStore
+from promptforge.state.queues import Queues
+from promptforge.state.spend_quotas import SpendQuotaStore
 from promptforge.state.tombstones import TombstoneStore
-from promptforge.worker.call_slots import CallSlots
-from promptforge.worker.circuit_breaker import CircuitBreaker
-from promptforge.worker.cost_budget import CostBudget
-
-MAX_CIRCUIT_BREAKERS = 1000
-MAX_COST_BUDGETS = 1000
 
 
-def loop_time() -> float:
-    """The time of a clock that never jumps: a span is not measured with a wall clock."""
+def monotonic_time() -> float:
+    """Return the time of the event loop, which never jumps: a span is not measured with a wall clock."""
     return asyncio.get_running_loop().time()
 
 
 class AsyncCloseable(Protocol):
-    """What is to be closed before the event loop ends."""
+    """A connection that must be closed before the event loop ends."""
 
     async def close(self) -> None: ...
 
 
 @dataclass(kw_only=True)
 class Backend:
-    """What a backend brings. `pepper` keys the hashes of API keys; `callers` guards the event functions, where nothing
-    else does that before them; what is held is let go by closing the `connections` and then by `release`."""
+    """The adapters of one platform.
+
+    `pepper` is the secret of the hashes of API keys. `caller_auth` guards the event functions where the platform does
+    not. `release` is called after the `connections` are closed.
+    """
 
     pepper: bytes = field(repr=False)
     documents: Documents
@@ -56,61 +56,39 @@ class Backend:
     caller_auth: CallerAuth | None = None
 
 
-@dataclass(kw_only=True)
-class AppContext(Backend):
-    """One per process, handed on by argument.
+class AppContext:
+    """Settings, ports and stores of one process.
 
-    `make_provider` makes a provider by name. `instance` names the process in the leases it takes. `room` bounds the
-    provider calls in flight; `careful` is held by the one chunk that is asked prompt by prompt, each with the room for
-    itself, because its holders keep dying. `stopping` is set when the process is told to end: workers then let come
-    back what is in flight and give their chunks back.
+    `stopping` is set when the process must end: holders of chunks then wait for the calls in flight and release their
+    chunks.
     """
 
-    settings: Settings
-    clock: Clock
-    rng: random.Random
-    make_provider: Callable[[str], Provider]
-    instance: str = field(default_factory=lambda: secrets.token_hex(8))
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.ledger = Ledger(self.documents, self.clock, self.rng)
-        self.tombstones = TombstoneStore(self.documents, self.rng)
-        self.request_limits = TokenBuckets(self.settings.requests_per_second, loop_time)
-        self.isolation_lock = asyncio.Lock()
-        self.call_slots = CallSlots(self.settings.max_in_flight)
-        self._providers: dict[str, Provider] = {}
-        self._purses: dict[str, CostBudget] = {}
-        self._gates: dict[tuple[str, str], CircuitBreaker] = {}
+    def __init__(self, settings: Settings, backend: Backend, clock: Clock, rng: random.Random) -> None:
+        self.settings = settings
+        self.backend = backend
+        self.clock = clock
+        self.rng = rng
+        self.stopping = asyncio.Event()
+        self.pepper = backend.pepper
+        self.documents = backend.documents
+        self.uploads = backend.uploads
+        self.work = backend.work
+        self.results = backend.results
+        self.caller_auth = backend.caller_auth
+        self.queues = Queues(backend.topics, backend.tasks)
+        self.quotas = SpendQuotaStore(backend.documents, rng)
+        self.jobs = JobStore(backend.documents, self.quotas, clock, rng)
+        self.chunks = ChunkStore(backend.documents, clock, rng)
+        self.tombstones = TombstoneStore(backend.documents, self.quotas, rng)
+        self.api_keys = ApiKeyStore(backend.documents, backend.pepper, clock)
+        self.request_limits = TokenBuckets(settings.requests_per_second, monotonic_time)
 
     def new_id(self) -> str:
-        """128 random bits in hex."""
+        """Return 128 random bits in hex."""
         return f"{self.rng.getrandbits(128):032x}"
-
-    def provider(self, name: str) -> Provider:
-        """The process's provider of that name, made at the first call for it."""
-        if name not in self._providers:
-            self._providers[name] = self.make_provider(name)
-        return self._providers[name]
-
-    def cost_budget(self, job: Job) -> CostBudget:
-        """What this process knows of the job's money."""
-        if job.job_id not in self._purses:
-            if len(self._purses) >= MAX_COST_BUDGETS:
-                del self._purses[next(iter(self._purses))]  # of the job that came first
-            self._purses[job.job_id] = CostBudget(
-                job.max_cost_nanos, partial(self.ledger.total_cost, job.job_id), loop_time
-            )
-        return self._purses[job.job_id]
-
-    def circuit_breaker(self, provider: str, model: str) -> CircuitBreaker:
-        """What this process has learned of a model's throttling. Clients name models: not all can be kept for good."""
-        if len(self._gates) >= MAX_CIRCUIT_BREAKERS:
-            self._gates.clear()
-        return self._gates.setdefault((provider, model), CircuitBreaker(self.rng))
 
     async def close(self) -> None:
         """Close every connection and file."""
-        for connection in (*self._providers.values(), *self.connections):
+        for connection in self.backend.connections:
             await connection.close()
-        self.release()
+        self.backend.release()

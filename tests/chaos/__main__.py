@@ -15,10 +15,10 @@ from pathlib import Path
 
 import click
 
-from tests.chaos import calm, report
-from tests.chaos.play import play
-from tests.chaos.strikes import FaultLog
-from tests.chaos.terms import Config, FaultCounts
+from tests.chaos import baseline, report
+from tests.chaos.config import Config, FaultCounts
+from tests.chaos.faults import FaultLog
+from tests.chaos.runner import play
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.keep or Path(scratch)
         if asked.no_faults:
-            return asyncio.run(calm.show(folder, asked.no_faults))
+            return asyncio.run(baseline.show(folder, asked.no_faults))
         return asyncio.run(_storms(folder, asked))
 
 

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterator
 
-from tests.chaos.strikes import InjectedFault, Kind
+from tests.chaos.faults import InjectedFault, Kind
 from tests.chaos.verdict import Phase, faults_of
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import report
-from tests.chaos.play import play
-from tests.chaos.strikes import FaultLog
-from tests.chaos.terms import Config, FaultCounts
+from tests.chaos.config import Config, FaultCounts
+from tests.chaos.faults import FaultLog
+from tests.chaos.runner import play
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="who made a call is read from /proc")
 

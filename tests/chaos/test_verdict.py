@@ -3,10 +3,10 @@
 from collections import Counter
 from typing import Any
 
+from tests.chaos.faults import FaultLog, InjectedFault, Kind
 from tests.chaos.jobs import Balance, Sent
-from tests.chaos.strikes import FaultLog, InjectedFault, Kind
 from tests.chaos.verdict import Phase
-from tests.support.scripted import Call, Outcome
+from tests.fakes.scripted_provider import Call, Outcome
 
 PROMPTS = {"a": "one", "b": "two", "c": "three"}
 DONE = {"status": "COMPLETED", "prompt_count": 3}

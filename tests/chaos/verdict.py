@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from tests.chaos.faults import FaultLog, InjectedFault, Kind
 from tests.chaos.jobs import Balance
-from tests.chaos.strikes import FaultLog, InjectedFault, Kind
-from tests.support.scripted import Call
+from tests.fakes.scripted_provider import Call
 
 THROTTLED = 429
 

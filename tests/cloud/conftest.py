@@ -7,9 +7,9 @@ import pytest
 from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.objects import BucketObjects
 from promptforge.adapters.gcp.signing import SignedUrls
-from tests.support.clock import HandClock
-from tests.support.strict_storage import StrictStorage, strict_storage
-from tests.support.throwaway import DOWNLOADER, UPLOADER, key_account
+from tests.fakes.service_account_keys import DOWNLOADER, UPLOADER, key_account
+from tests.fakes.storage import StrictStorage, strict_storage
+from tests.harness.clock import HandClock
 
 OpenBucket = Callable[[float], BucketObjects]
 

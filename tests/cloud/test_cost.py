@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from benchmarks.cost import PER_FLUSH, above_goals, measure
 
-from tests.support.emulators import Firestore, Pubsub
+from tests.harness.emulators import Firestore, Pubsub
 
 pytestmark = pytest.mark.cloud
 

@@ -21,7 +21,7 @@ from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
 from promptforge.entrypoints import events
 from promptforge.entrypoints.requests import MAX_EVENT_BYTES
 from promptforge.errors import ObjectMissing, Unavailable
-from tests.support.machine import in_process_stack
+from tests.harness.in_process import in_process_stack
 
 JOB = "job_0123456789abcdef0123456789abcdef"
 CHUNK = ProcessChunk(job_id=JOB, chunk=3)

@@ -15,10 +15,10 @@ from promptforge.domain.chunk import Chunk
 from promptforge.domain.chunk import ChunkRange as Piece
 from promptforge.errors import LeaseLost, Unavailable
 from promptforge.ports.documents import Documents, Version, Write
-from promptforge.state.jobs import ClaimedChunk, Ledger
-from tests.support.clock import HandClock
-from tests.support.cut import FlakyProxy
-from tests.support.emulators import Firestore
+from promptforge.state.chunks import ClaimedChunk, Ledger
+from tests.fakes.flaky_proxy import FlakyProxy
+from tests.harness.clock import HandClock
+from tests.harness.emulators import Firestore
 
 pytestmark = pytest.mark.cloud
 

@@ -10,7 +10,7 @@ from promptforge.adapters.gcp.objects import BLOCK_BYTES, THREADS, BucketObjects
 from promptforge.adapters.gcp.signing import SignedUrls
 from promptforge.errors import ObjectExists, PromptForgeError, Unavailable
 from tests.contract.object_data import blocks, content
-from tests.support.strict_storage import StrictStorage
+from tests.fakes.storage import StrictStorage
 
 LARGE = b"x" * (2 * BLOCK_BYTES + 1)
 

@@ -9,8 +9,8 @@ from promptforge.adapters.gcp.objects import BLOCK_BYTES, BucketObjects
 from promptforge.errors import ObjectExists, Unavailable
 from tests.cloud.conftest import OpenBucket
 from tests.contract.object_data import Broken, blocks, broken, content
-from tests.support.crc32c import checksum
-from tests.support.strict_storage import Fault, StrictStorage
+from tests.fakes.storage import Fault, StrictStorage
+from tests.harness.crc32c import checksum
 
 SMALL, LARGE = b"one two", bytes(range(251)) * 80_000  # sent in one request, and in a session of three pieces
 LAST_WRITE = {SMALL: [("POST", Fault.LOST)], LARGE: [("PUT", Fault.NONE), ("PUT", Fault.NONE), ("PUT", Fault.LOST)]}

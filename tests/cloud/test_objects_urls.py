@@ -13,10 +13,10 @@ from promptforge.adapters.clock import SystemClock
 from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.signing import IN_FLIGHT, MAX_URL_SECONDS, IamAccount, SignedUrls
 from promptforge.errors import Unavailable
-from tests.support.clock import HandClock
-from tests.support.iam import FakeIam, fake_iam
-from tests.support.strict_storage import StrictStorage
-from tests.support.throwaway import DOWNLOADER, UPLOADER, key_account, nobody
+from tests.fakes.iam import FakeIam, fake_iam
+from tests.fakes.service_account_keys import DOWNLOADER, UPLOADER, key_account, nobody
+from tests.fakes.storage import StrictStorage
+from tests.harness.clock import HandClock
 
 NAME = "job_1/input.jsonl"
 TYPE = {"Content-Type": "application/octet-stream"}

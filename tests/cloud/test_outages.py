@@ -11,9 +11,9 @@ from promptforge.adapters.gcp.documents import FirestoreDocuments
 from promptforge.adapters.gcp.topics import PubsubTopics
 from promptforge.errors import Unavailable
 from promptforge.ports.documents import Create, Update
-from tests.support.cut import FlakyProxy
-from tests.support.emulators import Firestore, Pubsub
-from tests.support.subscriber import Subscriber
+from tests.fakes.flaky_proxy import FlakyProxy
+from tests.fakes.pubsub_subscriber import Subscriber
+from tests.harness.emulators import Firestore, Pubsub
 
 pytestmark = pytest.mark.cloud
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 from infra.package import REQUIREMENTS
-from promptforge.client.verify import verify
 
+from promptforge.client.verify import verify
 from tests.cloud.test_flow import run
-from tests.support.emulators import Firestore, Pubsub
-from tests.support.functions import ALL, Function, function_processes
-from tests.support.openai_server import openai_server
-from tests.support.packaged import Packaged, install
-from tests.support.stage import cloud_stack
+from tests.fakes.openai_server import openai_server
+from tests.harness.cloud_stack import cloud_stack
+from tests.harness.emulators import Firestore, Pubsub
+from tests.harness.function_processes import ALL, Function, function_processes
+from tests.harness.packaged_functions import Packaged, install
 
 pytestmark = pytest.mark.cloud
 

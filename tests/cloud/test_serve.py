@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.canary import leaks
-from tests.support.emulators import Firestore, Pubsub
-from tests.support.engine import environment, promptforge
-from tests.support.front import behind
-from tests.support.machine import prompts
-from tests.support.smoke import smoke
-from tests.support.stage import cloud_stack
+from tests.fakes.reverse_proxy import behind
+from tests.harness.canary import leaks
+from tests.harness.cloud_stack import cloud_stack
+from tests.harness.emulators import Firestore, Pubsub
+from tests.harness.engine_process import environment, promptforge
+from tests.harness.in_process import prompts
+from tests.harness.smoke import smoke
 
 pytestmark = pytest.mark.cloud
 

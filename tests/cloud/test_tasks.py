@@ -21,11 +21,12 @@ from promptforge.domain.commands import JobCommand
 from promptforge.engine.load_functions import load_function
 from promptforge.errors import Unavailable
 from tests.contract.task_benches import LOCATION, CloudBench, cloud_bench, make_queues
-from tests.support.clock import HandClock
-from tests.support.cloud_tasks import task_server
-from tests.support.google_tokens import Issuer, issuer
-from tests.support.machine import in_process_stack, prompts
-from tests.support.serving import serving
+from tests.fakes.cloud_tasks import task_server
+from tests.fakes.google_tokens import Issuer, issuer
+from tests.harness.asgi_server import serving
+from tests.harness.clock import HandClock
+from tests.harness.context import with_adapters
+from tests.harness.in_process import in_process_stack, prompts
 
 ACCOUNT = "pf-tasks@demo.iam.gserviceaccount.com"
 PARENT = "projects/demo/locations/here/queues/pf-finalizer"
@@ -95,7 +96,7 @@ async def test_a_task_reaches_the_function_with_a_token_that_it_accepts(tmp_path
         target = Target(LOCATION, "pf-", lambda function: f"{url}/{function}", ACCOUNT)
         await make_queues(server, target)
         rules = CallerPolicy(lambda function: frozenset({ACCOUNT}), target.url_of)
-        set_current(replace(one.app, caller_auth=TokenVerifier(rules, clock, google.certificates_url)))
+        set_current(with_adapters(one.app, caller_auth=TokenVerifier(rules, clock, google.certificates_url)))
         tasks = CloudTasks(target, BilledOperations(), address)
         stack.push_async_callback(tasks.close)
 

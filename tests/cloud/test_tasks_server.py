@@ -16,9 +16,9 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2 import CloudTasksAsyncClient, Queue, RateLimits, RetryConfig
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
-from tests.support.clock import HandClock
-from tests.support.cloud_tasks import TaskServer, task_server
-from tests.support.loopback import listening
+from tests.fakes.cloud_tasks import TaskServer, task_server
+from tests.harness.clock import HandClock
+from tests.harness.loopback import listening
 
 LOCATION = "projects/p/locations/l"
 QUEUE = f"{LOCATION}/queues/q"
@@ -162,7 +162,7 @@ async def test_a_paused_queue_waits_and_a_purged_one_is_empty(desk: Desk) -> Non
 
 
 async def test_a_server_of_its_own_process_dispatches_by_itself(receiver: Receiver) -> None:
-    command = (sys.executable, "-m", "tests.support.cloud_tasks", "0")
+    command = (sys.executable, "-m", "tests.fakes.cloud_tasks", "0")
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
     try:
         assert process.stdout

@@ -16,7 +16,7 @@ from promptforge.settings import Settings
 from tests.conformance.sdks import SDKS, Read, Sdk
 from tests.contract.provider_bench import WIRES, Body
 from tests.contract.provider_server import ProviderServer, json_reply
-from tests.support.clock import HandClock
+from tests.harness.clock import HandClock
 
 KEY = "sk-canary-key"
 PATIENT_SECONDS = 60.0

@@ -19,10 +19,10 @@ from tests.contract.object_stores import FAKE_GCS_GAPS, Store, emulated, files, 
 from tests.contract.provider_bench import ANTHROPIC, BENCHES, GEMINI, MISTRAL, OPENAI, HttpBench, ProviderBench, Wire
 from tests.contract.provider_server import ProviderServer
 from tests.contract.stores import Feed, OpenDatabase, OpenDocuments, OpenObjects, OpenPost, Post, claimed
-from tests.support.clock import HandClock
-from tests.support.emulators import Firestore, Pubsub
-from tests.support.fake_gcs import FakeGcs, fake_gcs
-from tests.support.subscriber import Subscriber
+from tests.fakes.gcs_emulator import FakeGcs, fake_gcs
+from tests.fakes.pubsub_subscriber import Subscriber
+from tests.harness.clock import HandClock
+from tests.harness.emulators import Firestore, Pubsub
 
 
 @pytest.fixture

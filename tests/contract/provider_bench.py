@@ -11,7 +11,7 @@ from promptforge.adapters.llm import echo
 from promptforge.ports.provider import Provider
 from promptforge.settings import Settings
 from tests.contract.provider_server import ProviderServer, json_reply
-from tests.support.clock import HandClock
+from tests.harness.clock import HandClock
 
 Body = dict[str, Any]
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}

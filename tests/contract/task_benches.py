@@ -15,8 +15,8 @@ from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.queue import SqliteQueue, SqliteTasks
 from promptforge.ports.clock import Clock
 from promptforge.ports.tasks import Tasks
-from tests.support.cloud_tasks import TaskServer, task_server
-from tests.support.loopback import listening
+from tests.fakes.cloud_tasks import TaskServer, task_server
+from tests.harness.loopback import listening
 
 LOCATION = "projects/demo/locations/here"
 QUEUES = ("splitter", "worker", "finalizer", "sweeper", "eraser")

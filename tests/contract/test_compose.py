@@ -5,7 +5,7 @@ import pytest
 from promptforge.errors import ObjectExists, ObjectMissing
 from promptforge.ports.objects import MAX_COMPOSE, Objects
 from tests.contract.object_data import LARGE, content
-from tests.support.crc32c import checksum
+from tests.harness.crc32c import checksum
 
 
 async def parts(objects: Objects, count: int) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from promptforge.adapters.local.queue import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS, Delivery
 from tests.contract.stores import OpenPost, Post
-from tests.support.clock import HandClock
+from tests.harness.clock import HandClock
 
 SOURCE = "topic:chunks"
 ACK_SECONDS = 60.0

@@ -6,7 +6,7 @@ from promptforge.adapters.llm.echo import EchoProvider, build
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
 from promptforge.settings import Settings
-from tests.support.clock import HandClock
+from tests.harness.clock import HandClock
 
 PROMPTS = [f"prompt number {number}" for number in range(1000)]
 

@@ -14,7 +14,7 @@ from promptforge.adapters.local.urls import UrlSigner
 from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
 from tests.contract.object_data import Broken, broken, content
 from tests.contract.stores import OpenDatabase
-from tests.support.clock import HandClock
+from tests.harness.clock import HandClock
 
 MakeBucket = Callable[[bool], FileObjects]
 

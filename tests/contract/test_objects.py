@@ -7,7 +7,7 @@ from promptforge.errors import ObjectExists, ObjectMissing
 from promptforge.ports.objects import ObjectInfo, Objects
 from tests.contract.object_data import LARGE, Broken, blocks, broken, content
 from tests.contract.stores import OpenObjects
-from tests.support.crc32c import checksum
+from tests.harness.crc32c import checksum
 
 
 async def test_what_was_never_written_has_no_stat(objects: Objects) -> None:

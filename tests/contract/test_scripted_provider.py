@@ -8,10 +8,10 @@ import pytest
 from promptforge.adapters.llm import openai
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
 from promptforge.settings import Settings
-from tests.support import faults
-from tests.support.clock import HandClock
-from tests.support.openai_server import openai_server, slow
-from tests.support.scripted import Outcome, Play, ScriptedProvider
+from tests.fakes import provider_faults
+from tests.fakes.openai_server import openai_server, slow
+from tests.fakes.scripted_provider import Outcome, Play, ScriptedProvider
+from tests.harness.clock import HandClock
 
 
 async def ask(server: ScriptedProvider, timeout_seconds: float = 5.0) -> Completion | CallFailure:
@@ -26,13 +26,13 @@ async def ask(server: ScriptedProvider, timeout_seconds: float = 5.0) -> Complet
 @pytest.mark.parametrize(
     ("play", "code", "outcome"),
     [
-        (faults.refused(500), "provider_error", Outcome.FAILED),
-        (faults.refused(429), "throttled", Outcome.FAILED),
-        (faults.reset_before, "provider_connection_lost", Outcome.FAILED),
-        (faults.reset_within, "provider_connection_lost", Outcome.FAILED),
-        (faults.truncated, "provider_bad_response", Outcome.FAILED),
-        (faults.html, "provider_bad_response", Outcome.FAILED),
-        (faults.hanging, "provider_timeout", Outcome.ABORTED),
+        (provider_faults.refused(500), "provider_error", Outcome.FAILED),
+        (provider_faults.refused(429), "throttled", Outcome.FAILED),
+        (provider_faults.reset_before, "provider_connection_lost", Outcome.FAILED),
+        (provider_faults.reset_within, "provider_connection_lost", Outcome.FAILED),
+        (provider_faults.truncated, "provider_bad_response", Outcome.FAILED),
+        (provider_faults.html, "provider_bad_response", Outcome.FAILED),
+        (provider_faults.hanging, "provider_timeout", Outcome.ABORTED),
     ],
 )
 async def test_a_fault_is_what_it_says(play: Play, code: str, outcome: Outcome) -> None:
@@ -52,7 +52,7 @@ async def test_a_fault_is_what_it_says(play: Play, code: str, outcome: Outcome) 
 
 async def test_a_throttle_says_how_long_to_wait_if_it_is_told_to() -> None:
     async def act(prompt: str, call: int) -> Play:
-        return faults.refused(429, retry_after=2.5)
+        return provider_faults.refused(429, retry_after=2.5)
 
     async with openai_server(act) as server:
         reply = await ask(server)
@@ -64,7 +64,7 @@ async def test_a_throttle_says_how_long_to_wait_if_it_is_told_to() -> None:
 
 async def test_a_slow_drip_is_a_good_answer() -> None:
     async def act(prompt: str, call: int) -> Play:
-        return faults.dripping(0.1)
+        return provider_faults.dripping(0.1)
 
     async with openai_server(act) as server:
         reply = await ask(server)

@@ -6,7 +6,7 @@ import pytest
 
 from promptforge.ports.tasks import Tasks
 from tests.contract.task_benches import BENCHES, TaskBench
-from tests.support.clock import HandClock
+from tests.harness.clock import HandClock
 
 QUEUE = "finalizer"
 HOUR = 3600.0

@@ -6,7 +6,7 @@ import pytest
 from promptforge.ports.objects import Objects
 from tests.contract.object_data import content
 from tests.contract.object_stores import Store
-from tests.support.clock import HandClock
+from tests.harness.clock import HandClock
 
 NAME = "job_1/input.jsonl"
 LIVES_SECONDS = 900

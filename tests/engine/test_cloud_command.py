@@ -4,8 +4,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.emulators import free_port
-from tests.support.engine import promptforge
+from tests.harness.emulators import free_port
+from tests.harness.engine_process import promptforge
 from tests.unit.test_settings import GCP, OF_FUNCTIONS
 
 from promptforge.engine.cloud_gateway import gateway_app

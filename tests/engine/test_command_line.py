@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.engine import engine, environment, promptforge
-from tests.support.machine import prompts
+from tests.harness.engine_process import engine, environment, promptforge
+from tests.harness.in_process import prompts
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "prompts.jsonl"
 
@@ -127,7 +127,7 @@ def test_a_clients_spending_is_limited_and_the_limit_lifted(tmp_path: Path) -> N
     wrong = [promptforge("keys", "limit", "--usd-per-day", amount, *data) for amount in ("0", "nan", "inf", "-1")]
 
     assert (before.returncode, before.stdout.strip()) == (0, "ann: 1 USD a day")
-    assert "no key of a client ann" in before.stderr
+    assert "no API key exists for client ann" in before.stderr
     assert [done.stdout.strip() for done in said] == ["ann: 2.5 USD a day", "ann: no limit"]
     assert [(done.returncode, done.stderr) for done in said] == [(0, "")] * 2
     assert [done.returncode for done in wrong] == [2] * 4
@@ -154,13 +154,13 @@ def test_a_run_that_is_terminated_takes_its_engine_along_and_says_what_becomes_o
     again = run(tmp_path, file)
 
     assert running.returncode == 130
-    assert "takes the job up again" in said
+    assert "to resume the job" in said
     assert "Traceback" not in said
     assert left.stdout == b""
     assert other.returncode == 0
     assert "1 unfinished job" in other.stderr
     assert again.returncode == 0
-    assert "begun by an earlier run" in again.stderr
+    assert "started by an earlier run" in again.stderr
     assert "500 answered" in again.stderr
 
 

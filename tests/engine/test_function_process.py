@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 import orjson
-from tests.support.functions import function_processes
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.openai_server import OpenAIServer, openai_server, slow
+from tests.fakes.openai_server import OpenAIServer, openai_server, slow
+from tests.harness.function_processes import function_processes
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.commands import ProcessChunk
@@ -23,7 +23,7 @@ ONE_CHUNK = b" " * 40_000
 
 
 async def chunk_of(one: InProcessStack, job_id: str) -> Chunk:
-    (chunk,) = [chunk async for chunk in one.app.ledger.list_all(job_id)]
+    (chunk,) = [chunk async for chunk in one.app.chunks.list_all(job_id)]
     return chunk
 
 

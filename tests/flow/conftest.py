@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.support.bundle import CONTENT, FinishedJob, download_finished_job
-from tests.support.machine import in_process_stack
+from tests.harness.finished_job import CONTENT, FinishedJob, download_finished_job
+from tests.harness.in_process import in_process_stack
 
 
 @pytest.fixture(scope="session")

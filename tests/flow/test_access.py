@@ -4,10 +4,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.machine import in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.in_process import in_process_stack, prompts
 
-from promptforge.api.auth import admit_key, create_key, list_keys, revoke_keys
+from promptforge.api.auth import admit_key, list_keys, revoke_keys
 
 CALLS = [("GET", "/v1/jobs/{}/status"), ("GET", "/v1/jobs/{}/results"), ("POST", "/v1/jobs/init")]
 
@@ -38,7 +38,7 @@ async def test_every_call_needs_a_good_key_and_all_bad_keys_get_the_same_answer(
 async def test_a_strangers_job_and_an_unknown_job_are_answered_alike(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(2))
-        stranger = {"X-API-Key": await create_key(one.app, "stranger")}
+        stranger = {"X-API-Key": await one.app.api_keys.create("stranger")}
         unknown = ("job_" + "0" * 32, "job_" + "A" * 32, "x" * 5000, job_id + "%20", job_id.upper())
 
         for verb in ("status", "results"):
@@ -52,7 +52,7 @@ async def test_a_strangers_job_and_an_unknown_job_are_answered_alike(tmp_path: P
 
 async def test_a_revoked_key_is_refused_from_the_next_request_on(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        second = await create_key(one.app, "tests")
+        second = await one.app.api_keys.create("tests")
         job_id = (await one.init())["job_id"]
         first_id = (await list_keys(one.app, "tests"))[0].key_id
 
@@ -139,7 +139,7 @@ async def test_a_whole_number_may_be_written_as_any_json_number(tmp_path: Path) 
 async def test_the_same_idempotency_key_gives_the_same_job(tmp_path: Path) -> None:
     order = {"provider": "echo", "model": "m"}
     async with in_process_stack(tmp_path) as one:
-        stranger = {"X-API-Key": await create_key(one.app, "stranger"), "Idempotency-Key": "k-1"}
+        stranger = {"X-API-Key": await one.app.api_keys.create("stranger"), "Idempotency-Key": "k-1"}
         mine = {**one.headers, "Idempotency-Key": "k-1"}
         first = (await one.http.post("/v1/jobs/init", json=order, headers=mine)).json()
         again = (await one.http.post("/v1/jobs/init", json=order, headers=mine)).json()
@@ -181,7 +181,7 @@ async def test_a_job_is_forgotten_when_its_time_is_over(tmp_path: Path) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path, clock, retention_days=2, job_seconds=3600) as one:
         job_id = await one.run(prompts(3))
-        chunks = {chunk.expire_at async for chunk in one.app.ledger.list_all(job_id)}
+        chunks = {chunk.expire_at async for chunk in one.app.chunks.list_all(job_id)}
         expire_at = (await one.job(job_id)).expire_at
         clock.move(2 * 24 * 3600 + 3590)
         before = await one.status(job_id)

@@ -6,12 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.clock import HandClock
-from tests.support.formats import INPUT_TOKENS, OUTPUT_TOKENS
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.openai_server import OpenAIServer, openai_server
+from tests.fakes.openai_server import OpenAIServer, openai_server
+from tests.fakes.provider_formats import INPUT_TOKENS, OUTPUT_TOKENS
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
-from promptforge.api.auth import create_key
 from promptforge.pipeline.split import split
 from promptforge.state.spend_quotas import set_limit
 
@@ -47,7 +46,7 @@ def refused(reply: httpx.Response) -> bool:
 async def test_a_client_spends_no_more_in_a_day_than_it_may_whatever_its_keys(tmp_path: Path) -> None:
     clock = HandClock()
     async with openai_server() as provider, in_process_stack(tmp_path, clock, **priced(provider)) as one:
-        second, stranger = await create_key(one.app, "tests"), await create_key(one.app, "stranger")
+        second, stranger = await one.app.api_keys.create("tests"), await one.app.api_keys.create("stranger")
         await set_limit(one.app.documents, "tests", 10 * CALL_USD)
         first = await ran(one, await opened(one), 4)
         rest = await ran(one, await opened(one, second), 50)

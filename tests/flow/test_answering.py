@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.openai_server import Act, OpenAIServer, good, openai_server, refusal
+from tests.fakes.openai_server import Act, OpenAIServer, good, openai_server, refusal
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 
 @asynccontextmanager

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.openai_server import Act, openai_server, refusal
-from tests.support.scripted import Play
+from tests.fakes.openai_server import Act, openai_server, refusal
+from tests.fakes.scripted_provider import Play
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
-from promptforge.api.auth import create_key
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Job, Status
 from promptforge.pipeline.split import split
@@ -54,7 +53,7 @@ async def test_a_job_without_an_upload_is_cancelled_at_once_and_a_late_upload_do
         assert "bucket:uploads" not in await _owed(one)
         assert one.sent.count("splitter") == 4  # the late upload's event and task came too
         assert await one.job(ticket["job_id"]) == cancelled
-        assert [chunk async for chunk in one.app.ledger.list_all(ticket["job_id"])] == []
+        assert [chunk async for chunk in one.app.chunks.list_all(ticket["job_id"])] == []
         assert (results.status_code, results.json()["code"]) == (409, "no_results")
         assert (await one.job(other)).status is Status.COMPLETED
 
@@ -151,9 +150,9 @@ async def test_a_chunk_that_waits_for_its_provider_is_not_waited_for(tmp_path: P
     ):
         job_id = await one.submit(prompts(5) + b" " * 9000, provider="openai")
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         await one.lose("topic:chunks")  # it was delivered just now
-        (parked,) = [chunk async for chunk in one.app.ledger.list_all(job_id)]
+        (parked,) = [chunk async for chunk in one.app.chunks.list_all(job_id)]
         before = provider.calls.total()
         await one.cancel(job_id)
         ended = await one.until_ended(job_id)
@@ -172,7 +171,7 @@ async def test_a_lost_cancel_task_costs_only_time(tmp_path: Path) -> None:
     ):
         job_id = await one.submit(prompts(5) + b" " * 9000, provider="openai")
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         await one.cancel(job_id)
         for source in ("queue:sweeper", "queue:worker", "topic:chunks"):
             await one.lose(source)
@@ -215,7 +214,7 @@ async def test_cancelling_twice_is_cancelling_once(tmp_path: Path) -> None:
 async def test_nobody_can_cancel_or_find_a_strangers_job(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(3))
-        stranger = {"X-API-Key": await create_key(one.app, "stranger")}
+        stranger = {"X-API-Key": await one.app.api_keys.create("stranger")}
         foreign = await one.http.post(f"/v1/jobs/{job_id}/cancel", headers=stranger)
         unknown = await one.cancel("job_" + "0" * 32)
         nonsense = await one.cancel(job_id.upper())

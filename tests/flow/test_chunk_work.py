@@ -9,24 +9,23 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.openai_server import OpenAIServer, openai_server, refusal
+from tests.fakes.openai_server import OpenAIServer, openai_server, refusal
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
+from promptforge.domain.timeouts import KEY_MISSING_SECONDS
 from promptforge.pipeline.split import split
+from promptforge.worker.isolation import MAX_ISOLATED_CRASHES, WORKER_CRASH
 from promptforge.worker.process_chunk import (
     ABANDON_AFTER_CRASHES,
     ABANDON_AFTER_ERRORS,
     FAIL_PROMPTS_AFTER_ERRORS,
-    MAX_ISOLATED_CRASHES,
-    WORKER_CRASH,
     WORKER_FAULT,
     process_chunk,
 )
-from promptforge.worker.realtime_lane import KEY_MISSING_SECONDS
 
 ONE_CHUNK = b" " * 40_000
 
@@ -41,18 +40,18 @@ class Shop:
     job_id: str
 
     async def work(self) -> None:
-        await process_chunk(self.one.app, ProcessChunk(job_id=self.job_id, chunk=0))
+        await process_chunk(self.one.runtime, ProcessChunk(job_id=self.job_id, chunk=0))
 
     async def chunk(self) -> Chunk:
-        (chunk,) = [chunk async for chunk in self.one.app.ledger.list_all(self.job_id)]
+        (chunk,) = [chunk async for chunk in self.one.app.chunks.list_all(self.job_id)]
         return chunk
 
     async def mark(self, **changes: Any) -> None:
         """Give the chunk a past: as if its last holder had given it back like this."""
-        claim = await self.one.app.ledger.claim(self.job_id, 0, "past", 60)
+        claim = await self.one.app.chunks.claim(self.job_id, 0, "past", 60)
         assert not isinstance(claim, Chunk)
         assert claim is not None
-        await self.one.app.ledger.update_chunk(claim, holder=None, **changes)
+        await self.one.app.chunks.update(claim, holder=None, **changes)
 
     async def errors(self) -> list[tuple[int, str | None, str, str, int]]:
         await self.one.until_ended(self.job_id)
@@ -177,7 +176,7 @@ async def test_without_a_key_nothing_is_asked_and_the_chunk_waits_a_minute(tmp_p
     async with shop(tmp_path) as s:
         job_id = s.job_id
         async with in_process_stack(tmp_path, s.clock) as keyless:
-            await process_chunk(keyless.app, ProcessChunk(job_id=job_id, chunk=0))
+            await process_chunk(keyless.runtime, ProcessChunk(job_id=job_id, chunk=0))
         chunk = await s.chunk()
 
     assert (chunk.open, chunk.holder, chunk.crash_count) == (True, None, 0)
@@ -223,7 +222,7 @@ async def test_a_message_for_what_is_not_there_or_has_ended_is_taken_and_changes
     async with shop(tmp_path) as s:
         unsplit: str = (await s.one.init())["job_id"]
         for job_id, number in (("job_" + "0" * 32, 0), (unsplit, 0), (s.job_id, 7)):
-            await process_chunk(s.one.app, ProcessChunk(job_id=job_id, chunk=number))
+            await process_chunk(s.one.runtime, ProcessChunk(job_id=job_id, chunk=number))
         await s.work()
         ended, chunk = await s.one.until_ended(s.job_id), await s.chunk()
         await s.work()

@@ -9,8 +9,8 @@ import schemathesis
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from schemathesis.specs.openapi.checks import response_schema_conformance
 from starlette.types import ASGIApp, Receive, Scope, Send
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.engine.http_app import api_app
 from promptforge.entrypoints.openapi import document

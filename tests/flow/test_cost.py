@@ -10,18 +10,18 @@ from typing import Any, cast
 
 import pytest
 from aiohttp import web
-from tests.support.clock import HandClock
-from tests.support.formats import INPUT_TOKENS, OUTPUT_TOKENS, OpenAIFormat
-from tests.support.machine import InProcessStack, Line, in_process_stack, prompts
-from tests.support.openai_server import OpenAIServer, openai_server
+from tests.fakes.openai_server import OpenAIServer, openai_server
+from tests.fakes.provider_formats import INPUT_TOKENS, OUTPUT_TOKENS, OpenAIFormat
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, Line, in_process_stack, prompts
 
 from promptforge.bootstrap import build_context, set_current
 from promptforge.domain.commands import ProcessChunk
+from promptforge.domain.timeouts import COST_UNKNOWN_SECONDS
 from promptforge.errors import Unavailable
 from promptforge.pipeline.split import split
 from promptforge.ports.documents import Documents
 from promptforge.worker import cost_budget
-from promptforge.worker.lease import COST_UNKNOWN_SECONDS
 from promptforge.worker.process_chunk import process_chunk
 
 CALL_USD = (INPUT_TOKENS + 2 * OUTPUT_TOKENS) / 1000
@@ -221,7 +221,7 @@ async def test_what_a_process_of_before_has_spent_counts(tmp_path: Path) -> None
             await one.put(ticket["upload_url"], prompts(100) + PADDING)
             job_id = ticket["job_id"]
             await split(one.app, job_id)
-            working = asyncio.create_task(process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0)))
+            working = asyncio.create_task(process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0)))
             while provider.calls.total() < 8:
                 await asyncio.sleep(0.005)
             one.app.stopping.set()

@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.support.clock import HandClock
-from tests.support.machine import in_process_stack, prompts
-from tests.support.openai_server import openai_server, refusal
+from tests.fakes.openai_server import openai_server, refusal
+from tests.harness.clock import HandClock
+from tests.harness.in_process import in_process_stack, prompts
 
 from promptforge.adapters.local.queue import MAX_ATTEMPTS, SqliteQueue
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Job, Status
-from promptforge.pipeline.split import UNCLAIMED_REQUEUE_SECONDS, split
+from promptforge.domain.timeouts import UNCLAIMED_REQUEUE_SECONDS
+from promptforge.pipeline.split import split
 from promptforge.pipeline.sweep import sweep
 from promptforge.worker.process_chunk import process_chunk
 
@@ -39,7 +40,7 @@ async def test_a_job_that_is_throttled_for_ever_ends_with_what_was_done(tmp_path
     ):
         job_id = await one.submit(prompts(5) + b" " * 9000, provider="openai")
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         before = provider.calls.total()
         clock.move(DAY)
         await sweep(one.app)
@@ -64,7 +65,7 @@ async def test_a_job_whose_key_never_comes_back_ends(tmp_path: Path) -> None:
             job_id = await one.submit(prompts(2), provider="openai")
             await split(one.app, job_id)
         async with in_process_stack(tmp_path, clock) as two:
-            await process_chunk(two.app, ProcessChunk(job_id=job_id, chunk=0))
+            await process_chunk(two.runtime, ProcessChunk(job_id=job_id, chunk=0))
             clock.move(DAY)
             await sweep(two.app)
             ended = await two.until_ended(job_id)
@@ -87,7 +88,7 @@ async def test_a_job_whose_splitter_never_comes_through_ends(tmp_path: Path, beg
             pinned = {"generation": upload.generation, "size": upload.size, "crc32c": upload.crc32c}
             limits = {"max_line_bytes": 100, "chunk_lines": 1, "chunk_bytes": 1, "part_lines": 1}
             queued = {"status": "QUEUED", "input": {**pinned, **limits}}
-            await one.app.ledger.update_job(
+            await one.app.jobs.update(
                 job_id, lambda job: Job.model_validate(job.model_dump() | queued) if job.input is None else None
             )
         clock.move(DAY - 1)
@@ -156,7 +157,7 @@ async def test_a_job_whose_chunks_are_never_announced_ends(tmp_path: Path) -> No
     async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.submit(prompts(2) + b" " * 9000)
         await split(one.app, job_id)
-        await one.app.ledger.update_job(job_id, lambda job: job.model_copy(update={"chunks_published": False}))
+        await one.app.jobs.update(job_id, lambda job: job.model_copy(update={"chunks_published": False}))
         for source in ("bucket:uploads", "topic:chunks", "queue:sweeper"):
             await one.lose(source)
         clock.move(DAY)
@@ -176,7 +177,7 @@ async def test_a_delivery_that_died_or_was_lost_is_not_the_end(tmp_path: Path, s
         if source != "bucket:uploads":
             await split(one.app, job_id)
         if source == "queue:finalizer":
-            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         deliveries = SqliteQueue(one.database, clock)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             if not dead:

@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.support.clock import HandClock
-from tests.support.erasing import wait_until_erased
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.openai_server import openai_server, refusal
+from tests.fakes.openai_server import openai_server, refusal
+from tests.harness.clock import HandClock
+from tests.harness.erasing import wait_until_erased
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
-from promptforge.api.auth import create_key
 from promptforge.domain.chunk import ChunkRange
 from promptforge.domain.commands import ProcessChunk
+from promptforge.domain.timeouts import ERASE_RETRY_SECONDS
 from promptforge.errors import LeaseLost
-from promptforge.pipeline.erase import ERASE_RETRY_SECONDS, erase
+from promptforge.pipeline.erase import erase
 from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
 from promptforge.pipeline.sweep import sweep
-from promptforge.state.jobs import ClaimedChunk
+from promptforge.state.chunks import ClaimedChunk
 from promptforge.worker.lease import ChunkLease
 from promptforge.worker.process_chunk import process_chunk
 
@@ -43,7 +43,7 @@ async def in_state(one: InProcessStack, state: str) -> str:
     if state != "uploaded":
         await split(one.app, job_id)
     if state == "worked on":
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
     if state == "cancelled":
         await one.cancel(job_id)
         await one.until_ended(job_id)
@@ -118,7 +118,7 @@ async def test_no_call_begins_once_the_delete_was_heard_and_nothing_stays(tmp_pa
 async def test_a_stranger_cannot_delete_a_job_nor_anybody_without_a_key(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(2))
-        stranger = {"X-API-Key": await create_key(one.app, "stranger")}
+        stranger = {"X-API-Key": await one.app.api_keys.create("stranger")}
         foreign = await one.http.delete(f"/v1/jobs/{job_id}", headers=stranger)
         unknown = await one.delete(UNKNOWN)
         nonsense = await one.delete(job_id.upper())
@@ -178,7 +178,7 @@ async def test_the_upload_url_of_a_deleted_job_takes_nothing(tmp_path: Path, upl
 
 
 async def _hold(one: InProcessStack, job_id: str) -> ChunkLease:
-    claim = await one.app.ledger.claim(job_id, 0, "holder", 60)
+    claim = await one.app.chunks.claim(job_id, 0, "holder", 60)
     assert isinstance(claim, ClaimedChunk)
     return ChunkLease(one.app, await one.job(job_id), claim)
 
@@ -204,7 +204,7 @@ async def test_what_is_written_after_the_first_look_is_found_by_a_later_one(tmp_
 
         await one.app.work.create(f"{job_id}/00000000/000001-000000", b"of a worker that died just then")
         await one.app.results.create(f"{job_id}/results_part_000.jsonl", b"of a finalizer")
-        await one.app.ledger.create_chunks(job_id, [cut], due_at=0)  # by a splitter
+        await one.app.chunks.create_missing(job_id, [cut], due_at=0)  # by a splitter
         await one.app.uploads.create(f"{job_id}/input.jsonl", prompts(1))  # of an upload that took so long
         await one.deliver_all()
         assert len(await one.remains(job_id)) == 5
@@ -230,7 +230,7 @@ async def test_a_finalizer_that_comes_late_ends_nothing(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(3))
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         await one.delete(job_id)
         await finalize(one.app, job_id)
         await one.deliver_all()

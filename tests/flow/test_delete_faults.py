@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.machine import in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.in_process import in_process_stack, prompts
 
+from promptforge.domain.timeouts import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_SECONDS
 from promptforge.errors import Unavailable
-from promptforge.pipeline.erase import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_SECONDS, erase
+from promptforge.pipeline.erase import erase
 from promptforge.pipeline.sweep import sweep
 from promptforge.ports.documents import Document, Documents, Update
 from promptforge.ports.objects import Objects

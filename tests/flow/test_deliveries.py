@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.openai_server import openai_server, slow
+from tests.fakes.openai_server import openai_server, slow
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.job import Status
 from promptforge.pipeline.finalize import finalize
@@ -96,7 +96,7 @@ async def test_two_splitters_at_once_cut_alike(tmp_path: Path) -> None:
         job_id = await one.submit(prompts(400))
         await asyncio.gather(*[split(one.app, job_id) for _ in range(4)])
         job = await one.job(job_id)
-        chunks = [chunk async for chunk in one.app.ledger.list_all(job_id)]
+        chunks = [chunk async for chunk in one.app.chunks.list_all(job_id)]
 
         assert job.status is Status.PROCESSING
         assert [chunk.number for chunk in chunks] == list(range(job.chunk_count or 0))
@@ -108,7 +108,7 @@ async def test_a_splitter_that_died_half_way_is_taken_up_by_the_next(tmp_path: P
     async with in_process_stack(tmp_path, chunk_lines=1) as one:
         job_id = await one.submit(prompts(350))
         first = asyncio.create_task(split(one.app, job_id))
-        while not [chunk async for chunk in one.app.ledger.list_all(job_id)]:
+        while not [chunk async for chunk in one.app.chunks.list_all(job_id)]:
             await asyncio.sleep(0)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.adapters.local.objects import FileObjects
-from promptforge.domain.commands import ProcessChunk, upload_object
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
 from promptforge.errors import Unavailable
 from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
 from promptforge.ports.documents import Documents, Version, Write
-from promptforge.state.jobs import ClaimedChunk, Ledger
+from promptforge.state.chunks import ClaimedChunk, Ledger
+from promptforge.state.objects import upload_object
 from promptforge.worker.lease import ChunkLease
 from promptforge.worker.process_chunk import FAIL_PROMPTS_AFTER_ERRORS, process_chunk
 
@@ -47,7 +48,7 @@ def forgetful(one: InProcessStack) -> Forgetful:
 
 
 async def hold_of(one: InProcessStack, job_id: str) -> ChunkLease:
-    claim = await one.app.ledger.claim(job_id, 0, "holder", 60)
+    claim = await one.app.chunks.claim(job_id, 0, "holder", 60)
     assert isinstance(claim, ClaimedChunk)
     return ChunkLease(one.app, await one.job(job_id), claim)
 
@@ -68,7 +69,7 @@ async def test_a_settled_chunk_stays_settled_when_the_answer_to_its_commit_is_lo
         with pytest.raises(Unavailable):
             await settle()
 
-        (chunk,) = [chunk async for chunk in one.app.ledger.list_all(job_id)]
+        (chunk,) = [chunk async for chunk in one.app.chunks.list_all(job_id)]
         assert (chunk.open, chunk.results and chunk.results.lines) == (False, 1)
         assert (await one.until_ended(job_id)).status is Status.COMPLETED
 
@@ -79,7 +80,7 @@ async def test_a_claim_whose_answer_is_lost_is_still_a_claim(tmp_path: Path) -> 
         job_id = await one.submit(prompts(1))
         await split(one.app, job_id)
         documents.lose_next = True
-        claim = await one.app.ledger.claim(job_id, 0, "holder", 60)
+        claim = await one.app.chunks.claim(job_id, 0, "holder", 60)
 
         assert isinstance(claim, ClaimedChunk)
         assert (claim.chunk.holder, claim.chunk.epoch) == ("holder", 1)
@@ -133,7 +134,7 @@ async def test_a_part_that_vanished_after_it_was_joined_costs_nothing(tmp_path: 
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(1))
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         (part,) = [name async for name in one.app.results.list(f"{job_id}/parts/")]
         await one.app.results.compose(f"{job_id}/results_part_000.jsonl", [part])
         await one.app.results.delete(part)
@@ -149,7 +150,7 @@ async def test_a_full_disk_stops_nothing_for_good(tmp_path: Path) -> None:
         folder = one.app.results.folder
         folder.rename(folder.with_name("away"))
         with pytest.raises(Unavailable):
-            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         folder.with_name("away").rename(folder)
         ended = await one.until_ended(job_id)
 
@@ -160,7 +161,7 @@ async def test_an_input_that_vanished_fails_the_job_and_keeps_what_was_done(tmp_
     async with in_process_stack(tmp_path, chunk_lines=5) as one:
         job_id = await one.submit(prompts(20))
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         await one.app.uploads.delete(upload_object(job_id))
         ended = await one.until_ended(job_id)
         results, errors = await one.results(job_id), await one.errors(job_id)
@@ -191,12 +192,12 @@ async def test_settings_may_change_while_a_job_runs(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, chunk_lines=4, part_lines=10, max_line_bytes=200) as one:
         job_id = await one.submit(content)
         await split(one.app, job_id)
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
     async with in_process_stack(tmp_path, chunk_lines=3, part_lines=7, max_line_bytes=10_000) as two:
         await two.until_ended(job_id)
         job = await two.job(job_id)
         assert (job.completed_count, job.failed_count, job.result_parts) == (40, 2, 5)
-        await two.app.ledger.update_job(job_id, lambda job: job)
+        await two.app.jobs.update(job_id, lambda job: job)
         await finalize(two.app, job_id)
 
 
@@ -226,11 +227,11 @@ async def test_a_part_that_vanished_ends_the_job_with_the_truth(tmp_path: Path) 
         job_id = await one.submit(prompts(20))
         await split(one.app, job_id)
         for chunk in range(3):
-            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=chunk))
+            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=chunk))
         parts = [name async for name in one.app.results.list(f"{job_id}/parts/")]
         await one.app.results.delete(parts[1])
         ended = await one.until_ended(job_id)
-        lost = [chunk async for chunk in one.app.ledger.list_all(job_id)][1].line_count
+        lost = [chunk async for chunk in one.app.chunks.list_all(job_id)][1].line_count
 
         assert (ended.status, ended.error and ended.error.code) == (Status.FAILED, "result_incomplete")
         assert len(await one.results(job_id)) == 20 - lost
@@ -254,7 +255,7 @@ async def test_a_job_is_summed_up_once_a_second_however_often_it_is_asked_about(
         job_id = await one.submit(prompts(4))
         await split(one.app, job_id)
         assert (await one.status(job_id))["completed_count"] == 0
-        await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         assert (await one.status(job_id))["completed_count"] == 0
         clock.move(1)
         assert (await one.status(job_id))["completed_count"] == 1

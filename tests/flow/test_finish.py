@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack
 
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.domain.chunk import Chunk, ChunkPart
@@ -46,7 +46,7 @@ async def worked(one: InProcessStack, counts: Counts, part_lines: int = 10, **ch
     await one.app.documents.commit(
         [Create(path, chunk.model_dump(mode="json")) for path, chunk in zip(paths, chunks, strict=True)]
     )
-    await one.app.ledger.update_job(job_id, lambda job: _processing(job, counts, part_lines))
+    await one.app.jobs.update(job_id, lambda job: _processing(job, counts, part_lines))
     return job_id
 
 
@@ -118,7 +118,7 @@ async def test_whatever_does_not_add_up_is_told_and_never_called_completed(
 async def test_a_line_that_no_chunk_has_is_missed(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await worked(one, [(2, 2)])
-        await one.app.ledger.update_job(job_id, lambda job: job.model_copy(update={"prompt_count": 5}))
+        await one.app.jobs.update(job_id, lambda job: job.model_copy(update={"prompt_count": 5}))
         await finalize(one.app, job_id)
         ended = await one.job(job_id)
 
@@ -144,7 +144,7 @@ async def test_a_job_ends_with_the_gravest_thing_there_is_to_say(
     clock = HandClock()
     async with in_process_stack(tmp_path, clock) as one:
         job_id = await worked(one, [counts])
-        await one.app.ledger.update_job(job_id, lambda job: job.model_copy(update=changes))
+        await one.app.jobs.update(job_id, lambda job: job.model_copy(update=changes))
         clock.move(12)
         await finalize(one.app, job_id)
 

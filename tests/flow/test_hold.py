@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
-from promptforge.domain.chunk import CLOCK_SKEW_SECONDS, ISOLATE_AFTER_CRASHES, Chunk
+from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES, Chunk
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import CANCELLED, INPUT_CHANGED
+from promptforge.domain.timeouts import CLOCK_SKEW_SECONDS
 from promptforge.errors import LeaseLost, Unavailable
 from promptforge.pipeline.split import split
-from promptforge.state.jobs import ClaimedChunk
+from promptforge.state.chunks import ClaimedChunk
 from promptforge.worker.lease import ChunkLease, schedule_chunk
 
 ONE_CHUNK = b" " * 40_000
@@ -31,12 +32,12 @@ class Bench:
     job_id: str
 
     async def hold(self, holder: str = "holder") -> ChunkLease:
-        claim = await self.one.app.ledger.claim(self.job_id, 0, holder, lease_seconds=60)
+        claim = await self.one.app.chunks.claim(self.job_id, 0, holder, lease_seconds=60)
         assert isinstance(claim, ClaimedChunk)
         return ChunkLease(self.one.app, await self.one.job(self.job_id), claim)
 
     async def chunk(self) -> Chunk:
-        (chunk,) = [chunk async for chunk in self.one.app.ledger.list_all(self.job_id)]
+        (chunk,) = [chunk async for chunk in self.one.app.chunks.list_all(self.job_id)]
         return chunk
 
     async def tasks(self) -> list[tuple[bytes, float]]:
@@ -270,7 +271,7 @@ async def test_who_was_told_to_let_go_or_to_stop_calls_no_more_and_renews_nothin
 
 async def test_a_hold_of_a_job_that_is_stopped_already_calls_nothing(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
-        await b.one.app.ledger.stop_job(b.job_id, CANCELLED)
+        await b.one.app.jobs.stop(b.job_id, CANCELLED)
         hold = await b.hold()
 
         assert (hold.stop, hold.halted, hold.ending.is_set()) == (CANCELLED, True, False)

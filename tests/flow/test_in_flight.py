@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from tests.support.clock import HandClock
-from tests.support.machine import in_process_stack, prompts
-from tests.support.openai_server import openai_server, refusal, slow
+from tests.fakes.openai_server import openai_server, refusal, slow
+from tests.harness.clock import HandClock
+from tests.harness.in_process import in_process_stack, prompts
 
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
 from promptforge.pipeline.split import split
-from promptforge.state.jobs import ClaimedChunk
+from promptforge.state.chunks import ClaimedChunk
 from promptforge.worker.process_chunk import process_chunk
 
 
@@ -28,11 +28,11 @@ async def test_no_call_begins_after_the_lease_was_lost(tmp_path: Path) -> None:
     ):
         job_id = await one.submit(prompts(20) + b" " * 20_000, provider="openai")
         await split(one.app, job_id)
-        working = asyncio.create_task(process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0)))
+        working = asyncio.create_task(process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0)))
         while provider.calls.total() < 4:
             await asyncio.sleep(0.005)
         clock.move(61)
-        while not isinstance(await one.app.ledger.claim(job_id, 0, "thief", 60), ClaimedChunk):
+        while not isinstance(await one.app.chunks.claim(job_id, 0, "thief", 60), ClaimedChunk):
             clock.move(61)  # the holder renewed first
         at_the_loss = provider.calls.total()
         await working
@@ -90,7 +90,7 @@ async def test_a_restart_without_the_key_waits_for_it_and_fails_nothing(tmp_path
             job_id = await one.submit(prompts(1), provider="openai")
             await split(one.app, job_id)
         async with in_process_stack(tmp_path, clock) as two:
-            await process_chunk(two.app, ProcessChunk(job_id=job_id, chunk=0))
+            await process_chunk(two.runtime, ProcessChunk(job_id=job_id, chunk=0))
             assert (await two.job(job_id)).open
         clock.move(61)
         async with in_process_stack(tmp_path, clock, **openai(provider.url)) as three:

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.chunk import Chunk, ChunkRange
 from promptforge.domain.job import CANCELLED, DEADLINE_EXCEEDED, Job, JobError
+from promptforge.domain.timeouts import JOB_CACHE_SECONDS, TOTALS_CACHE_SECONDS
 from promptforge.errors import LeaseLost
 from promptforge.pipeline.split import split
 from promptforge.ports.documents import Delete, Documents, Update, Version, Write
-from promptforge.state.jobs import JOB_CACHE_SECONDS, PAGE, TOTALS_CACHE_SECONDS, ClaimedChunk, Ledger
+from promptforge.state.chunks import ClaimedChunk
+from promptforge.state.jobs import PAGE, Ledger
 
 
 class Crowded:
@@ -57,11 +59,11 @@ async def opened(one: InProcessStack) -> str:
 
 
 async def chunk_of(one: InProcessStack, job_id: str, number: int = 0) -> Chunk:
-    return [chunk async for chunk in one.app.ledger.list_all(job_id)][number]
+    return [chunk async for chunk in one.app.chunks.list_all(job_id)][number]
 
 
 async def claimed(one: InProcessStack, job_id: str, holder: str = "holder") -> ClaimedChunk:
-    claim = await one.app.ledger.claim(job_id, 0, holder, lease_seconds=60)
+    claim = await one.app.chunks.claim(job_id, 0, holder, lease_seconds=60)
     assert isinstance(claim, ClaimedChunk)
     return claim
 
@@ -70,7 +72,7 @@ async def test_a_job_that_others_change_at_once_is_changed_in_the_end(tmp_path: 
     async with in_process_stack(tmp_path) as one:
         job_id = await opened(one)
         crowded(one).rivals = 3
-        changed = await one.app.ledger.update_job(
+        changed = await one.app.jobs.update(
             job_id, lambda job: job.model_copy(update={"prompt_count": job.prompt_count + 1})
         )
 
@@ -81,38 +83,38 @@ async def test_a_job_that_others_change_at_once_is_changed_in_the_end(tmp_path: 
 async def test_a_claim_and_a_change_that_are_overtaken_are_made_in_the_end(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await opened(one)
-        await one.app.ledger.create_chunks(job_id, cuts(1), due_at=0.0)
+        await one.app.chunks.create_missing(job_id, cuts(1), due_at=0.0)
         documents = crowded(one)
         documents.rivals = 3
         claim = await claimed(one, job_id)
         documents.rivals = 3
-        amended = await one.app.ledger.update_chunk(claim, tokens=7)
+        amended = await one.app.chunks.update(claim, tokens=7)
 
         assert (claim.chunk.epoch, amended.chunk.tokens, documents.rivals) == (1, 7, 0)
         assert await chunk_of(one, job_id) == amended.chunk
-        assert (await one.app.ledger.update_chunk(amended, tokens=8)).chunk.tokens == 8
+        assert (await one.app.chunks.update(amended, tokens=8)).chunk.tokens == 8
 
 
 async def test_a_claim_asked_for_again_by_its_holder_is_the_same_claim(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await opened(one)
-        await one.app.ledger.create_chunks(job_id, cuts(1), due_at=0.0)
+        await one.app.chunks.create_missing(job_id, cuts(1), due_at=0.0)
         first = await claimed(one, job_id)
 
         assert await claimed(one, job_id) == first
-        assert await one.app.ledger.claim(job_id, 1, "holder", 60) is None
+        assert await one.app.chunks.claim(job_id, 1, "holder", 60) is None
 
 
 async def test_a_holder_that_was_never_heard_of_again_is_a_death_and_one_that_gave_back_is_none(tmp_path: Path) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path, clock) as one:
         job_id = await opened(one)
-        await one.app.ledger.create_chunks(job_id, cuts(1), due_at=0.0)
+        await one.app.chunks.create_missing(job_id, cuts(1), due_at=0.0)
         first = await claimed(one, job_id, "first")
         clock.move(61)
         second = await claimed(one, job_id, "second")
-        await one.app.ledger.update_chunk(second, holder=None, resume_at=clock.now() + 30)
-        waiting = await one.app.ledger.claim(job_id, 0, "third", 60)
+        await one.app.chunks.update(second, holder=None, resume_at=clock.now() + 30)
+        waiting = await one.app.chunks.claim(job_id, 0, "third", 60)
         clock.move(30)
         third = await claimed(one, job_id, "third")
 
@@ -125,26 +127,26 @@ async def test_a_holder_that_was_never_heard_of_again_is_a_death_and_one_that_ga
 async def test_a_settled_chunk_is_neither_settled_otherwise_nor_opened_again_by_its_holder(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await opened(one)
-        await one.app.ledger.create_chunks(job_id, cuts(1), due_at=0.0)
+        await one.app.chunks.create_missing(job_id, cuts(1), due_at=0.0)
         claim = await claimed(one, job_id)
-        settled = await one.app.ledger.update_chunk(claim, open=False, completed=1)
+        settled = await one.app.chunks.update(claim, open=False, completed=1)
 
         with pytest.raises(LeaseLost):
-            await one.app.ledger.update_chunk(claim, due_at=9e9)
-        again = await one.app.ledger.update_chunk(claim, open=False, completed=0)
+            await one.app.chunks.update(claim, due_at=9e9)
+        again = await one.app.chunks.update(claim, open=False, completed=0)
         assert again.chunk == settled.chunk == await chunk_of(one, job_id)
-        assert (await one.app.ledger.update_chunk(again, open=False)).chunk.completed == 1
+        assert (await one.app.chunks.update(again, open=False)).chunk.completed == 1
 
 
 async def test_a_chunk_that_is_gone_is_a_lost_lease(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await opened(one)
-        await one.app.ledger.create_chunks(job_id, cuts(1), due_at=0.0)
+        await one.app.chunks.create_missing(job_id, cuts(1), due_at=0.0)
         claim = await claimed(one, job_id)
         await one.app.documents.commit([Delete(f"jobs/{job_id}/chunks/00000000", claim.version)])
 
         with pytest.raises(LeaseLost):
-            await one.app.ledger.update_chunk(claim, tokens=1)
+            await one.app.chunks.update(claim, tokens=1)
 
 
 async def test_a_lease_is_ended_only_as_it_was_seen_and_its_holder_counts_as_dead(tmp_path: Path) -> None:
@@ -167,11 +169,11 @@ async def test_a_lease_is_ended_only_as_it_was_seen_and_its_holder_counts_as_dea
 async def test_a_lease_that_changes_while_it_is_ended_is_left_alone(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await opened(one)
-        await one.app.ledger.create_chunks(job_id, cuts(1), due_at=0.0)
+        await one.app.chunks.create_missing(job_id, cuts(1), due_at=0.0)
         held = (await claimed(one, job_id)).chunk
         crowded(one).rivals = 1
 
-        assert not await one.app.ledger.expire_lease(job_id, held, due_at=7.0)
+        assert not await one.app.chunks.expire_lease(job_id, held, due_at=7.0)
         assert await chunk_of(one, job_id) == held
 
 
@@ -215,7 +217,7 @@ async def test_a_job_is_opened_once_and_who_opens_it_again_gets_the_first(tmp_pa
         job = await one.job(await opened(one))
         other = job.model_copy(update={"model": "another"})
 
-        assert await one.app.ledger.create_job(other) == job == await one.job(job.job_id)
+        assert await one.app.jobs.create(other) == job == await one.job(job.job_id)
 
 
 async def stop_of(ledger: Ledger, job_id: str) -> JobError | None:
@@ -273,10 +275,10 @@ async def test_progress_is_summed_anew_after_a_second_also_when_the_clock_was_se
 async def test_a_job_that_has_ended_is_stopped_no_more(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         ended = await one.job(await one.run(prompts(1)))
-        await one.app.ledger.stop_job(ended.job_id, CANCELLED)
+        await one.app.jobs.stop(ended.job_id, CANCELLED)
 
         assert await one.job(ended.job_id) == ended
-        assert await one.app.ledger.update_job("job_unknown", _never) is None
+        assert await one.app.jobs.update("job_unknown", _never) is None
 
 
 def _due(at: float, job: Job) -> Job:

@@ -4,10 +4,9 @@ import asyncio
 from pathlib import Path
 
 import httpx
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
-from promptforge.api.auth import create_key
 from promptforge.domain.job import Status
 from promptforge.domain.limits.token_bucket import TokenBuckets
 
@@ -21,7 +20,7 @@ async def opened(one: InProcessStack, key: str | None = None, **headers: str) ->
 
 async def test_a_client_has_only_so_many_open_jobs_whatever_its_keys(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, max_active_jobs=3) as one:
-        second, stranger = await create_key(one.app, "tests"), await create_key(one.app, "stranger")
+        second, stranger = await one.app.api_keys.create("tests"), await one.app.api_keys.create("stranger")
         tickets = [(await opened(one, key)).json() for key in (one.key, second, one.key)]
         refused = [await opened(one, key) for key in (one.key, second)]
         theirs = await opened(one, stranger)
@@ -63,7 +62,7 @@ async def test_a_key_that_asks_too_fast_is_told_to_wait_and_no_other_is(tmp_path
     clock = HandClock()
     async with in_process_stack(tmp_path) as one:
         one.app.request_limits = TokenBuckets(0.4, clock.now)
-        other = {"X-API-Key": await create_key(one.app, "tests")}
+        other = {"X-API-Key": await one.app.api_keys.create("tests")}
         path = f"/v1/jobs/{'job_' + '0' * 32}/status"
         replies = [await one.http.get(path, headers=one.headers) for _ in range(6)]
         wrong = [await one.http.get(path, headers={"X-API-Key": "not a key"}) for _ in range(6)]

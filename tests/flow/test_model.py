@@ -12,14 +12,14 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.support.machine import lines_of
-from tests.support.player import CLIENTS, UNKNOWN, Known, TwoClients, content_of, lines_asked, two_clients
+from tests.harness.in_process import lines_of
+from tests.harness.two_clients import CLIENTS, UNKNOWN, Known, TwoClients, content_of, lines_asked, two_clients
 
 from promptforge.api.auth import create_key, revoke_keys
 from promptforge.domain.job import TRANSITIONS, Status
 from promptforge.engine.push_requests import SUBSCRIPTIONS
 from promptforge.pipeline.sweep import sweep
-from promptforge.state.jobs import ClaimedChunk
+from promptforge.state.chunks import ClaimedChunk
 
 EXAMPLES = os.environ.get("PROMPTFORGE_EXAMPLES") or None
 MAX_JOBS = 4
@@ -174,7 +174,7 @@ class TwoClientMachine(RuleBasedStateMachine):
     def kill(self, number: int, chunk: int) -> None:
         job = self.working(number)
         if job and job.kills < MAX_KILLS:
-            claim = self.player.one.app.ledger.claim(job.job_id, chunk, f"ghost-{job.kills}", 60)
+            claim = self.player.one.app.chunks.claim(job.job_id, chunk, f"ghost-{job.kills}", 60)
             job.kills += isinstance(self.loop.run(claim), ClaimedChunk)
 
     @rule(number=some_job, chunk=st.integers(0, 3), ticks=st.integers(0, 60))

@@ -10,7 +10,7 @@ import pytest
 import schemathesis
 import uvicorn
 from starlette.types import Receive, Scope, Send
-from tests.support.machine import in_process_stack
+from tests.harness.in_process import in_process_stack
 
 from promptforge.engine.http_server import Protocol
 from promptforge.engine.load_functions import HTTP_FUNCTIONS

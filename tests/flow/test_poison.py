@@ -6,21 +6,18 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from aiohttp import web
-from tests.support.machine import prompts
-from tests.support.openai_server import refusal
-from tests.support.ward import LEASE_SECONDS, ONE_CHUNK, ChunkScenario, chunk_scenario
+from tests.fakes.openai_server import refusal
+from tests.harness.chunk_scenario import LEASE_SECONDS, ONE_CHUNK, ChunkScenario, chunk_scenario
+from tests.harness.in_process import prompts
 
 from promptforge.bootstrap import build_context
 from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES
-from promptforge.domain.commands import ProcessChunk, upload_object
+from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
+from promptforge.state.objects import upload_object
+from promptforge.worker.isolation import MAX_ISOLATED_CRASHES
 from promptforge.worker.lease import ChunkLease
-from promptforge.worker.process_chunk import (
-    ABANDON_AFTER_CRASHES,
-    ABANDON_AFTER_ERRORS,
-    MAX_ISOLATED_CRASHES,
-    process_chunk,
-)
+from promptforge.worker.process_chunk import ABANDON_AFTER_CRASHES, ABANDON_AFTER_ERRORS, process_chunk
 
 
 async def test_a_chunk_is_asked_at_once_until_its_holders_die_too_often(tmp_path: Path) -> None:

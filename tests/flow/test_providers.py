@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.support import faults
-from tests.support.formats import CANARY, FORMATS, AnyFormat
-from tests.support.machine import InProcessStack, Line, in_process_stack, prompts
-from tests.support.scripted import Act, Play, ScriptedProvider, good, scripted
+from tests.fakes import provider_faults
+from tests.fakes.provider_formats import CANARY, FORMATS, AnyFormat
+from tests.fakes.scripted_provider import Act, Play, ScriptedProvider, good, scripted
+from tests.harness.in_process import InProcessStack, Line, in_process_stack, prompts
 
 KEY = "CANARY-key"
 FORBIDDEN = ("CANARY", "prompt 1", "PROMPT 1")
@@ -73,8 +73,8 @@ async def test_faults_and_throttles_now_and_then_cost_no_prompt(tmp_path: Path, 
     async def act(prompt: str, call: int) -> Play | None:
         fate = rng.random()
         if fate < 0.1:
-            return faults.refused(500)
-        return faults.refused(429, retry_after=0.5) if fate < 0.2 else None
+            return provider_faults.refused(500)
+        return provider_faults.refused(429, retry_after=0.5) if fate < 0.2 else None
 
     async with machine_of(tmp_path, wire, act) as (one, provider):
         job_id = await one.run(prompts(500), provider=wire.name, max_retries=6)
@@ -174,15 +174,15 @@ async def empty(exchange: Any) -> web.StreamResponse:
 @pytest.mark.parametrize(
     ("play", "code"),
     [
-        (faults.truncated, "provider_bad_response"),
-        (faults.html, "provider_bad_response"),
+        (provider_faults.truncated, "provider_bad_response"),
+        (provider_faults.html, "provider_bad_response"),
         (empty, "provider_bad_response"),
         (too_large, "provider_answer_too_large"),
-        (faults.reset_before, "provider_connection_lost"),
-        (faults.reset_within, "provider_connection_lost"),
-        (faults.refused(500), "provider_error"),
-        (faults.hanging, "provider_timeout"),
-        (faults.refused(400), "prompt_rejected"),
+        (provider_faults.reset_before, "provider_connection_lost"),
+        (provider_faults.reset_within, "provider_connection_lost"),
+        (provider_faults.refused(500), "provider_error"),
+        (provider_faults.hanging, "provider_timeout"),
+        (provider_faults.refused(400), "prompt_rejected"),
     ],
 )
 async def test_each_fault_has_its_documented_code(tmp_path: Path, wire: AnyFormat, play: Play, code: str) -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import httpx
-from tests.support.clock import HandClock
-from tests.support.erasing import wait_until_erased
-from tests.support.machine import InProcessStack, in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.erasing import wait_until_erased
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.pipeline.sweep import sweep
 

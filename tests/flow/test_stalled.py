@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
-from tests.support.clock import HandClock
-from tests.support.erasing import wait_until_erased
-from tests.support.machine import InProcessStack, in_process_stack, prompts
-from tests.support.stalling import Stalling
+from tests.fakes.stalling import Stalling
+from tests.harness.clock import HandClock
+from tests.harness.erasing import wait_until_erased
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.commands import ProcessChunk
-from promptforge.pipeline.erase import MAX_PROCESS_STALL_SECONDS, erase
+from promptforge.domain.timeouts import MAX_PROCESS_STALL_SECONDS
+from promptforge.pipeline.erase import erase
 from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
 from promptforge.pipeline.sweep import sweep
@@ -56,7 +57,7 @@ async def test_a_finalizer_that_stood_still_leaves_nothing(tmp_path: Path) -> No
         await one.put(ticket["upload_url"], prompts(3))
         await split(one.app, job_id)
         for number in range((await one.job(job_id)).chunk_count or 0):
-            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=number))
+            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=number))
         results = Stalling(one.app.results, "create", skip=1)  # the manifest is written after the file of errors
         finishing = asyncio.create_task(finalize(dataclasses.replace(one.app, results=results), job_id))
         await results.reached()

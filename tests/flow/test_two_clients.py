@@ -13,9 +13,9 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.types import ASGIApp
-from tests.support.clock import HandClock
-from tests.support.machine import InProcessStack, in_process_stack
-from tests.support.raw import Answer, Headers, sent
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.raw_asgi import Answer, Headers, sent
 
 from promptforge.api.auth import create_key
 from promptforge.domain.commands import ProcessChunk
@@ -100,8 +100,8 @@ async def _alice(one: InProcessStack) -> dict[str, str]:
         if state in ("cut", "worked on"):
             await split(one.app, job_id)
         if state == "worked on":
-            await one.app.ledger.claim(job_id, 0, "a worker", 60)
-            await process_chunk(one.app, ProcessChunk(job_id=job_id, chunk=0))
+            await one.app.chunks.claim(job_id, 0, "a worker", 60)
+            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         if state == "cancelled":
             await one.cancel(job_id)
         if state in ("completed", "failed", "cancelled"):
@@ -256,7 +256,7 @@ async def test_clients_whose_names_and_idempotency_keys_read_alike_have_jobs_of_
     async with in_process_stack(tmp_path) as one:
         jobs = set()
         for client, idempotency_key in pairs:
-            api_key = await create_key(one.app, client)
+            api_key = await one.app.api_keys.create(client)
             first, again = [(await _open(one, api_key, idempotency_key)).json()["job_id"] for _ in range(2)]
             jobs.add(first)
             assert first == again
@@ -268,7 +268,7 @@ async def test_a_job_of_anothers_that_stands_under_ones_own_id_is_as_good_as_del
     async with in_process_stack(tmp_path) as one:
         deleted, foreign = [(await _open(one, one.key, name)).json()["job_id"] for name in ("a", "b")]
         await one.delete(deleted)
-        await one.app.ledger.update_job(foreign, lambda job: job.model_copy(update={"client": "alice"}))
+        await one.app.jobs.update(foreign, lambda job: job.model_copy(update={"client": "alice"}))
         refused, as_deleted = await _open(one, one.key, "b"), await _open(one, one.key, "a")
 
         assert as_deleted.json()["code"] == "job_deleted"

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.clock import HandClock
-from tests.support.machine import in_process_stack, prompts
+from tests.harness.clock import HandClock
+from tests.harness.in_process import in_process_stack, prompts
 
 
 async def test_a_second_upload_is_refused_and_the_first_stays(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from tests.support.clock import HandClock
-from tests.support.formats import OpenAIFormat
-from tests.support.machine import InProcessStack, Line, in_process_stack, prompts
-from tests.support.scripted import ScriptedProvider, good, scripted
+from tests.fakes.provider_formats import OpenAIFormat
+from tests.fakes.scripted_provider import ScriptedProvider, good, scripted
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, Line, in_process_stack, prompts
 
 from promptforge.context import MAX_CIRCUIT_BREAKERS
 

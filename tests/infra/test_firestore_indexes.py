@@ -13,7 +13,7 @@ from promptforge.domain.tombstone import Tombstone
 from promptforge.ports.documents import EXPIRE_FIELD, Document, Scalar, Version, Write
 from promptforge.state.jobs import Ledger
 from promptforge.state.tombstones import TombstoneStore
-from tests.support.clock import HandClock
+from tests.harness.clock import HandClock
 
 JOB = "job_" + 32 * "0"
 INFRA = Path(__file__).parents[2] / "infra"

@@ -6,7 +6,7 @@ that the quickest comes first and the first that fails ends the mutant.
 
 import pytest
 
-from tests.simulation.world import simulate
+from tests.simulation.simulator import simulate
 
 SEEDS = (
     *(4, 13, 27, 52, 55, 77, 84, 85, 96, 184, 193, 219),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tests.simulation.faults import FAULTS
-from tests.simulation.world import Outcome, simulate
+from tests.simulation.simulator import Outcome, simulate
 
 
 def _simulate(seed: int) -> Outcome:

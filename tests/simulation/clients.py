@@ -9,13 +9,12 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from promptforge.api.auth import admit_key
+from tests.simulation.cost_accounting import CALL_USD
 from tests.simulation.faults import Plan
 from tests.simulation.http import Reply, request
-from tests.simulation.money import CALL_USD
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Simulator
+    from tests.simulation.simulator import Simulator
 
 CANARY = "CANARY"
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
@@ -101,7 +100,7 @@ class Clients:
     async def run(self) -> None:
         """Carry every order through to its end."""
         for client, key in self.keys.items():
-            await admit_key(self.world.referee.app, client, key)
+            await self.world.referee.app.api_keys.admit(client, key)
             calls = self.world.rng.choice((None, 1, 5, 10, 30))
             if calls and "cost_limit" in self.world.plan.faults:
                 self.world.fire("cost_limit", client)

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass, field
 
-from tests.simulation.money import PRICE
+from tests.simulation.cost_accounting import PRICE
 
 STEP = 0.004  # the chance of a fault at one step of a run that has it
 

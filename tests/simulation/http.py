@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import orjson
 from starlette.types import ASGIApp
 
-from tests.support.raw import sent
+from tests.harness.raw_asgi import sent
 
 
 @dataclass

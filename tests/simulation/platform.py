@@ -12,12 +12,12 @@ from promptforge.engine.load_functions import load_function
 from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
 from promptforge.pipeline.sweep import expire_leases
 from tests.simulation.http import Reply, request
-from tests.simulation.machines import Instance, SimulatedClock
+from tests.simulation.instances import Instance, SimulatedClock
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from tests.simulation.world import Simulator
+    from tests.simulation.simulator import Simulator
 
 SWEEP_SECONDS = 60.0
 AT_ONCE = 4  # deliveries of one source for each machine

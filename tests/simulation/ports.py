@@ -11,7 +11,7 @@ from promptforge.ports.topics import Topics
 from tests.simulation.faults import STEP
 
 if TYPE_CHECKING:
-    from tests.simulation.machines import Instance
+    from tests.simulation.instances import Instance
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
+from tests.simulation.cost_accounting import TOKENS
 from tests.simulation.faults import STEP
-from tests.simulation.money import TOKENS
 
 if TYPE_CHECKING:
-    from tests.simulation.machines import Instance
+    from tests.simulation.instances import Instance
 
 REFUSED = CallFailure(
     FailureKind.PROMPT, "prompt_rejected", "Refused.", input_tokens=TOKENS[0], output_tokens=TOKENS[1]

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.simulation.faults import FAULTS
-from tests.simulation.world import Outcome, simulate
+from tests.simulation.simulator import Outcome, simulate
 
 SEEDS = 160
 GROUPS = 8
@@ -42,7 +42,7 @@ def test_every_fault_was_there_and_prompts_were_answered(outcomes: dict[int, Out
 def test_a_seed_gives_the_same_run_in_another_process_with_another_hash_seed(outcomes: dict[int, Outcome]) -> None:
     busiest = sorted(outcomes.values(), key=lambda outcome: -sum(outcome.fired.values()))[:4]
     for number, outcome in enumerate(busiest):
-        code = f"from tests.simulation.world import simulate; print(simulate({outcome.seed}).digest)"
+        code = f"from tests.simulation.simulator import simulate; print(simulate({outcome.seed}).digest)"
         environ = {**os.environ, "PYTHONHASHSEED": str(number)}
         again = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import aiohttp
 import click
-from promptforge.client.async_client import RequestFailed
 
+from promptforge.client.async_client import RequestFailed
 from tests.smoke.checks import CHECKS, Check
 from tests.smoke.site import Site, Skipped, Wrong
 

@@ -9,10 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from promptforge.client.verify import verify
-
 from promptforge.engine.load_functions import EVENT_FUNCTIONS
+from tests.harness.in_process import prompts
 from tests.smoke.site import GOOGLE, UPLOAD, Site, Skipped, Storage, Wrong, bucket_of, unsigned
-from tests.support.machine import prompts
 
 PROMPTS = 100
 JOB_SECONDS = 300

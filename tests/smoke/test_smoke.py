@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.support.engine import engine, promptforge
-from tests.support.smoke import smoke
+from tests.harness.engine_process import engine, promptforge
+from tests.harness.smoke import smoke
 
 
 def test_all_is_well_on_one_machine_and_what_only_the_cloud_does_is_skipped(tmp_path: Path) -> None:

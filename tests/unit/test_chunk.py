@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from promptforge.domain.chunk import CLOCK_SKEW_SECONDS, ISOLATE_AFTER_CRASHES, Chunk, ChunkRange
+from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES, Chunk, ChunkRange
+from promptforge.domain.timeouts import CLOCK_SKEW_SECONDS
 
 CUT = ChunkRange(number=3, start=0, end=9, first_line=10, last_line=14, line_count=2)
 

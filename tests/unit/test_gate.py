@@ -5,8 +5,9 @@ import pytest
 
 from promptforge.domain.job import JobError
 from promptforge.domain.retry import FailureKind
+from promptforge.domain.timeouts import PROBE_SECONDS, REJECTION_SECONDS
 from promptforge.ports.provider import CallFailure, Completion
-from promptforge.worker.circuit_breaker import PROBE_SECONDS, REJECTION_SECONDS, CircuitBreaker
+from promptforge.worker.circuit_breaker import CircuitBreaker
 
 ANSWER = Completion("Yes.", "model-1", 1, 2)
 REFUSED = CallFailure(FailureKind.ACCOUNT, "provider_account", "The key is refused.")

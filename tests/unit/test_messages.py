@@ -5,15 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from promptforge.domain.commands import (
-    JobCommand,
-    JobUploaded,
-    ProcessChunk,
-    SweepJobs,
-    is_job_id,
-    upload_object,
-    uploaded_job,
-)
+from promptforge.domain.commands import JobCommand, JobUploaded, ProcessChunk, SweepJobs, is_job_id
+from promptforge.state.objects import upload_object, uploaded_job
 
 JOB_ID = "job_" + "0123456789abcdef" * 2
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from promptforge.bootstrap import build_context
+from promptforge.bootstrap import build_context, build_worker_runtime
 from promptforge.domain.formats.params import PARAMS
 from promptforge.domain.providers import JSON_OBJECT, PROVIDERS, Provider
 from promptforge.settings import Settings
@@ -14,9 +14,11 @@ from promptforge.settings import Settings
 async def test_provider_row_names_an_adapter_that_can_be_built(tmp_path: Path, provider: Provider) -> None:
     environ = {provider.key_variable: "key"} if provider.key_variable else {}
     context = build_context(Settings.from_env(environ, data_dir=tmp_path))
+    runtime = build_worker_runtime(context)
     try:
-        assert context.provider(provider.name)
+        assert runtime.provider(provider.name)
     finally:
+        await runtime.close()
         await context.close()
 
 

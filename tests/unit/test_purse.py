@@ -5,9 +5,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from promptforge.domain.timeouts import TOTAL_REFRESH_SECONDS
 from promptforge.errors import Unavailable
-from promptforge.worker.cost_budget import TOTAL_REFRESH_SECONDS, CostBudget
-from tests.support.clock import HandClock
+from promptforge.worker.cost_budget import CostBudget
+from tests.harness.clock import HandClock
 
 CHUNK = 7
 

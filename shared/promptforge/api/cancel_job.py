@@ -1,34 +1,35 @@
-"""Stops a job at its client's wish."""
+"""Cancels a job at its client's request."""
 
 from promptforge import logs
-from promptforge.api import job_status
 from promptforge.api.auth import get_owned_job
+from promptforge.api.job_status import JobStatusResponse, describe_job
 from promptforge.context import AppContext
-from promptforge.domain.commands import SweepJobs
 from promptforge.domain.job import CANCELLED, Job, Status
 from promptforge.errors import RequestError
 
 
-async def cancel_job(app: AppContext, client: str, job_id: str) -> job_status.JobStatusResponse:
-    """Have no further call made for the client's job; asking again is the same as asking once.
+async def cancel_job(context: AppContext, client: str, job_id: str) -> JobStatusResponse:
+    """Stop the calls of the client's job.
 
-    Calls in flight come back and count; every other prompt is answered with `cancelled`, and when all have an answer
-    the job is CANCELLED. Raises RequestError as `owned_job`, and for a job that has ended otherwise.
+    Cancelling again has no further effect.
+
+    Calls in flight come back and count. Every other prompt gets the error `cancelled`; when all have their answer the
+    job is CANCELLED. Raises RequestError as `get_owned_job`, `already_ended` for a job that has finished otherwise.
     """
-    await get_owned_job(app, client, job_id)
+    await get_owned_job(context, client, job_id)
 
     def decide(job: Job) -> Job | None:
         if not job.open or job.stop_reason:
             return None
         if job.status is Status.AWAITING_UPLOAD:
-            return job.finished(CANCELLED, completed_at=app.clock.now())
-        return job.model_copy(update={"stop_reason": CANCELLED})
+            return job.finished(CANCELLED, context.clock.now())
+        return job.stopped(CANCELLED)
 
-    await app.ledger.update_job(job_id, decide)
-    job = await get_owned_job(app, client, job_id)
+    await context.jobs.update(job_id, decide)
+    job = await get_owned_job(context, client, job_id)
     if not job.open and job.status is not Status.CANCELLED:
-        raise RequestError("already_ended", f"The job is {job.status}; there is nothing left to cancel.")
-    if job.open:  # chunks that wait for their provider need not wait any longer
-        await app.tasks.enqueue("sweeper", SweepJobs(job_id=job_id).encode(), name=f"cancel-{job_id}")
+        raise RequestError("already_ended", f"The job is {job.status} and cannot be cancelled.")
+    if job.open:
+        await context.queues.enqueue_cancel_sweep(job_id)
     logs.info("job_cancelled", job_id=job_id)
-    return await job_status.describe_job(app, job)
+    return await describe_job(context, job)

@@ -1,9 +1,7 @@
-"""Opens a job: judges the order, keeps it, and hands out the upload URL."""
+"""Creates a job: validates the request, stores the job and signs the upload URL."""
 
-import asyncio
 import hashlib
 import hmac
-from contextlib import suppress
 from typing import Annotated
 from urllib.parse import quote
 
@@ -11,41 +9,40 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 
 from promptforge import logs
 from promptforge.context import AppContext
-from promptforge.domain.commands import JobCommand, upload_object
 from promptforge.domain.formats.json_schema import schema_error
-from promptforge.domain.formats.params import Params, integral, unsupported_parameter
-from promptforge.domain.job import Job
+from promptforge.domain.formats.params import PARAMS, Params, integral, unsupported_parameter
+from promptforge.domain.job import Job, JobParams
 from promptforge.domain.limits.pricing import usd_to_nanos
+from promptforge.domain.timeouts import TOO_MANY_JOBS_RETRY_SECONDS, UPLOAD_CHECK_SECONDS, UPLOAD_GRACE_SECONDS
 from promptforge.domain.timestamps import DAY_SECONDS, Rfc3339, rfc3339
-from promptforge.errors import Conflict, RequestError, Unavailable
+from promptforge.errors import RequestError
 from promptforge.settings import PROVIDER_KEYS
-from promptforge.state.spend_quotas import reserve
-
-UPLOAD_GRACE_SECONDS = 3600.0  # a large upload that began in time may take so long before the job is given up
-TOO_MANY_JOBS_RETRY_SECONDS = 30
-MAX_TRIES = 40
-UPLOAD_CHECK_SECONDS = 300.0  # how often the sweeper looks for an upload whose event was lost
+from promptforge.state.commit import retry_on_conflict
+from promptforge.state.objects import upload_object
 
 IDEMPOTENCY_KEY = TypeAdapter(Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]+$")])
-"""What an Idempotency-Key may be: visible ASCII, so that one sent twice, joined by a comma and a space, is none."""
+"""An Idempotency-Key: visible ASCII. A key that is sent twice is joined by a comma and a space, and so is invalid."""
 
 
-def _not_given(value: object) -> bool:
+def _not_set(value: object) -> bool:
     return value is None
 
 
 class CreateJobRequest(Params):
-    """The body of POST /v1/jobs/init: what to ask whom, and parameters for every prompt. A job is stopped once it has
-    cost `max_cost_usd`, as far as the provider tells; each process that works on it may exceed that by about a call."""
+    """The body of POST /v1/jobs/init: provider, model, and parameters for every prompt.
+
+    A job is stopped once it has cost `max_cost_usd`, as reported by the provider. Each process
+    that works on it may exceed that by about a call.
+    """
 
     provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDER_KEYS)]})
     model: str = Field(min_length=1, max_length=200)
     max_retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(integral)] = 3
-    max_cost_usd: Annotated[float, Field(ge=0.01, le=1_000_000)] | None = Field(None, exclude_if=_not_given)
+    max_cost_usd: Annotated[float, Field(ge=0.01, le=1_000_000)] | None = Field(None, exclude_if=_not_set)
 
 
 class CreateJobResponse(BaseModel):
-    """The answer to POST /v1/jobs/init: what the client needs to upload."""
+    """The answer to POST /v1/jobs/init."""
 
     job_id: str
     upload_url: str
@@ -53,30 +50,30 @@ class CreateJobResponse(BaseModel):
 
 
 async def create_job(
-    app: AppContext, client: str, order: CreateJobRequest, idempotency_key: str | None
+    context: AppContext, client: str, request: CreateJobRequest, idempotency_key: str | None
 ) -> CreateJobResponse:
-    """Create the job, or find the one that the same client made with the same Idempotency-Key.
+    """Create the job, or return the one that the same client created with the same Idempotency-Key.
 
-    A repeated order is answered alike also when the job is past its upload; the upload URL is of no use then.
-    Raises RequestError for what is no Idempotency-Key, for one whose job is deleted or that was used with another
-    order, for a provider that is unknown or has no key here, a parameter that it cannot take, a limit for a model
-    without a price, one job too many, or when the day's allowance is spent.
+    A repeated request gets the same answer also after the upload; the upload URL is of no use then. Raises RequestError
+    with one of these codes: `invalid_idempotency_key`, `idempotency_key_reused`, `job_deleted`, `unsupported_provider`,
+    `provider_not_configured`, `unsupported_parameter`, `invalid_field`, `price_unknown`, `too_many_jobs`,
+    `spend_limit`.
     """
     _check_idempotency_key(idempotency_key)
-    _check_provider(app, order.provider)
-    _check_params(order)
-    _check_price(app, order)
-    new = _new_job(app, client, order, idempotency_key)
-    job = await app.ledger.get(new.job_id) if idempotency_key else None
+    _check_provider(context, request.provider)
+    _check_params(request)
+    _check_price(context, request)
+    new = _new_job(context, client, request, idempotency_key)
+    job = await context.jobs.get(new.job_id) if idempotency_key else None
     if job is None:
-        job = await _create(app, new)
-    if job is None or job.client != client or job.expired(app.clock.now()):
-        raise RequestError("job_deleted", "The job of this Idempotency-Key is deleted: send another key.")
-    if job.request_digest != _digest(order):
-        raise RequestError("idempotency_key_reused", "This Idempotency-Key was used with another request body.")
-    message, too_late = JobCommand(job_id=job.job_id), job.upload_expires_at + UPLOAD_GRACE_SECONDS
-    await app.tasks.enqueue("sweeper", message.encode(), name=f"expire-{job.job_id}", not_before=too_late)
-    url = await app.uploads.upload_url(upload_object(job.job_id), job.upload_expires_at)
+        job = await _store(context, new)
+    if job is None or job.client != client or job.expired(context.clock.now()):
+        raise RequestError("job_deleted", "The job for this Idempotency-Key was deleted. Use a new key.")
+    if job.request_digest != _digest(request):
+        detail = "This Idempotency-Key was used with another request body. Use a new key."
+        raise RequestError("idempotency_key_reused", detail)
+    await context.queues.schedule_upload_check(job.job_id, job.upload_expires_at + UPLOAD_GRACE_SECONDS)
+    url = await context.uploads.upload_url(upload_object(job.job_id), job.upload_expires_at)
     logs.info("job_created", job_id=job.job_id, provider=job.provider)
     return CreateJobResponse(job_id=job.job_id, upload_url=url, expires_at=rfc3339(job.upload_expires_at))
 
@@ -90,82 +87,89 @@ def _check_idempotency_key(idempotency_key: str | None) -> None:
         raise RequestError("invalid_idempotency_key", detail) from None
 
 
-def _check_provider(app: AppContext, provider: str) -> None:
+def _check_provider(context: AppContext, provider: str) -> None:
     if provider not in PROVIDER_KEYS:
         known = ", ".join(sorted(PROVIDER_KEYS))
         raise RequestError("unsupported_provider", f"provider must be one of: {known}.")
-    if variable := app.settings.missing_key(provider):
-        detail = f"The provider {provider} has no key here: the operator must set {variable}."
+    if variable := context.settings.missing_key(provider):
+        detail = f"Provider {provider} has no key on this server: the operator must set {variable}."
         raise RequestError("provider_not_configured", detail)
 
 
-def _check_params(order: CreateJobRequest) -> None:
-    if name := unsupported_parameter(order.provider, order):
-        raise RequestError("unsupported_parameter", f"{order.provider} has no parameter {name}: leave it out.")
-    if fault := schema_error(order.response_format):
-        raise RequestError("invalid_field", f"response_format.schema: {fault}.")
+def _check_params(request: CreateJobRequest) -> None:
+    if name := unsupported_parameter(request.provider, request):
+        detail = f"Parameter {name} is not supported by {request.provider}."
+        raise RequestError("unsupported_parameter", detail)
+    if error := schema_error(request.response_format):
+        raise RequestError("invalid_field", f"response_format.schema: {error}.")
 
 
-def _check_price(app: AppContext, order: CreateJobRequest) -> None:
-    if order.max_cost_usd is not None and app.settings.price_of(order.provider, order.model) is None:
-        detail = "The operator has set no price for this model, so max_cost_usd cannot be kept: leave it out."
+def _check_price(context: AppContext, request: CreateJobRequest) -> None:
+    if request.max_cost_usd is not None and context.settings.price_of(request.provider, request.model) is None:
+        detail = f"max_cost_usd requires a configured price for model {request.model}."
         raise RequestError("price_unknown", detail)
 
 
-async def _create(app: AppContext, job: Job) -> Job | None:
-    """Store the job within what its client may have and spend, which another order may change meanwhile. That may have
-    been the same one, and its job may be deleted: then this one is not one more."""
+async def _store(context: AppContext, job: Job) -> Job | None:
+    """Store the job within the client's limits, which a concurrent request may change.
+
+    A refused request may be a repeated one whose job exists, or existed: then it is not one more job.
+    """
     try:
-        open_jobs = await _count_open_jobs(app, job.client)
-        for _ in range(MAX_TRIES):
-            within, also = await reserve(app.documents, job, open_jobs)
-            with suppress(Conflict):
-                return await app.ledger.create_job(within, also)
-            await asyncio.sleep(app.rng.uniform(0, 0.05))
+        active_jobs = await _count_active_jobs(context, job.client)
+
+        async def attempt() -> Job | None:
+            limited, writes = await context.quotas.reserve(job, active_jobs)
+            return await context.jobs.create(limited, writes)
+
+        return await retry_on_conflict(context.rng, attempt)
     except RequestError:
-        if await app.ledger.exists(job.job_id):
-            return await app.ledger.get(job.job_id)
+        if await context.jobs.exists(job.job_id):
+            return await context.jobs.get(job.job_id)
         raise
-    raise Unavailable(job.job_id)
 
 
-async def _count_open_jobs(app: AppContext, client: str) -> int:
-    """Raises RequestError when there are too many. Orders that come at the same moment do not see each other: a few
-    too many may get through."""
-    most, count = app.settings.max_active_jobs, await app.ledger.count_active(client)
-    if count >= most:
-        detail = f"You have {most} jobs that have not ended; wait for one, or cancel or delete one."
+async def _count_active_jobs(context: AppContext, client: str) -> int:
+    """Raises RequestError `too_many_jobs` at the limit.
+
+    Concurrent requests do not see each other: a few may pass.
+    """
+    limit, count = context.settings.max_active_jobs, await context.jobs.count_active(client)
+    if count >= limit:
+        detail = f"You have {limit} active jobs, which is the limit; wait for one, or cancel or delete one."
         raise RequestError("too_many_jobs", detail, retry_after=TOO_MANY_JOBS_RETRY_SECONDS)
     return count
 
 
-def _new_job(app: AppContext, client: str, order: CreateJobRequest, idempotency_key: str | None) -> Job:
-    now = app.clock.now()
-    expires_at = float(int(now + app.settings.upload_url_seconds))
+def _new_job(context: AppContext, client: str, request: CreateJobRequest, idempotency_key: str | None) -> Job:
+    settings, now = context.settings, context.clock.now()
     return Job(
-        job_id=f"job_{_idempotent_id(app, client, idempotency_key) if idempotency_key else app.new_id()}",
+        job_id=f"job_{_idempotent_id(context, client, idempotency_key) if idempotency_key else context.new_id()}",
         client=client,
         created_at=now,
-        upload_expires_at=expires_at,
+        upload_expires_at=float(int(now + settings.upload_url_seconds)),
         due_at=now + UPLOAD_CHECK_SECONDS,
-        deadline_at=now + app.settings.job_seconds,
-        expire_at=float(int(now + app.settings.job_seconds) + app.settings.retention_days * DAY_SECONDS),
-        request_digest=_digest(order),
-        provider=order.provider,
-        model=order.model,
-        max_retries=order.max_retries,
-        params=Params(**order.set_fields),
-        price=app.settings.price_of(order.provider, order.model),
-        max_cost_nanos=None if order.max_cost_usd is None else usd_to_nanos(order.max_cost_usd),
+        deadline_at=now + settings.job_seconds,
+        expire_at=float(int(now + settings.job_seconds) + settings.retention_days * DAY_SECONDS),
+        request_digest=_digest(request),
+        provider=request.provider,
+        model=request.model,
+        max_retries=request.max_retries,
+        params=JobParams.model_validate(request.model_dump(include=set(PARAMS), exclude_none=True)),
+        price=settings.price_of(request.provider, request.model),
+        max_cost_nanos=None if request.max_cost_usd is None else usd_to_nanos(request.max_cost_usd),
     )
 
 
-def _idempotent_id(app: AppContext, client: str, idempotency_key: str) -> str:
-    """The same for the same client and key, for no other two, and not to be guessed without the pepper."""
+def _idempotent_id(context: AppContext, client: str, idempotency_key: str) -> str:
+    """Return the same id for the same client and key, another for any other two.
+
+    It cannot be guessed without the pepper.
+    """
     text = ":".join(map(quote, ("job", client, idempotency_key)))
-    return hmac.new(app.pepper, text.encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.new(context.pepper, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def _digest(order: CreateJobRequest) -> str:
-    """The same for the same order, also after an upgrade: a field that is new in Order is left out if not given."""
-    return hashlib.sha256(order.model_dump_json().encode()).hexdigest()
+def _digest(request: CreateJobRequest) -> str:
+    """Return the same digest for the same request, also after an upgrade: a new field is left out while not set."""
+    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()

@@ -1,4 +1,7 @@
-"""What travels between the functions: ids, never data. Each message names its schema version."""
+"""The commands that functions send to each other: ids, never data.
+
+Each names its schema version.
+"""
 
 import re
 from typing import Annotated, Literal
@@ -6,7 +9,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 _JOB_ID = re.compile(r"job_[0-9a-f]{32}")
-UPLOAD_NAME = "input.jsonl"
 TASK_EVENT_TYPE = "promptforge.task"
 
 
@@ -14,7 +16,10 @@ JobId = Annotated[str, Field(pattern=r"^job_[0-9a-f]{32}$")]
 
 
 class Command(BaseModel):
-    """Common to all: unknown fields are ignored, so that a newer sender can talk to an older receiver."""
+    """The base of all commands.
+
+    Unknown fields are ignored, so that a newer sender can talk to an older receiver.
+    """
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
@@ -22,51 +27,55 @@ class Command(BaseModel):
     job_id: JobId | None
 
     def encode(self) -> bytes:
-        """The message as JSON."""
+        """Return the command as JSON."""
         return self.model_dump_json().encode()
 
 
 class JobCommand(Command):
-    """Split this job, or finish or erase it."""
+    """A command about one job."""
 
     job_id: JobId
 
 
 class JobUploaded(JobCommand):
-    """This job's input is there."""
+    """The job's input was uploaded."""
+
+
+class SplitJob(JobCommand):
+    """Split the job's input into chunks."""
+
+
+class FinalizeJob(JobCommand):
+    """Publish the job's results and set its final status."""
+
+
+class EraseJob(JobCommand):
+    """Remove everything of a deleted or expired job."""
 
 
 class ProcessChunk(Command):
-    """Work on this chunk."""
+    """Process one chunk."""
 
     job_id: JobId
     chunk: int = Field(ge=0)
 
 
 class SweepJobs(Command):
-    """Check on this job, or on all that are due."""
+    """Sweep one job, or all that are due."""
 
     job_id: JobId | None = None
 
 
-def upload_object(job_id: str) -> str:
-    """The name a job's input has in the uploads bucket."""
-    return f"{job_id}/{UPLOAD_NAME}"
-
-
-def uploaded_job(name: str) -> JobUploaded | None:
-    """What an object of the uploads bucket says, or None for a foreign object."""
-    job_id, _, rest = name.partition("/")
-    return JobUploaded(job_id=job_id) if rest == UPLOAD_NAME and is_job_id(job_id) else None
-
-
 def is_job_id(text: str) -> bool:
-    """Whether a text has the form of a job id; anything else is no name to look up."""
+    """Return whether a text has the form of a job id; anything else is never looked up."""
     return _JOB_ID.fullmatch(text) is not None
 
 
 def task_headers(queue: str, task_id: str) -> dict[str, str]:
-    """What makes a task's request a CloudEvent in binary mode, so that tasks knock at the same door as events."""
+    """Return the headers that make a task's request a binary-mode CloudEvent.
+
+    Tasks and events then share an endpoint.
+    """
     return {
         "ce-specversion": "1.0",
         "ce-id": task_id,

@@ -1,15 +1,17 @@
-"""A job: one uploaded file, one provider, one model; and the only ways its status may change."""
+"""A job: one uploaded file, one provider, one model; and the transitions of its status."""
 
 from enum import StrEnum
-from typing import Any, Self
+from typing import NamedTuple, Self, TypedDict, Unpack
 
-from promptforge.domain.formats.params import Params
+from pydantic import ConfigDict
+
+from promptforge.domain.document import StoredDocument, StoredModel
+from promptforge.domain.formats.params import Params, ResponseFormat
 from promptforge.domain.limits.pricing import Price
-from promptforge.domain.model import Model
 
 
 class Status(StrEnum):
-    """Where a job stands."""
+    """The status of a job."""
 
     AWAITING_UPLOAD = "AWAITING_UPLOAD"
     QUEUED = "QUEUED"
@@ -20,7 +22,7 @@ class Status(StrEnum):
 
     @property
     def final(self) -> bool:
-        """A final status never changes."""
+        """Whether the status never changes again."""
         return not TRANSITIONS[self]
 
 
@@ -34,15 +36,18 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 }
 
 
-class JobError(Model):
-    """Why a job failed or was stopped: a stable code and a sentence."""
+class JobError(StoredModel):
+    """Why a job failed, was stopped or waits: a stable code and a sentence."""
 
     code: str
     message: str
 
 
-class PinnedInput(Model):
-    """The pinned upload and how it is read, cut and joined: settings may change while a job runs, its own may not."""
+class PinnedInput(StoredModel):
+    """The upload as it was found, and how it is read, split and joined.
+
+    Settings may change while a job runs; these values do not.
+    """
 
     generation: int
     size: int
@@ -53,16 +58,80 @@ class PinnedInput(Model):
     part_lines: int
 
 
-class Job(Model):
-    """A job's document. Times are seconds since 1970 UTC.
+class StoredResponseFormat(ResponseFormat):
+    """A response format inside a document.
 
-    `open` says that the status is not final, `due_at` when the sweeper should look at the job, which at its end is when
-    it is to be erased: together they are what the sweeper asks for. `stop` makes the workers call no more: what has no
-    answer yet is answered with that problem, and the job ends with it. That happens at the latest at `deadline_at`.
-    `waiting` is what some of its chunks waited for, to be told to the client until `waiting_until`. `price` is its
-    model's when it was opened; with `max_cost_nanos` it is stopped when its calls have cost so much. Where its client
-    may spend only so much a day, `promised` is the day of which that is a part. From `expire_at` on the job is
-    forgotten.
+    Unknown fields survive reading and writing.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+
+class JobParams(Params):
+    """The parameters of all prompts of a job.
+
+    Unknown parameters survive reading and writing.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    response_format: StoredResponseFormat | None = None
+
+
+class JobTotals(NamedTuple):
+    """The counts of a job's chunks, added up."""
+
+    completed: int = 0
+    failed: int = 0
+    tokens: int = 0
+    output_tokens: int = 0
+    cost_nanos: int = 0
+
+
+class JobChanges(TypedDict, total=False):
+    """The fields that a transition may set.
+
+    The fields of the client's request are not among them.
+    """
+
+    due_at: float
+    status: Status
+    open: bool
+    input: PinnedInput | None
+    chunk_count: int | None
+    chunks_published: bool
+    prompt_count: int
+    invalid_count: int
+    completed_count: int
+    failed_count: int
+    tokens_used: int
+    output_tokens: int
+    max_cost_nanos: int | None
+    cost_nanos: int
+    quota_day: str | None
+    result_parts: int | None
+    started_processing_at: float | None
+    completed_at: float | None
+    stop_reason: JobError | None
+    waiting: JobError | None
+    waiting_until: float
+    error: JobError | None
+
+
+class Job(StoredDocument):
+    """A job's document.
+
+    Times are seconds since 1970 UTC.
+
+    `open` is true until the status is final. `due_at` is the time at which the sweeper looks at the job; for a finished
+    job, the time at which it is erased. The sweeper queries these two fields.
+
+    `stop_reason` makes the workers stop calling: prompts without an answer get this error, and the job finishes with
+    it. The sweeper sets it at `deadline_at` at the latest. `waiting` is the last reason for which a chunk was deferred,
+    shown to the client until `waiting_until`.
+
+    `price` is the price of the model when the job was created. A job is stopped when its calls cost `max_cost_nanos`.
+    `quota_day` is the day whose spend quota contains that amount, if the client has a daily quota.
     """
 
     job_id: str
@@ -76,7 +145,7 @@ class Job(Model):
     due_at: float
     deadline_at: float
     expire_at: float | None = None
-    params: Params = Params()
+    params: JobParams = JobParams()
     status: Status = Status.AWAITING_UPLOAD
     open: bool = True
     input: PinnedInput | None = None
@@ -101,30 +170,103 @@ class Job(Model):
     error: JobError | None = None
 
     def expired(self, now: float) -> bool:
-        """Whether its time is over, so that its documents and files may be gone at any moment."""
+        """Whether the retention time is over, so that documents and files may be gone at any moment."""
         return self.expire_at is not None and now >= self.expire_at
 
-    def transition(self, status: Status, **changes: Any) -> Self:
-        """The job in its next status. Raises ValueError for a step that is not in NEXT."""
+    def within_quota(self, share: int, day: str) -> Self:
+        """Return the job limited to its share of the client's daily quota."""
+        return self._changed(max_cost_nanos=share, quota_day=day)
+
+    def queued(self, pinned: PinnedInput, due_at: float) -> Self:
+        """Return the job with its upload pinned.
+
+        Raises ValueError as `_transition`.
+        """
+        return self._transition(Status.QUEUED)._changed(input=pinned, due_at=due_at)
+
+    def counted(self, prompts: int, invalid: int) -> Self:
+        """Return the job with the number of its non-blank lines and of the invalid ones among them."""
+        return self._changed(prompt_count=prompts, invalid_count=invalid)
+
+    def processing(self, chunks: int, now: float, due_at: float) -> Self:
+        """Return the job split into chunks.
+
+        Raises ValueError as `_transition`.
+        """
+        return self._transition(Status.PROCESSING)._changed(
+            chunk_count=chunks, started_processing_at=now, due_at=due_at
+        )
+
+    def rejected(self, error: JobError, now: float) -> Self:
+        """Return the job failed at its split: no prompt is answered.
+
+        Raises ValueError as `_transition`.
+        """
+        return self._changed(failed_count=self.prompt_count).finished(error, now)
+
+    def published(self) -> Self:
+        """Return the job with all its chunks published."""
+        return self._changed(chunks_published=True)
+
+    def stopped(self, reason: JobError) -> Self:
+        """Return the job with a reason to stop its calls."""
+        return self._changed(stop_reason=reason)
+
+    def waiting_for(self, reason: JobError, until: float) -> Self:
+        """Return the job with what it waits for, shown until then."""
+        return self._changed(waiting=reason, waiting_until=until)
+
+    def rescheduled(self, due_at: float) -> Self:
+        """Return the job due for the sweeper at that time."""
+        return self._changed(due_at=due_at)
+
+    def with_totals(self, totals: JobTotals) -> Self:
+        """Return the job with the counts of its chunks as its own."""
+        return self._changed(
+            completed_count=totals.completed,
+            failed_count=totals.failed,
+            tokens_used=totals.tokens,
+            output_tokens=totals.output_tokens,
+            cost_nanos=totals.cost_nanos,
+        )
+
+    def with_results(self, totals: JobTotals, result_parts: int) -> Self:
+        """Return the job with its published files.
+
+        Every prompt without a result counts as failed.
+        """
+        completed = min(totals.completed, self.prompt_count)
+        counted = totals._replace(completed=completed, failed=self.prompt_count - completed)
+        return self.with_totals(counted)._changed(result_parts=result_parts)
+
+    def finished(self, error: JobError | None, now: float) -> Self:
+        """Return the job in the final status that fits its error.
+
+        Raises ValueError as `_transition`.
+        """
+        status = Status.COMPLETED if error is None else Status.CANCELLED if error == CANCELLED else Status.FAILED
+        return self._transition(status)._changed(error=error, completed_at=now)
+
+    def _transition(self, status: Status) -> Self:
+        """Raises ValueError for a step that is not in TRANSITIONS."""
         if status not in TRANSITIONS[self.status]:
             raise ValueError(f"a job cannot go from {self.status} to {status}")
-        over = {"due_at": self.expire_at} if status.final and self.expire_at is not None else {}
-        return self.model_copy(update={"status": status, "open": not status.final, **over, **changes})
+        moved = self._changed(status=status, open=not status.final)
+        return moved if not status.final or self.expire_at is None else moved._changed(due_at=self.expire_at)
 
-    def finished(self, problem: JobError | None, **changes: Any) -> Self:
-        """The job in the final status that fits the problem it ends with. Raises as `to`."""
-        status = Status.COMPLETED if problem is None else Status.CANCELLED if problem == CANCELLED else Status.FAILED
-        return self.transition(status, error=problem, **changes)
+    def _changed(self, **changes: Unpack[JobChanges]) -> Self:
+        return self.model_copy(update=changes)
 
 
 CANCELLED = JobError(code="cancelled", message="The job was cancelled.")
-COST_LIMIT = JobError(code="cost_limit", message="The job has cost as much as it may.")
-DEADLINE_EXCEEDED = JobError(code="deadline_exceeded", message="The job did not end within its time limit.")
-INPUT_CHANGED = JobError(code="input_changed", message="The uploaded file is not there any more.")
-EMPTY_INPUT = JobError(code="empty_input", message="The file holds no line with a prompt.")
+COST_LIMIT = JobError(code="cost_limit", message="The job reached its cost limit.")
+COST_UNKNOWN = JobError(code="cost_unknown", message="The job's current cost is temporarily unavailable.")
+DEADLINE_EXCEEDED = JobError(code="deadline_exceeded", message="The job did not finish within its time limit.")
+INPUT_CHANGED = JobError(code="input_changed", message="The uploaded file no longer exists.")
+EMPTY_INPUT = JobError(code="empty_input", message="The file contains no line with a prompt.")
 UPLOAD_EXPIRED = JobError(code="upload_expired", message="No file was uploaded before the upload URL expired.")
-NO_VALID_PROMPTS = JobError(code="no_valid_prompts", message="No line of the file is valid; errors.jsonl says why.")
-ALL_PROMPTS_FAILED = JobError(code="all_prompts_failed", message="No prompt was answered; errors.jsonl says why.")
+NO_VALID_PROMPTS = JobError(code="no_valid_prompts", message="No line of the file is valid; see errors.jsonl.")
+ALL_PROMPTS_FAILED = JobError(code="all_prompts_failed", message="No prompt was answered; see errors.jsonl.")
 RESULT_INCOMPLETE = JobError(
-    code="result_incomplete", message="The results did not add up to the input when they were counted again."
+    code="result_incomplete", message="The lines of the result files do not match the lines of the input."
 )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp
 
-from promptforge.bootstrap import build_context, set_current
+from promptforge.bootstrap import build_context, build_worker_runtime, set_current
 from promptforge.context import AppContext
 from promptforge.engine.http_app import function_routes, routed_app
 from promptforge.engine.http_server import public_server
@@ -48,9 +48,10 @@ async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Even
     """
     context = build_context(settings)
     context.stopping = stop
+    runtime = build_worker_runtime(context)
     try:
         await check_firestore(context)
-        set_current(context)
+        set_current(context, runtime)
         server = public_server(gateway_app())
         ready()
         async with asyncio.TaskGroup() as group:
@@ -59,4 +60,5 @@ async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Even
             await stop.wait()
             server.should_exit = True
     finally:
+        await runtime.close()
         await context.close()

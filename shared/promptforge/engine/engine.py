@@ -15,11 +15,9 @@ from promptforge import logs
 from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.queue import SqliteQueue
 from promptforge.adapters.local.secret import derive, load_secret
-from promptforge.api.auth import admit_key, create_key
 from promptforge.bootstrap import build_context, set_current
 from promptforge.context import AppContext
 from promptforge.domain.api_keys import is_mistyped, make_key
-from promptforge.domain.commands import SweepJobs
 from promptforge.engine.dispatcher import Dispatcher
 from promptforge.engine.http_app import api_app
 from promptforge.engine.http_server import bind, public_server
@@ -109,7 +107,7 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
     database = Database(settings.data_dir / "state.db")
     queue = SqliteQueue(database, context.clock)
     await recover(context, queue)
-    open_jobs = len([job async for job in context.ledger.list_due_jobs(float("inf")) if job.input])
+    open_jobs = len([job async for job in context.jobs.list_due(float("inf")) if job.input])
     key = await _admit_key(context, plan.api_key)
     pool = WorkerPool(plan.workers, _environ(settings), plan.log, lambda instance: expire_leases(context, instance))
     dispatcher = Dispatcher(queue, pool.send, plan.workers)
@@ -147,9 +145,9 @@ async def _admit_key(context: AppContext, api_key: str | None) -> str:
     if api_key is None:
         secret = derive(load_secret(context.settings.data_dir), "engine-key")
         api_key = make_key(int.from_bytes(secret))
-        if not await admit_key(context, CLIENT, api_key):
-            return await create_key(context, CLIENT)
-    elif not await admit_key(context, CLIENT, api_key):
+        if not await context.api_keys.admit(CLIENT, api_key):
+            return await context.api_keys.create(CLIENT)
+    elif not await context.api_keys.admit(CLIENT, api_key):
         raise SettingsError(f"The key in {ENV_PREFIX}API_KEY was revoked. Set another one.")
     return api_key
 
@@ -161,9 +159,8 @@ def _environ(settings: Settings) -> dict[str, str]:
 async def _sweep_regularly(context: AppContext, database: Database) -> None:
     """Enqueue sweeps as Cloud Scheduler does, and clear the database log, which would keep erased data."""
     while not context.stopping.is_set():
-        name = f"sweep-{int(context.clock.now() / SWEEP_SECONDS)}"
         try:
-            await context.tasks.enqueue("sweeper", SweepJobs().encode(), name=name)
+            await context.queues.enqueue_sweep(int(context.clock.now() / SWEEP_SECONDS))
             await database.clear_log()
         except PromptForgeError as exc:
             logs.error("sweep_failed", error=type(exc).__name__)

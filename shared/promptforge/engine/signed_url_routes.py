@@ -10,13 +10,13 @@ from starlette.types import Message, Receive, Scope, Send
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import PREFIX, InvalidSignature, UrlExpired
 from promptforge.context import AppContext
-from promptforge.domain.commands import uploaded_job
 from promptforge.entrypoints.responses import handle_errors, problem_response
 from promptforge.errors import ObjectExists, ObjectMissing, RequestError
+from promptforge.state.objects import uploaded_job
 
 NDJSON = "application/x-ndjson"
 ALREADY_UPLOADED = RequestError("already_uploaded", "This URL was already used. An upload cannot be replaced.")
-JOB_NOT_FOUND = RequestError("job_not_found", "There is no such job.")
+JOB_NOT_FOUND = RequestError("job_not_found", "Job not found.")
 
 
 class SignedUrlRoutes:
@@ -54,7 +54,7 @@ class SignedUrlRoutes:
 
     async def _put(self, bucket: FileObjects, name: str, request: Request) -> Response:
         upload = uploaded_job(name)
-        if upload and await self._context.ledger.get(upload.job_id) is None:
+        if upload and await self._context.jobs.get(upload.job_id) is None:
             raise JOB_NOT_FOUND
         if await bucket.stat(name):
             raise ALREADY_UPLOADED

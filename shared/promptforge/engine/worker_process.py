@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from promptforge.bootstrap import current
+from promptforge.bootstrap import build_worker_runtime, current, set_current
 from promptforge.engine.http_server import DRAIN_SECONDS, QuietServer
 from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
 
@@ -61,10 +61,11 @@ async def engine_exit() -> None:
 
 async def main(socket_fd: int, instance: str) -> None:
     context = current()
-    context.instance = instance
+    runtime = build_worker_runtime(context, instance)
+    set_current(context, runtime)
     share_workers_lock(context.settings.data_dir)
     for provider in context.settings.provider_keys:
-        context.provider(provider)  # imported now, not while the first prompt waits
+        runtime.provider(provider)  # imported now, not while the first prompt waits
     functions = Router([Mount(f"/{name}", load_function(name)) for name in EVENT_FUNCTIONS])
     guarded = require_token(functions, os.environ[TOKEN_VARIABLE])
     config = uvicorn.Config(guarded, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)
@@ -81,6 +82,7 @@ async def main(socket_fd: int, instance: str) -> None:
     orphaned.add_done_callback(lambda _: stop())
     await server.serve(sockets=[socket.socket(fileno=socket_fd)])
     orphaned.cancel()
+    await runtime.close()
     await context.close()
 
 

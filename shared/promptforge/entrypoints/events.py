@@ -13,10 +13,11 @@ from starlette.responses import Response
 
 from promptforge import logs
 from promptforge.bootstrap import current
-from promptforge.domain.commands import TASK_EVENT_TYPE, Command, JobCommand, uploaded_job
+from promptforge.domain.commands import TASK_EVENT_TYPE, Command, JobCommand
 from promptforge.entrypoints.requests import MAX_EVENT_BYTES, Endpoint, read_body
 from promptforge.entrypoints.responses import failure_response, handle_errors, method_not_allowed
 from promptforge.errors import RequestError
+from promptforge.state.objects import uploaded_job
 
 PUBSUB_EVENT_TYPE = "google.cloud.pubsub.topic.v1.messagePublished"
 STORAGE_EVENT_TYPE = "google.cloud.storage.object.v1.finalized"

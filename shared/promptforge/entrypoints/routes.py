@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from promptforge.api.create_job import CreateJobRequest, CreateJobResponse
-from promptforge.api.job_status import JobResultsResponse, JobStatusResponse
+from promptforge.api.job_results import JobResultsResponse
+from promptforge.api.job_status import JobStatusResponse
 from promptforge.entrypoints.responses import HealthResponse
 
 PRIVATE_ERRORS = ("invalid_api_key", "rate_limited", "internal_error", "unavailable")

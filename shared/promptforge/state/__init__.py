@@ -1,0 +1,1 @@
+"""Durable state: the only code that knows document paths, object names, and queue and task names."""

@@ -1,79 +1,87 @@
-"""Keeps clients within what they may spend in a day: a job is promised its share when it is opened, and what it did not
-use is free again when it has ended. Both happen in the commit that opens or ends the job, so neither is lost or done
-twice."""
+"""Daily spend quotas.
 
-import asyncio
+A job reserves its share when it is created and releases the unused part when it finishes.
+
+Both happen in the commit that creates or finishes the job, so neither is lost or done twice.
+"""
+
 import hashlib
-from contextlib import suppress
+import random
 
 from promptforge.domain.job import Job
 from promptforge.domain.limits.pricing import usd_to_nanos
 from promptforge.domain.limits.spend_quota import SpendQuota
+from promptforge.domain.timeouts import QUOTA_RETRY_SECONDS
 from promptforge.domain.timestamps import DAY_SECONDS, rfc3339
-from promptforge.errors import Conflict, RequestError
+from promptforge.errors import RequestError
 from promptforge.ports.documents import Create, Document, Documents, Update, Write
-
-QUOTA_RETRY_SECONDS = 30  # a job that ends may leave something of its share
-MAX_TRIES = 40
-PAUSE_SECONDS = 0.05
+from promptforge.state.commit import retry_on_conflict
 
 
-async def set_limit(documents: Documents, client: str, usd_a_day: float | None) -> None:
-    """Set what a client may spend in a day; None lifts the limit. What is promised already stays promised, and is kept
-    in mind without a limit too. Raises Conflict if jobs are opened or end all the time."""
-    max_nanos = None if usd_a_day is None else usd_to_nanos(usd_a_day)
-    for _ in range(MAX_TRIES):
-        document = await documents.get(_path(client))
-        if document:
-            allowance = _allowance(document).model_copy(update={"daily_limit_nanos": max_nanos})
-            write: Write = _replace(document, allowance)
-        else:
-            write = Create(
-                _path(client), SpendQuota(client=client, daily_limit_nanos=max_nanos).model_dump(mode="json")
-            )
-        with suppress(Conflict):
-            await documents.commit([write])
-            return
-        await asyncio.sleep(PAUSE_SECONDS)
-    raise Conflict(_path(client))
+class SpendQuotaStore:
+    """Quotas by client."""
+
+    def __init__(self, documents: Documents, rng: random.Random) -> None:
+        self._documents = documents
+        self._rng = rng
+
+    async def set_daily_limit(self, client: str, usd_per_day: float | None) -> None:
+        """Set the amount a client may spend a day; None removes the limit.
+
+        Reservations stay, also without a limit.
+
+        Raises Unavailable when jobs are created or finish all the time.
+        """
+        limit = None if usd_per_day is None else usd_to_nanos(usd_per_day)
+
+        async def attempt() -> None:
+            document = await self._documents.get(_path(client))
+            if document:
+                write: Write = _replace(document, _parse(document).limited_to(limit))
+            else:
+                quota = SpendQuota(client=client, daily_limit_nanos=limit)
+                write = Create(_path(client), quota.model_dump(mode="json"))
+            await self._documents.commit([write])
+
+        await retry_on_conflict(self._rng, attempt)
+
+    async def reserve(self, job: Job, active_jobs: int) -> tuple[Job, list[Write]]:
+        """Return a new job limited to its share of the quota, and the writes of the commit that creates it.
+
+        `active_jobs` is the number of the client's unfinished jobs. Raises RequestError `price_unknown` for a model
+        without a price, `spend_limit` when the quota is exhausted.
+        """
+        document = await self._documents.get(_path(job.client))
+        quota = _parse(document).for_day(_day(job.created_at)) if document else None
+        if document is None or quota is None or quota.daily_limit_nanos is None:
+            return job, []
+        if job.price is None:
+            detail = f"This client has a daily quota, and model {job.model} has no configured price."
+            raise RequestError("price_unknown", detail)
+        available = quota.available(quota.daily_limit_nanos)
+        if available == 0:
+            until_midnight = DAY_SECONDS - int(job.created_at % DAY_SECONDS)
+            detail = "Daily quota exhausted (spent or reserved by active jobs)."
+            retry_after = min(QUOTA_RETRY_SECONDS, until_midnight) if active_jobs else until_midnight
+            raise RequestError("spend_limit", detail, retry_after=retry_after)
+        share = available if job.max_cost_nanos is None else min(available, job.max_cost_nanos)
+        return job.within_quota(share, quota.day), [_replace(document, quota.reserve(share))]
+
+    async def release_unused(self, job: Job) -> list[Write]:
+        """Return the writes of the commit that finishes a job: they release what it did not spend, on its day only."""
+        document = await self._documents.get(_path(job.client)) if job.quota_day else None
+        quota = _parse(document) if document else None
+        if document is None or quota is None or quota.day != job.quota_day:
+            return []
+        unused = (job.max_cost_nanos or 0) - job.cost_nanos
+        return [_replace(document, quota.reserve(-unused))]
 
 
-async def reserve(documents: Documents, job: Job, open_jobs: int) -> tuple[Job, list[Write]]:
-    """A new job as its client, who has so many others open, may have it, and what is to be written in the same commit.
-    Raises RequestError for a model without a price where the client has a limit, and when the day's is used up."""
-    document = await documents.get(_path(job.client))
-    allowance = _allowance(document).for_day(_day(job.created_at)) if document else None
-    if document is None or allowance is None or allowance.daily_limit_nanos is None:
-        return job, []
-    if job.price is None:
-        detail = "You may spend only so much a day, and the operator has set no price for this model."
-        raise RequestError("price_unknown", detail)
-    left = allowance.available(allowance.daily_limit_nanos)
-    if left == 0:
-        until_midnight = DAY_SECONDS - int(job.created_at % DAY_SECONDS)
-        detail = "What you may spend today is spent, or promised to jobs that have not ended."
-        retry_after = min(QUOTA_RETRY_SECONDS, until_midnight) if open_jobs else until_midnight
-        raise RequestError("spend_limit", detail, retry_after=retry_after)
-    share = left if job.max_cost_nanos is None else min(left, job.max_cost_nanos)
-    limited = job.model_copy(update={"max_cost_nanos": share, "quota_day": allowance.day})
-    return limited, [_replace(document, allowance.reserve(share))]
+def _replace(document: Document, quota: SpendQuota) -> Update:
+    return Update(document.path, quota.model_dump(mode="json"), document.version)
 
 
-async def release_unused(documents: Documents, ended: Job) -> list[Write]:
-    """What is to be written in the commit that ends a job: what it did not use is free again, on its day."""
-    document = await documents.get(_path(ended.client)) if ended.quota_day else None
-    allowance = _allowance(document) if document else None
-    if document is None or allowance is None or allowance.day != ended.quota_day:
-        return []
-    unused = (ended.max_cost_nanos or 0) - ended.cost_nanos
-    return [_replace(document, allowance.reserve(-unused))]
-
-
-def _replace(document: Document, allowance: SpendQuota) -> Update:
-    return Update(document.path, allowance.model_dump(mode="json"), document.version)
-
-
-def _allowance(document: Document) -> SpendQuota:
+def _parse(document: Document) -> SpendQuota:
     return SpendQuota.model_validate(document.data)
 
 

@@ -1,4 +1,4 @@
-"""Where the provider calls of a process are under way."""
+"""The bound on concurrent provider calls of a process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 
 class CallSlots:
-    """As many calls at once as there are places, or a single one that is suspected of killing us."""
+    """Limit concurrent calls; `exclusive()` waits for idle and blocks new calls."""
 
-    def __init__(self, places: int) -> None:
-        self._slots = asyncio.Semaphore(places)
+    def __init__(self, max_in_flight: int) -> None:
+        self._slots = asyncio.Semaphore(max_in_flight)
         self._calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -18,7 +18,7 @@ class CallSlots:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Inside, a call may be under way among others."""
+        """Inside, one call may be in flight among others."""
         async with self._slots:
             await self._not_exclusive.wait()
             self._calls += 1
@@ -31,11 +31,23 @@ class CallSlots:
                     self._idle.set()
 
     @asynccontextmanager
-    async def exclusive(self) -> AsyncIterator[None]:
-        """Inside, nothing else is under way. For one at a time."""
+    async def exclusive(self) -> AsyncIterator["ExclusiveSlot"]:
+        """Inside, no other call is in flight.
+
+        For one caller at a time.
+        """
         self._not_exclusive.clear()
         try:
             await self._idle.wait()
-            yield
+            yield ExclusiveSlot()
         finally:
             self._not_exclusive.set()
+
+
+class ExclusiveSlot:
+    """The slot of a caller that has all slots."""
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Inside, the only call may be in flight."""
+        yield

@@ -1,4 +1,4 @@
-"""What a process knows of a provider's model: until when to leave it alone, and whether its key is any good."""
+"""A circuit breaker for one model of a provider: blocked until when, and whether the key is accepted."""
 
 import asyncio
 import random
@@ -7,24 +7,24 @@ from contextlib import contextmanager
 
 from promptforge.domain.job import JobError
 from promptforge.domain.retry import FailureKind, throttle_seconds
+from promptforge.domain.timeouts import PROBE_SECONDS, REJECTION_SECONDS
 from promptforge.ports.provider import CallFailure, Completion
-
-PROBE_SECONDS = 5.0
-REJECTION_SECONDS = 60.0
 
 
 class CircuitBreaker:
-    """Shut by a throttled call, opened by time. Times are those of the event loop.
+    """Blocked by a throttled call, open to calls again after a time.
 
-    Many calls in flight are throttled at once; only one that began after the gate was last shut makes the wait grow.
-    Until the provider has taken a call, they go one at a time: a key that is refused costs one call, not one for every
-    slot. A call that takes long is good enough: to refuse a key is quick.
+    Times are those of the event loop.
+
+    One throttling hits many calls in flight; only a call that began after the last block makes the wait grow. Until one
+    call succeeds, calls run one at a time: a rejected key costs one call, not one for each slot. A call still running
+    after PROBE_SECONDS counts as accepted, because key errors return quickly.
     """
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._blocked_at = float("-inf")
-        self._in_a_row = 0
+        self._throttles_in_a_row = 0
         self._confirmed = False
         self._probe: asyncio.Event | None = None
         self._rejection: tuple[float, JobError] | None = None
@@ -32,18 +32,24 @@ class CircuitBreaker:
         self.block_reason: JobError | None = None
 
     def is_blocked(self, now: float) -> bool:
-        """Whether no call may begin now."""
+        """Whether no call may start now."""
         return self.blocked_until > now or self._probe is not None or self.rejection(now) is not None
 
     def rejection(self, now: float) -> JobError | None:
-        """Why no call would succeed now, if that is known. When it is forgotten, one call finds out anew."""
+        """Return the error of the account, if it is known.
+
+        After REJECTION_SECONDS one call tests the key again.
+        """
         if self._rejection and now >= self._rejection[0]:
             self._rejection, self._confirmed = None, False
         return self._rejection[1] if self._rejection else None
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Around each call, which begins while the gate is not shut."""
+        """Surround each call.
+
+        It starts while the breaker is not blocked.
+        """
         if self._confirmed:
             yield
             return
@@ -57,16 +63,16 @@ class CircuitBreaker:
             self._probe = None if self._probe is probe else self._probe
 
     async def wait_for_probe(self) -> None:
-        """Wait while one call goes alone."""
+        """Wait while the first call runs alone."""
         if self._probe:
             await self._probe.wait()
 
     def record(self, began_at: float, now: float, reply: Completion | CallFailure) -> None:
-        """What came of a call that began at `began_at`."""
+        """Record the outcome of a call that began at `began_at`."""
         if isinstance(reply, Completion):
             self._confirm()
             if began_at > self._blocked_at:
-                self._in_a_row = 0
+                self._throttles_in_a_row = 0
         elif reply.kind is FailureKind.ACCOUNT:
             self._rejection = (now + REJECTION_SECONDS, JobError(code=reply.code, message=reply.message))
         elif reply.kind in (FailureKind.THROTTLED, FailureKind.NOT_SENT):
@@ -75,15 +81,16 @@ class CircuitBreaker:
             self._confirm()
 
     def _back_off(self, began_at: float, now: float, failure: CallFailure) -> None:
-        """A call was told to wait, or could not be sent."""
+        """Block after a call that was throttled or could not be sent."""
         self.block_reason = JobError(code=failure.code, message=failure.message)
-        asked = failure.retry_after_seconds
+        retry_after = failure.retry_after_seconds
         if began_at > self._blocked_at:
-            self._in_a_row += 1
+            self._throttles_in_a_row += 1
             self._blocked_at = now
-        elif asked is None:
+        elif retry_after is None:
             return
-        self.blocked_until = max(self.blocked_until, now + throttle_seconds(asked, self._in_a_row, self._rng))
+        wait = throttle_seconds(retry_after, self._throttles_in_a_row, self._rng)
+        self.blocked_until = max(self.blocked_until, now + wait)
 
     def _confirm(self) -> None:
         self._confirmed = True

@@ -1,22 +1,22 @@
-"""What one process knows of the money that a job with a limit has cost, and whether another call may be made."""
+"""The cost budget of a job in one process: whether another call fits into the job's cost limit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-TOTAL_REFRESH_SECONDS = 2.0
+from promptforge.domain.timeouts import TOTAL_REFRESH_SECONDS
 
 
 class CostBudget:
-    """One for each job of a process; `limit` is None for one that may cost whatever it does. All amounts are
-    nano-dollars; `now` is of a clock that never jumps.
+    """One for each job of a process.
 
-    What the process itself spends it knows at once. What others spend it reads in the sum over the chunks, to which
-    everybody adds with each flush; so that may be a flush and a look old. A call under way is taken to cost as much as
-    the dearest so far, and until one has told its cost they go one at a time.
+    Amounts are nano-dollars; `limit` is None for a job without a limit; `now` is a clock that never jumps.
 
-    A sum that is read while a write of our own is under way, or its answer lost, may hold what we still count as not
-    written. Such a sum may hold calls back, but never says that everything is spent.
+    The process knows its own spending at once. It reads the spending of others from the sum over the chunks, which is
+    as old as their last flush and the last refresh. A call in flight is estimated at the highest cost so far; until the
+    first cost is known, calls run one at a time.
+
+    A total that is read during an own write may include it twice. It can delay calls, but it cannot stop the job.
     """
 
     def __init__(self, limit: int | None, total: Callable[[], Awaitable[int]], now: Callable[[], float]) -> None:
@@ -25,21 +25,24 @@ class CostBudget:
         self._now = now
         self._refresh_lock = asyncio.Lock()
         self._refreshed_at = float("-inf")
-        self._persisted_total = 0  # what the chunks said at the last look
-        self._own_persisted = 0  # how much of that was surely our own
-        self._total_is_exact = False  # whether no more of it was
+        self._persisted_total = 0  # the sum over the chunks at the last refresh
+        self._own_persisted = 0  # the part of it that this process surely wrote
+        self._total_is_exact = False  # whether it contains nothing else of this process
         self._written = 0
         self._spent = 0
         self._unconfirmed: set[int] = set()
-        self._writes = 0
+        self._write_count = 0
         self._in_flight = 0
         self._max_call_cost: int | None = None
         self._changed = asyncio.Event()
 
-    async def wait(self, halted: asyncio.Event) -> bool:
-        """Wait until another call is within the limit, as far as is known now. False when everything is spent, or when
-        it is `halted`, to which `stir` belongs. Raises Unavailable while nothing can be known."""
-        while not halted.is_set():
+    async def wait(self, stopped: asyncio.Event) -> bool:
+        """Wait until another call fits into the limit, as far as it is known now.
+
+        Returns False when everything is spent, or when `stopped` is set; its setter calls `notify`. Raises Unavailable
+        while the total cannot be read.
+        """
+        while not stopped.is_set():
             if self._limit is not None:
                 await self._refresh()
             if self._fits():
@@ -55,40 +58,46 @@ class CostBudget:
 
     @contextmanager
     def reserve_call(self) -> Iterator[bool]:
-        """Around each call, and around telling what it cost: whether it is still within the limit and may begin."""
-        within = self._fits()
-        self._in_flight += within
+        """Surround a call and the count of its cost.
+
+        Yields whether the call fits and may start.
+        """
+        if not self._fits():
+            yield False
+            return
+        self._in_flight += 1
         try:
-            yield within
+            yield True
         finally:
-            if within:
-                self._in_flight -= 1
-                self.notify()
+            self._in_flight -= 1
+            self.notify()
 
     def notify(self) -> None:
-        """Have whoever waits look again at how things stand."""
+        """Make every waiter check again."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     def add_spent(self, amount: int) -> None:
-        """A call of this process has cost so much."""
+        """Count the cost of a call of this process."""
         self._spent += amount
         self._max_call_cost = max(self._max_call_cost or 0, amount)
 
     def write_started(self, chunk: int) -> None:
-        """What was spent on the chunk begins to be written there."""
+        """Register that the cost of a chunk is being written."""
         self._unconfirmed.add(chunk)
-        self._writes += 1
+        self._write_count += 1
 
     def write_finished(self, chunk: int, amount: int) -> None:
-        """So much more of what was spent on the chunk stands there now."""
+        """Confirm that `amount` more of the cost of a chunk is written."""
         self._unconfirmed.discard(chunk)
         self._written += amount
         self.notify()
 
     def drop_chunk(self, chunk: int, amount: int) -> None:
-        """The chunk is held no longer, and so much was not heard to be written. Where a write was begun nobody will
-        ever know: then what the chunk says is believed."""
+        """Leave a chunk with `amount` of its cost unconfirmed.
+
+        A started write whose outcome is unknown counts as written: the chunk's document is trusted.
+        """
         if chunk in self._unconfirmed:
             self.write_finished(chunk, amount)
 
@@ -104,6 +113,6 @@ class CostBudget:
         async with self._refresh_lock:
             now = self._now()
             if now - self._refreshed_at >= TOTAL_REFRESH_SECONDS:
-                before, writes, still = self._written, self._writes, not self._unconfirmed
-                self._persisted_total, self._own_persisted, self._refreshed_at = await self._total(), before, now
-                self._total_is_exact = still and self._writes == writes
+                own, writes, exact = self._written, self._write_count, not self._unconfirmed
+                self._persisted_total, self._own_persisted, self._refreshed_at = await self._total(), own, now
+                self._total_is_exact = exact and self._write_count == writes

@@ -1,139 +1,157 @@
-"""The answered lines of one chunk while it is worked on: kept safe in segments, given back in input order.
+"""The output of a chunk: answers collected, flushed into segments, and written as ordered parts at the end."""
 
-A segment holds one record a line, `LINE KIND TOKENS OUTPUT-TOKENS PUBLIC-JSON`: KIND is `+` for a result, `-` for an
-error. What is in memory is bounded: beyond HELD_BYTES, lines that are safe in a segment are dropped and read back at
-the end.
-"""
-
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from promptforge import logs
-from promptforge.domain.chunk import Segment
-from promptforge.domain.formats.lines import LineSplitter
-from promptforge.errors import ObjectMissing
-from promptforge.ports.objects import Objects
-
-MAX_BUFFERED_BYTES = 16 * 1024 * 1024
-BLOCK_BYTES = 1024 * 1024
-
-
-@dataclass(slots=True)
-class BufferedAnswer:
-    """An answered line. `public` is None when it must be read from [start, end) of `segment`."""
-
-    ok: bool
-    tokens: int
-    output_tokens: int
-    public: bytes | None
-    segment: str = ""
-    start: int = 0
-    end: int = 0
+from promptforge.context import AppContext
+from promptforge.domain.chunk import ChunkPart, Segment
+from promptforge.domain.formats.native import Metadata, Prompt, error_line, result_line
+from promptforge.domain.job import Job, JobError
+from promptforge.errors import LeaseLost, Unavailable
+from promptforge.state.objects import chunk_part_object, segment_object
+from promptforge.worker.answer_buffer import AnswerBuffer
+from promptforge.worker.attempts import ChunkAttempts
+from promptforge.worker.lease import ChunkLease
 
 
-class AnswerBuffer:
-    """Every answered line of a chunk, by line number."""
+class ChunkOutput:
+    """One answer for each line: a result or an error.
 
-    def __init__(self, work: Objects) -> None:
-        self._work = work
-        self._entries: dict[int, BufferedAnswer] = {}
-        self._unflushed: list[int] = []
-        self._buffered_bytes = 0
-        self.unflushed_bytes = 0
+    Methods that write raise LeaseLost as the lease does.
+    """
+
+    def __init__(self, context: AppContext, job: Job, lease: ChunkLease, attempts: ChunkAttempts) -> None:
+        self._context = context
+        self._job = job
+        self._lease = lease
+        self._attempts = attempts
+        self._answers = AnswerBuffer(context.work)
+        self._flush_lock = asyncio.Lock()
+        self._segment_count = 0
 
     def __contains__(self, line: int) -> bool:
-        return line in self._entries
-
-    def __len__(self) -> int:
-        return len(self._entries)
+        return line in self._answers
 
     @property
-    def unflushed(self) -> int:
-        """How many answers would be lost with this process."""
-        return len(self._unflushed)
+    def is_complete(self) -> bool:
+        """Whether every line of the chunk has its answer."""
+        return len(self._answers) >= self._lease.chunk.line_count
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """`completed`, `failed`, `tokens` and `output_tokens`, counted from the answers themselves."""
-        completed = sum(entry.ok for entry in self._entries.values())
-        tokens = sum(entry.tokens for entry in self._entries.values())
-        output = sum(entry.output_tokens for entry in self._entries.values())
-        failed = len(self._entries) - completed
-        return {"completed": completed, "failed": failed, "tokens": tokens, "output_tokens": output}
+    async def recover(self) -> None:
+        """Read the answers that earlier holders have flushed."""
+        await self._answers.recover(self._lease.chunk.segments)
 
-    def add(self, line: int, ok: bool, tokens: int, public: bytes, output_tokens: int = 0) -> None:
-        """Keep the answer of a line; a line has one answer. `output_tokens` are part of `tokens`."""
-        if line in self._entries:
-            raise ValueError(f"line {line} is answered already")
-        self._entries[line] = BufferedAnswer(ok, tokens, output_tokens, public)
-        self._unflushed.append(line)
-        self.unflushed_bytes += len(public)
-        self._buffered_bytes += len(public)
+    def add_result(self, line: int, prompt: Prompt, fields: Mapping[str, Any]) -> None:
+        """Add a line's result; `fields` are those of the result line but prompt_id and metadata."""
+        public = result_line(prompt.prompt_id, dict(fields), self._metadata(prompt))
+        self._answers.add(line, True, fields["tokens_used"], public, fields["usage"]["output_tokens"])
+        self._attempts.discard(line)
 
-    def segment(self) -> tuple[list[int], bytes]:
-        """The lines that are in no segment yet, and the segment they make."""
-        lines = list(self._unflushed)
-        return lines, b"".join(self._record(line) for line in lines)
+    def add_error(self, line: int, prompt: Prompt, code: str, message: str) -> None:
+        """Add the error of a valid line."""
+        self._add_error(line, prompt.prompt_id, code, message, self._metadata(prompt))
 
-    def mark_flushed(self, segment: str, lines: list[int]) -> None:
-        """The segment made of these lines, the oldest unflushed ones, is safe."""
-        del self._unflushed[: len(lines)]
-        start = 0
+    def add_invalid(self, line: int, prompt_id: str | None, code: str, message: str) -> None:
+        """Add the error of an invalid line."""
+        self._add_error(line, prompt_id, code, message, None)
+
+    def fail_prompts(self, prompts: Mapping[int, Prompt], lines: Iterable[int], error: JobError) -> None:
+        """Add the error to those of the lines that have no answer."""
         for line in lines:
-            entry, record = self._entries[line], self._record(line)
-            public, end = len(entry.public or b""), start + len(record)
-            entry.segment, entry.start, entry.end = segment, end - public, end
-            self.unflushed_bytes -= public
-            start = end
-            self._drop_over_limit(entry)
+            if line not in self:
+                self.add_error(line, prompts[line], error.code, error.message)
 
-    async def recover(self, segments: list[Segment]) -> None:
-        """Read what earlier holders of the chunk have flushed. A segment that is gone costs its answers, no more."""
-        for segment in segments:
-            start, splitter = 0, LineSplitter(segment.size)
+    def fail_unread(self, error: JobError) -> None:
+        """Add the error to every remaining line of a chunk whose input cannot be read.
+
+        The input tells which lines are blank, so the errors are given to the first lines without an answer.
+        """
+        chunk = self._lease.chunk
+        left = [line for line in range(chunk.first_line, chunk.last_line + 1) if line not in self]
+        for line in left[: chunk.line_count - len(self._answers)]:
+            self._add_error(line, None, error.code, error.message, None)
+
+    async def flush_if_full(self) -> None:
+        """Flush when enough answers wait.
+
+        A flush that fails is repeated by `flush_regularly`.
+        """
+        settings = self._context.settings
+        if self._answers.unflushed < settings.flush_count and self._answers.unflushed_bytes < settings.flush_bytes:
+            return
+        try:
+            await self.flush()
+        except Unavailable:
+            logs.warning("flush_failed", job_id=self._job.job_id, chunk=self._lease.chunk.number)
+
+    async def flush_regularly(self) -> None:
+        """Flush every FLUSH_SECONDS, forever, and store costs that no flush has stored."""
+        while True:
+            await asyncio.sleep(self._context.settings.flush_seconds)
             try:
-                async for block in self._work.read(segment.name):
-                    for record in splitter.feed(block):
-                        self._recall(segment.name, start, record)
-                        start += len(record) + 1
-            except ObjectMissing:
-                logs.error("segment_missing", segment=segment.name)
+                await self.flush()
+                if self._attempts.has_unstored_cost:
+                    await self._lease.renew()
+            except LeaseLost:
+                raise
+            except Exception as exc:
+                logs.warning("flush_failed", job_id=self._job.job_id, error=type(exc).__name__)
 
-    async def in_order(self, ok: bool) -> AsyncIterator[bytes]:
-        """The public lines of one kind, ascending by line number, in blocks of many."""
-        block: list[bytes] = []
-        size = 0
-        for line in sorted(self._entries):
-            entry = self._entries[line]
-            if entry.ok is not ok:
-                continue
-            public = entry.public if entry.public is not None else await self._read_back(entry)
-            block.append(public)
-            size += len(public)
-            if size >= BLOCK_BYTES:
-                yield b"".join(block)
-                block, size = [], 0
-        yield b"".join(block)
+    async def flush(self) -> None:
+        """Write the answers so far into a segment.
 
-    async def _read_back(self, entry: BufferedAnswer) -> bytes:
-        return b"".join([block async for block in self._work.read(entry.segment, start=entry.start, end=entry.end)])
+        A segment counts once the chunk's document names it. A stale epoch cannot name it, and its object is deleted.
+        """
+        async with self._flush_lock:
+            lines, content = self._answers.segment()
+            counts = self._answers.counts
+            if not lines:
+                return
+            chunk = self._lease.chunk
+            name = segment_object(self._job.job_id, chunk.number, chunk.epoch, self._segment_count)
+            self._segment_count += 1
+            info = await self._context.work.create(name, content)
+            segment = Segment(name=name, size=info.size)
+            try:
+                await self._lease.update(lambda chunk: chunk.checkpointed(segment, counts, self._lease.next_end()))
+            except LeaseLost:
+                await self._context.work.delete(name)
+                raise
+            self._answers.mark_flushed(name, lines)
 
-    def _recall(self, segment: str, start: int, record: bytes) -> None:
-        line, kind, tokens, output, public = record.split(b" ", 4)
-        end = start + len(record) + 1
-        entry = BufferedAnswer(
-            kind == b"+", int(tokens), int(output), public + b"\n", segment, end - len(public) - 1, end
-        )
-        self._buffered_bytes += len(public) + 1
-        self._drop_over_limit(entry)
-        self._entries.setdefault(int(line), entry)
+    async def complete(self) -> None:
+        """Write the ordered parts and complete the chunk.
 
-    def _record(self, line: int) -> bytes:
-        entry = self._entries[line]
-        kind = "+" if entry.ok else "-"
-        return f"{line} {kind} {entry.tokens} {entry.output_tokens} ".encode() + (entry.public or b"")
+        Parts of a stale epoch are deleted and never named.
+        """
+        counts = self._answers.counts
+        results = await self._write_part("results", counts.completed)
+        errors = await self._write_part("errors", counts.failed)
+        try:
+            await self._lease.update(lambda chunk: chunk.completed_with(results, errors, counts))
+        except LeaseLost:
+            for part in filter(None, (results, errors)):
+                await self._context.results.delete(part.name)
+            raise
+        number = self._lease.chunk.number
+        logs.info("chunk_completed", job_id=self._job.job_id, chunk=number, **counts._asdict())
 
-    def _drop_over_limit(self, entry: BufferedAnswer) -> None:
-        if self._buffered_bytes > MAX_BUFFERED_BYTES and entry.public is not None:
-            self._buffered_bytes -= len(entry.public)
-            entry.public = None
+    async def _write_part(self, kind: str, lines: int) -> ChunkPart | None:
+        if lines == 0:
+            return None
+        chunk = self._lease.chunk
+        name = chunk_part_object(self._job.job_id, chunk.number, chunk.epoch, kind)
+        await self._context.results.create(name, self._answers.in_order(kind == "results"))
+        return ChunkPart(name=name, lines=lines)
+
+    def _add_error(self, line: int, prompt_id: str | None, code: str, message: str, metadata: Metadata) -> None:
+        public = error_line(prompt_id, code, message, self._attempts.failed(line), line, metadata)
+        self._answers.add(line, False, 0, public)
+        self._attempts.discard(line)
+
+    def _metadata(self, prompt: Prompt) -> Metadata:
+        """The line's metadata, or the job's."""
+        own = prompt.params.metadata if prompt.params else None
+        return self._job.params.metadata if own is None else own

@@ -1,4 +1,7 @@
-"""Prices of models and the cost of calls, in whole nano-dollars so that sums are exact."""
+"""Prices of models, and the cost of calls.
+
+Amounts are whole nano-dollars, so that sums are exact.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -26,15 +29,15 @@ PricedModel = Annotated[
 
 
 def find_price(prices: Mapping[str, Price], provider: str, model: str) -> Price | None:
-    """Return the price of a model by name, or by the provider's `*`, or None."""
+    """Return the price of the model, else that of the provider's `*`, else None."""
     return prices.get(_canonical(f"{provider}/{model}"), prices.get(f"{provider}/*"))
 
 
 def token_cost(price: Price, input_tokens: int, output_tokens: int) -> int:
-    """Return the cost of these tokens in nano-dollars."""
+    """Return the cost of the tokens in nano-dollars."""
     return round((input_tokens * price[0] + output_tokens * price[1]) * (NANOS_PER_USD / 1_000_000))
 
 
 def usd_to_nanos(usd: float) -> int:
-    """Return a cost limit in nano-dollars, at least 1."""
+    """Return a limit in nano-dollars, at least 1, so that no positive limit becomes zero."""
     return max(round(usd * NANOS_PER_USD), 1)

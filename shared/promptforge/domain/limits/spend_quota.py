@@ -1,28 +1,48 @@
-"""What a client may spend in a day (UTC), and how much of it is spoken for."""
+"""The amount that a client may spend a day (UTC), and how much of it is reserved."""
 
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
-from promptforge.domain.model import Model
+from promptforge.domain.document import StoredDocument
 
 
-class SpendQuota(Model):
-    """A client's document, in nano-dollars; without a `max_nanos` it has no limit. `reserved_nanos` counts what the
-    jobs that were promised their share on `day` may cost, and of those that have ended what they did cost."""
+class SpendQuotaChanges(TypedDict, total=False):
+    """The fields that a transition may set."""
+
+    daily_limit_nanos: int | None
+    day: str
+    reserved_nanos: int
+
+
+class SpendQuota(StoredDocument):
+    """A client's document, in nano-dollars.
+
+    Without `daily_limit_nanos` there is no limit. `reserved_nanos` is what the active jobs of `day` may cost, plus what
+    its finished jobs did cost.
+    """
 
     client: str
     daily_limit_nanos: int | None
     day: str = ""
     reserved_nanos: int = 0
 
-    def for_day(self, day: str) -> Self:
-        """The allowance on that day. It never goes back: an order of before midnight that comes through after it counts
-        on the later day, like one that began there."""
-        return self if day <= self.day else self.model_copy(update={"day": day, "reserved_nanos": 0})
+    def limited_to(self, daily_limit_nanos: int | None) -> Self:
+        """Return the quota with another limit; what is reserved stays reserved."""
+        return self._changed(daily_limit_nanos=daily_limit_nanos)
 
-    def available(self, max_nanos: int) -> int:
-        """How much of so much may still be promised."""
-        return max(max_nanos - self.reserved_nanos, 0)
+    def for_day(self, day: str) -> Self:
+        """Return the quota on that day.
+
+        It never goes back a day: a job created just before midnight and stored after it counts on the later day.
+        """
+        return self if day <= self.day else self._changed(day=day, reserved_nanos=0)
+
+    def available(self, daily_limit_nanos: int) -> int:
+        """Return the part of the limit that is not reserved."""
+        return max(daily_limit_nanos - self.reserved_nanos, 0)
 
     def reserve(self, amount: int) -> Self:
-        """The allowance with so much more promised; or less, but never less than nothing."""
-        return self.model_copy(update={"reserved_nanos": max(self.reserved_nanos + amount, 0)})
+        """Return the quota with the amount reserved; a negative amount releases, down to 0."""
+        return self._changed(reserved_nanos=max(self.reserved_nanos + amount, 0))
+
+    def _changed(self, **changes: Unpack[SpendQuotaChanges]) -> Self:
+        return self.model_copy(update=changes)

@@ -1,0 +1,81 @@
+"""A machine on which holders of chunks die at a test's word."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from promptforge.domain.chunk import Chunk
+from promptforge.domain.commands import ProcessChunk
+from promptforge.pipeline.split import split
+from promptforge.state.chunks import ClaimedChunk
+from promptforge.worker.chunk_run import ChunkRun
+from promptforge.worker.process_chunk import process_chunk
+from tests.fakes.openai_server import OpenAIServer, openai_server
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack
+
+LEASE_SECONDS = 60
+ONE_CHUNK = b" " * 40_000  # blank space that keeps a small file in one chunk
+
+_names = itertools.count()
+
+
+@dataclass
+class ChunkScenario:
+    """A machine whose clock and provider are at hand; `asked` are the prompts in the order of their calls."""
+
+    one: InProcessStack
+    clock: HandClock
+    provider: OpenAIServer
+    asked: list[str] = field(default_factory=list)
+
+    async def submit(self, content: bytes) -> str:
+        """A job that is cut, its messages lost: nothing happens by itself."""
+        job_id = await self.one.submit(content, provider="openai")
+        await split(self.one.app, job_id)
+        await self.one.lose("topic:chunks")
+        return job_id
+
+    async def claim(self, job_id: str, number: int = 0) -> ChunkRun:
+        """A holder of the chunk that never was before."""
+        claim = await self.one.app.chunks.claim(job_id, number, f"holder-{next(_names)}", LEASE_SECONDS)
+        assert isinstance(claim, ClaimedChunk)
+        return ChunkRun(self.one.runtime, await self.one.job(job_id), claim)
+
+    async def crash(self, job_id: str, times: int, number: int = 0) -> None:
+        """So many holders are never heard of again."""
+        for _ in range(times):
+            await self.claim(job_id, number)
+            self.clock.move(LEASE_SECONDS + 1)
+
+    async def process(self, job_id: str, number: int = 0) -> None:
+        await process_chunk(self.one.runtime, ProcessChunk(job_id=job_id, chunk=number))
+
+    async def chunk(self, job_id: str, number: int = 0) -> Chunk:
+        return [chunk async for chunk in self.one.app.chunks.list_all(job_id)][number]
+
+    async def errors(self, job_id: str) -> list[tuple[int, str]]:
+        return [(line["line"], line["error"]) for line in await self.one.errors(job_id)]
+
+
+@asynccontextmanager
+async def chunk_scenario(folder: Path, **settings: Any) -> AsyncIterator[ChunkScenario]:
+    clock = HandClock()
+    async with openai_server() as provider:
+        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
+        async with in_process_stack(folder, clock, **keys, **settings) as one:
+            made = ChunkScenario(one, clock, provider)
+
+            async def act(prompt: str, call: int) -> web.Response | None:
+                made.asked.append(prompt)
+                await asyncio.sleep(0.002)
+                return None
+
+            provider.act = act
+            yield made

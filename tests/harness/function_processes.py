@@ -1,0 +1,88 @@
+"""Functions as the platform runs them: each a process of functions-framework."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import httpx
+
+from promptforge.engine.load_functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functions_folder
+from tests.harness.canary import leaks
+from tests.harness.emulators import free_port
+from tests.harness.engine_process import environment
+from tests.harness.packaged_functions import Packaged
+
+ALL = (*dict.fromkeys(HTTP_FUNCTIONS.values()), *EVENT_FUNCTIONS)
+START_SECONDS = 90.0
+
+
+class Function:
+    """A running function."""
+
+    def __init__(self, name: str, process: Process, url: str) -> None:
+        self.name = name
+        self.process = process
+        self.url = url
+
+    async def until_ready(self) -> None:
+        """Return when it answers: every function refuses this method."""
+        async with httpx.AsyncClient() as client, asyncio.timeout(START_SECONDS):
+            while not await _refuses(client, self.url):
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def function_processes(
+    names: Iterable[str],
+    environ: Mapping[str, str],
+    log: Path | None = None,
+    packaged: Mapping[str, Packaged] | None = None,
+) -> AsyncIterator[dict[str, Function]]:
+    """Running functions by their names: those of the checkout, unless they are `packaged`. What they say goes to `log`,
+    and must hold no secret."""
+    functions: dict[str, Function] = {}
+    with (log or Path("/dev/null")).open("ab") as said:
+        try:
+            for name in names:
+                functions[name] = await _start(name, (packaged or {}).get(name) or _here(name), environ, said)
+            await asyncio.gather(*(function.until_ready() for function in functions.values()))
+            yield functions
+        finally:
+            for function in functions.values():
+                with suppress(ProcessLookupError):
+                    os.killpg(function.process.pid, signal.SIGKILL)  # its server's own worker too
+                await function.process.wait()
+    assert log is None or not leaks(log.read_bytes())
+
+
+def _here(name: str) -> Packaged:
+    return Packaged(Path(sys.executable), functions_folder() / name / "main.py")
+
+
+async def _start(name: str, function: Packaged, environ: Mapping[str, str], said: BinaryIO) -> Function:
+    port = free_port()
+    command = ["-m", "functions_framework", "--source", str(function.main), "--target", name, "--host", "127.0.0.1"]
+    process = await asyncio.create_subprocess_exec(
+        str(function.python),
+        *command,
+        f"--port={port}",
+        cwd=function.main.parent,
+        env=environment({**environ, "FUNCTION_TARGET": name, "PYTHONPATH": ""}),
+        stdout=DEVNULL,
+        stderr=said,
+        process_group=0,
+    )
+    return Function(name, process, f"http://127.0.0.1:{port}/")
+
+
+async def _refuses(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.put(url)).status_code == 405
+    except httpx.TransportError:
+        return False
