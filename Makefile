@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 CHECKOV := .checkov/.complete
+# A lock names all that is needed, so nothing is resolved: pip before 23.3 fails where it resolves, as soon as there is a
+# newer release of a pinned package that another asks for with an extra.
+PIP := -m pip --quiet --disable-pip-version-check
+INSTALL := $(PIP) install --no-deps --require-hashes -r
 
 .PHONY: help setup demo serve lint format check-infra test test-cloud cost serve-cloud cloud-smoke simulate chaos fuzz mutate package deploy lock
 
@@ -15,8 +19,9 @@ setup: $(STAMP)  ## make .venv with everything in it, the promptforge command in
 $(STAMP): pyproject.toml requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PromptForge needs Python 3.11 or newer: make setup PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python $(INSTALL) requirements/dev.txt
+	$(BIN)/python $(PIP) install --no-deps --no-build-isolation -e .
+	$(BIN)/python $(PIP) check
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## run the three example prompts on this machine and print the results
@@ -44,7 +49,8 @@ check-infra: $(CHECKOV)  ## look over the Terraform: its format (without terrafo
 
 $(CHECKOV): requirements/checkov.txt
 	$(PYTHON) -m venv $(dir $@)
-	$(dir $@)bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/checkov.txt
+	$(dir $@)bin/python $(INSTALL) requirements/checkov.txt
+	$(dir $@)bin/python $(PIP) check
 	@touch $@
 
 test: $(STAMP)  ## run the tests

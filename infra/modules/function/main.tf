@@ -17,9 +17,14 @@ resource "google_cloudfunctions2_function" "this" {
     docker_repository = var.repository
     service_account   = var.build_account
 
-    # With it the build compiles the sources against their hash (PEP 552) and not their time, which the image does not
-    # keep: Python would compile them anew at each start.
-    environment_variables = { SOURCE_DATE_EPOCH = "315532801" }
+    # PIP_NO_DEPS: requirements.txt names all that is needed, and pip before 23.3 fails where it resolves pins with hashes.
+    # The build runs `pip check` afterwards.
+    # SOURCE_DATE_EPOCH: with it the build compiles the sources against their hash (PEP 552) and not their time, which the
+    # image does not keep: Python would compile them anew at each start.
+    environment_variables = {
+      PIP_NO_DEPS       = "1"
+      SOURCE_DATE_EPOCH = "315532801"
+    }
 
     source {
       storage_source {
