@@ -55,6 +55,7 @@ The API is at $(terraform output -raw api_url)
 
 A first key, as somebody who may read the pepper and write to Firestore:
 
+  make setup-gcp
   eval "\$(terraform -chdir=infra output -raw settings)"
   .venv/bin/promptforge keys create --client alice
 END
