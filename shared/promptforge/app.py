@@ -61,7 +61,8 @@ def _parts_of_google(settings: Settings, clock: Clock) -> Parts:
     try:
         from promptforge.adapters.gcp import documents, identity, objects, operations, signing, tasks, topics
     except ModuleNotFoundError as exc:
-        raise SettingsError("The backend gcp needs Google's libraries: install promptforge[gcp].") from exc
+        hint = "install promptforge-batch[gcp], or run make setup-gcp"
+        raise SettingsError(f"The backend gcp needs Google's libraries: {hint}.") from exc
 
     bill = operations.Operations()
     uploader = signing.IamAccount(settings.upload_signer, settings.iam_emulator)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 import venv
@@ -13,12 +12,12 @@ from pathlib import Path
 import pytest
 from infra.package import REQUIREMENTS, ROOT
 
+from tests.install.makefile import install_commands
 from tests.support.stub_index import Pin, read_pins, write_index
 
 OLDEST_PIP = "23.0.1" if sys.version_info < (3, 12) else "23.2.1"
 """The pip of Debian 12, and the one that Python 3.12.0 brought: an older pip does not run there."""
 
-MAKE = ("make", "--dry-run", "--always-make", "setup", "setup-gcp", "lint", "check-infra")
 LOCKS = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "requirements").rglob("*.txt"))
 FUNCTION_LOCKS = {f"requirements/functions/{kind}.txt" for kind in REQUIREMENTS.values()}
 NOT_PINNED = "In --require-hashes mode, all requirements must have their versions pinned with =="
@@ -71,10 +70,7 @@ def oldest_pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def installs(oldest_pip: Path) -> dict[str, Install]:
     """How each lock is installed: by the Makefile, and by the build of a function."""
-    places = (f"VENV={oldest_pip}", f"CHECKOV={oldest_pip}/.checkov-complete")
-    printed = subprocess.run([*MAKE, *places], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    commands = [shlex.split(line) for line in printed.splitlines() if " -r requirements/" in line]
-    found = {command[-1]: Install(command, {}) for command in commands}
+    found = {lock: Install(command, {}) for lock, command in install_commands(oldest_pip).items()}
     terraform = (ROOT / "infra/modules/function/main.tf").read_text()
     environ = dict(re.findall(r'^ +(PIP_\w+) += "(\w+)"$', terraform, re.M))
     for lock in FUNCTION_LOCKS:  # as the buildpack installs a requirements.txt
