@@ -14,7 +14,7 @@ ODD = {
     "a reserved name of devices": "CON",
     "a hidden file": ".htaccess",
     "our own file": "errors.jsonl",
-    "our own part": "results_part_000.jsonl",
+    "our own part": "results_part_001.jsonl",
     "our own job": "job_00000000000000000000000000000000",
     "a NUL": "\0",
     "a NUL inside": "a\0b",

@@ -58,7 +58,7 @@ def check(seen: Outcome, case: Case) -> None:
     assert (seen.files is not None) == case.has_files
     if seen.files is None:
         return
-    expected = ["results_part_000.jsonl", "errors.jsonl"] if case.answered else ["errors.jsonl"]
+    expected = ["results_part_001.jsonl", "errors.jsonl"] if case.answered else ["errors.jsonl"]
     assert list(seen.files) == expected
     *results, errors = (one_a_line(seen.files[name]) for name in expected)
     check_results([line for part in results for line in part], case)

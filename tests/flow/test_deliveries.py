@@ -32,7 +32,7 @@ async def test_each_delivery_made_three_times_at_once_changes_nothing(tmp_path: 
             outputs.append({name: _timeless(content) for name, content in (await one.files(job_id)).items()})
 
     assert outputs[0] == outputs[1]
-    assert outputs[0]["results_part_000.jsonl"].count(b"\n") == 500
+    assert outputs[0]["results_part_001.jsonl"].count(b"\n") == 500
     assert outputs[0]["errors.jsonl"].count(b"\n") == 2
 
 

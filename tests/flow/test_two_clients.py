@@ -228,7 +228,7 @@ def test_the_owner_still_has_what_the_others_asked_for(street: Street, state: st
 
 
 @pytest.mark.parametrize("bucket", ["uploads", "work", "results"])
-@pytest.mark.parametrize("name", ["input.jsonl", "results_part_000.jsonl", "errors.jsonl", "manifest.json"])
+@pytest.mark.parametrize("name", ["input.jsonl", "results_part_001.jsonl", "errors.jsonl", "manifest.json"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 def test_a_url_that_was_signed_for_one_opens_nothing_of_anothers(
     street: Street, bucket: str, name: str, method: str

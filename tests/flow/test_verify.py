@@ -106,7 +106,7 @@ def test_a_manifest_that_does_not_fit_its_file_is_named(copy: Bundle, key: str) 
     copy.write_manifest(manifest)
     (fault,) = verify(copy.file, copy.folder).faults
 
-    assert "results_part_001.jsonl was changed" in fault
+    assert "results_part_002.jsonl was changed" in fault
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"version": 2}'])

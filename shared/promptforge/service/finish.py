@@ -57,7 +57,8 @@ class _Tally:
     @property
     def files(self) -> list[tuple[str, list[Part]]]:
         """The files to publish and the parts of each."""
-        return [*((part_file(at), parts) for at, parts in enumerate(self.results)), (ERRORS_FILE, self.errors)]
+        results = [(part_file(number), parts) for number, parts in enumerate(self.results, 1)]
+        return [*results, (ERRORS_FILE, self.errors)]
 
     def add(self, chunk: Chunk, part_lines: int) -> None:
         self.completed += chunk.completed
