@@ -19,7 +19,7 @@ import orjson
 
 from promptforge.app import build
 from promptforge.domain.job import Job
-from promptforge.domain.messages import upload_object
+from promptforge.domain.messages import RANDOM, make_job_id, upload_object
 from promptforge.service.app import App
 from promptforge.service.split import split
 from promptforge.settings import Settings
@@ -49,7 +49,7 @@ def parse_only(path: Path) -> float:
 async def uploaded(folder: Path, path: Path, lines: int) -> tuple[App, str]:
     """An app in a folder, with a job whose file of so many lines is uploaded."""
     app = build(Settings(data_dir=folder, max_lines=lines, max_upload_bytes=2**40))
-    job_id = f"job_{app.new_id()}"
+    job_id = make_job_id(app.rng.getrandbits(128), RANDOM)
     job = Job(
         job_id=job_id, client="c", provider="echo", model="m", max_retries=0, created_at=0, upload_expires_at=0,
         request_digest="", due_at=0, deadline_at=0,

@@ -21,7 +21,7 @@ from promptforge.local.functions import EVENT_FUNCTIONS, load_function
 from promptforge.service.app import App
 from tests.support.machine import machine
 
-JOB = "job_0123456789abcdef0123456789abcdef"
+JOB = "01234567-89ab-4def-8123-456789abcdef"
 CHUNK = ChunkMessage(job_id=JOB, chunk=3)
 SECRET = "a client's prompt"
 JSON = {"content-type": "application/json"}

@@ -15,7 +15,7 @@ ODD = {
     "a hidden file": ".htaccess",
     "our own file": "errors.jsonl",
     "our own part": "results_part_001.jsonl",
-    "our own job": "job_00000000000000000000000000000000",
+    "our own job": "00000000-0000-4000-8000-000000000000",
     "a NUL": "\0",
     "a NUL inside": "a\0b",
     "a line feed": "\n",

@@ -24,7 +24,7 @@ from promptforge.service.sweep import sweep
 from promptforge.service.work import work
 
 HEARD_SECONDS = 5.0  # after so long no call may begin any more
-UNKNOWN = "job_" + "0" * 32
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 STATES = ["awaiting upload", "uploaded", "cut", "worked on", "completed", "failed", "cancelled"]
 
 

@@ -159,7 +159,7 @@ async def test_only_a_job_without_an_open_chunk_is_asked_to_be_finished_and_once
         busy = await worked(one, [(1, 0), (1, 0)], open=True)
         done = await worked(one, [(1, 0)])
         unsplit: str = (await one.init())["job_id"]
-        for job_id in (busy, done, unsplit, "job_unknown", done):
+        for job_id in (busy, done, unsplit, "unknown", done):
             await ask(one.app, job_id)
         await ask(one.app, done, name="finish-again")
         bodies = await _owed(one, "queue:finalizer")
@@ -179,7 +179,7 @@ async def test_a_finalizer_that_comes_too_early_or_for_nobody_changes_nothing(tm
         busy = await worked(one, [(1, 0), (1, 0)], open=True)
         before = await one.job(busy), [name async for name in one.app.results.list("")]
         await finish(one.app, busy)
-        await finish(one.app, "job_unknown")
+        await finish(one.app, "unknown")
 
         assert (await one.job(busy), [name async for name in one.app.results.list("")]) == before
 

@@ -236,7 +236,7 @@ async def test_a_stop_is_heard_of_after_a_second_and_a_half_also_when_the_clock_
         clock.move(0.25)
 
         assert (early, await stop_of(ledger, job_id)) == ([None] * 3, CANCELLED)
-        assert await ledger.recent_job("job_unknown") is None
+        assert await ledger.recent_job("unknown") is None
 
         set_back = Ledger(one.app.documents, clock, one.app.rng)
         other = await opened(one)
@@ -274,7 +274,7 @@ async def test_a_job_that_has_ended_is_stopped_no_more(tmp_path: Path) -> None:
         await one.app.ledger.stop_job(ended.job_id, CANCELLED)
 
         assert await one.job(ended.job_id) == ended
-        assert await one.app.ledger.change_job("job_unknown", _never) is None
+        assert await one.app.ledger.change_job("unknown", _never) is None
 
 
 def _due(at: float, job: Job) -> Job:

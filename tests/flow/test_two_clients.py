@@ -24,7 +24,7 @@ from promptforge.service.access import create_key
 from promptforge.service.split import split
 from promptforge.service.work import work
 
-UNKNOWN = "job_" + "7" * 32
+UNKNOWN = "77777777-7777-4777-8777-777777777777"
 SECRET = "alices-own-words"
 KEY = "alices-key"
 LINE = orjson.dumps({"prompt_id": "a", "prompt": SECRET}) + b"\n"

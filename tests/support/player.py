@@ -21,7 +21,7 @@ from tests.support.machine import Line, Machine, machine
 from tests.support.openai_server import OpenAIServer, openai_server, refusal
 
 CLIENTS = ("tests", "other")
-UNKNOWN = "job_" + "0" * 32
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 @dataclass

@@ -2,15 +2,16 @@
 
 import re
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_JOB_ID = re.compile(r"job_[0-9a-f]{32}")
+_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_JOB_ID = re.compile(_UUID)
+RANDOM, DERIVED = 4, 8  # versions of RFC 9562: random bits, and bits of the application's own choice
 UPLOAD_NAME = "input.jsonl"
 TASK = "promptforge.task"
-
-
-JobId = Annotated[str, Field(pattern=r"^job_[0-9a-f]{32}$")]
+JobId = Annotated[str, Field(pattern=f"^{_UUID}$")]
 
 
 class Message(BaseModel):
@@ -58,6 +59,13 @@ def upload_of(name: str) -> UploadMessage | None:
     """What an object of the uploads bucket says, or None for a foreign object."""
     job_id, _, rest = name.partition("/")
     return UploadMessage(job_id=job_id) if rest == UPLOAD_NAME and is_job_id(job_id) else None
+
+
+def make_job_id(bits: int, version: int) -> str:
+    """Return the UUID of 128 bits, of which 6 give way to its version and variant."""
+    bits = bits & ~(0xF << 76) | version << 76
+    bits = bits & ~(0b11 << 62) | 0b10 << 62  # by hand: UUID(version=8) needs Python 3.14
+    return str(UUID(int=bits))
 
 
 def is_job_id(text: str) -> bool:

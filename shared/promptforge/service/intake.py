@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 
 from promptforge import logs
 from promptforge.domain.job import Job
-from promptforge.domain.messages import JobMessage, upload_object
+from promptforge.domain.messages import DERIVED, RANDOM, JobMessage, make_job_id, upload_object
 from promptforge.domain.moment import DAY_SECONDS, Rfc3339, rfc3339
 from promptforge.domain.money import nanos
 from promptforge.domain.params import Params, unsupported, whole
@@ -141,7 +141,7 @@ def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -
     now = app.clock.now()
     expires_at = float(int(now + app.settings.upload_url_seconds))
     return Job(
-        job_id=f"job_{_idempotent_id(app, client, idempotency_key) if idempotency_key else app.new_id()}",
+        job_id=_idempotent_id(app, client, idempotency_key) if idempotency_key else _random_id(app),
         client=client,
         created_at=now,
         upload_expires_at=expires_at,
@@ -158,10 +158,15 @@ def _new_job(app: App, client: str, order: Order, idempotency_key: str | None) -
     )
 
 
+def _random_id(app: App) -> str:
+    return make_job_id(app.rng.getrandbits(128), RANDOM)
+
+
 def _idempotent_id(app: App, client: str, idempotency_key: str) -> str:
     """The same for the same client and key, for no other two, and not to be guessed without the pepper."""
     text = ":".join(map(quote, ("job", client, idempotency_key)))
-    return hmac.new(app.pepper, text.encode(), hashlib.sha256).hexdigest()[:32]
+    digest = hmac.new(app.pepper, text.encode(), hashlib.sha256).digest()
+    return make_job_id(int.from_bytes(digest[:16]), DERIVED)
 
 
 def _digest(order: Order) -> str:
