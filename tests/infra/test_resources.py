@@ -6,6 +6,7 @@ from pathlib import Path
 
 import promptforge
 from promptforge.entrypoints.events import STORAGE_EVENT_TYPE
+from promptforge.state.queues import CHUNKS_TOPIC
 from tests.infra.terraform import local, resources
 
 PACKAGE = Path(promptforge.__file__).parent
@@ -27,7 +28,7 @@ def test_buckets_enforce_public_access_prevention() -> None:
 
 
 def test_topics_equal_published_topics_and_dead_letters() -> None:
-    assert first_arguments("publish") == {"chunks"}
+    assert CHUNKS_TOPIC == "chunks"
     assert {*resources("google_pubsub_topic")} == {"chunks", "dead_letters"}
 
 
