@@ -78,7 +78,8 @@ def _gcp_backend(settings: Settings, clock: Clock) -> Backend:
     try:
         from promptforge.adapters.gcp import billing, caller_auth, documents, objects, signing, tasks, topics
     except ModuleNotFoundError as exc:
-        raise SettingsError("Backend gcp requires Google's libraries: install the extra [gcp].") from exc
+        hint = "install promptforge-batch[gcp], or run make setup-gcp"
+        raise SettingsError(f"Backend gcp requires Google's libraries: {hint}.") from exc
 
     operations = billing.BilledOperations()
     uploader = signing.IamAccount(settings.upload_signer, settings.iam_emulator)

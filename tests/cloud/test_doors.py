@@ -23,7 +23,7 @@ from promptforge.entrypoints.requests import MAX_EVENT_BYTES
 from promptforge.errors import ObjectMissing, Unavailable
 from tests.harness.in_process import in_process_stack
 
-JOB = "job_0123456789abcdef0123456789abcdef"
+JOB = "01234567-89ab-4def-8123-456789abcdef"
 CHUNK = ProcessChunk(job_id=JOB, chunk=3)
 SECRET = "a client's prompt"
 JSON = {"content-type": "application/json"}

@@ -179,7 +179,7 @@ async def test_a_deleted_job_leaves_nothing_but_its_place(tmp_path: Path, firest
     file.write_bytes(prompts(300))
     async with cloud_stack(tmp_path, firestore, pubsub, {"PROMPTFORGE_CHUNK_LINES": "50"}) as one:
         await run(one, file, tmp_path / "home", provider="echo", model="echo-1")
-        objects = [bucket.list("job_") for bucket in (one.app.uploads, one.app.work, one.app.results)]
+        objects = [bucket.list("") for bucket in (one.app.uploads, one.app.work, one.app.results)]
         (job_id, *_) = {name.partition("/")[0] for bucket in objects async for name in bucket}
         async with AsyncClient(one.url, one.key) as client:
             await client.delete(job_id)

@@ -26,7 +26,7 @@ def test_run_brings_every_answer_home_and_exits_0(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "3 answered, 0 failed" in done.stderr
-    lines = (tmp_path / "out" / "results_part_000.jsonl").read_text().splitlines()
+    lines = (tmp_path / "out" / "results_part_001.jsonl").read_text().splitlines()
     assert [json.loads(line)["prompt_id"] for line in lines] == ["greeting", "capital", "haiku"]
     assert (tmp_path / "out" / "errors.jsonl").read_bytes() == b""
 
@@ -52,12 +52,12 @@ def test_run_says_why_a_file_failed(tmp_path: Path) -> None:
 
 def test_run_does_not_mix_its_results_with_those_of_another_run(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "results_part_000.jsonl").write_text("precious")
+    (tmp_path / "out" / "results_part_001.jsonl").write_text("precious")
     done = run(tmp_path, EXAMPLE)
 
     assert done.returncode == 1
     assert "--output" in done.stderr
-    assert (tmp_path / "out" / "results_part_000.jsonl").read_text() == "precious"
+    assert (tmp_path / "out" / "results_part_001.jsonl").read_text() == "precious"
 
 
 def test_run_uses_a_running_service(tmp_path: Path) -> None:

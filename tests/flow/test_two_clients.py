@@ -24,7 +24,7 @@ from promptforge.entrypoints.routes import ROUTES, Route
 from promptforge.pipeline.split import split
 from promptforge.worker.process_chunk import process_chunk
 
-UNKNOWN = "job_" + "7" * 32
+UNKNOWN = "77777777-7777-4777-8777-777777777777"
 SECRET = "alices-own-words"
 KEY = "alices-key"
 LINE = orjson.dumps({"prompt_id": "a", "prompt": SECRET}) + b"\n"
@@ -227,7 +227,7 @@ def test_the_owner_still_has_what_the_others_asked_for(street: Street, state: st
 
 
 @pytest.mark.parametrize("bucket", ["uploads", "work", "results"])
-@pytest.mark.parametrize("name", ["input.jsonl", "results_part_000.jsonl", "errors.jsonl", "manifest.json"])
+@pytest.mark.parametrize("name", ["input.jsonl", "results_part_001.jsonl", "errors.jsonl", "manifest.json"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 def test_a_url_that_was_signed_for_one_opens_nothing_of_anothers(
     street: Street, bucket: str, name: str, method: str

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 
 from promptforge import logs
 from promptforge.context import AppContext
+from promptforge.domain.commands import DERIVED, RANDOM, make_job_id
 from promptforge.domain.formats.json_schema import schema_error
 from promptforge.domain.formats.params import PARAMS, Params, integral, unsupported_parameter
 from promptforge.domain.job import Job, JobParams
@@ -144,7 +145,7 @@ async def _count_active_jobs(context: AppContext, client: str) -> int:
 def _new_job(context: AppContext, client: str, request: CreateJobRequest, idempotency_key: str | None) -> Job:
     settings, now = context.settings, context.clock.now()
     return Job(
-        job_id=f"job_{_idempotent_id(context, client, idempotency_key) if idempotency_key else context.new_id()}",
+        job_id=_idempotent_id(context, client, idempotency_key) if idempotency_key else _random_id(context),
         client=client,
         created_at=now,
         upload_expires_at=float(int(now + settings.upload_url_seconds)),
@@ -161,13 +162,18 @@ def _new_job(context: AppContext, client: str, request: CreateJobRequest, idempo
     )
 
 
+def _random_id(context: AppContext) -> str:
+    return make_job_id(context.rng.getrandbits(128), RANDOM)
+
+
 def _idempotent_id(context: AppContext, client: str, idempotency_key: str) -> str:
     """Return the same id for the same client and key, another for any other two.
 
     It cannot be guessed without the pepper.
     """
     text = ":".join(map(quote, ("job", client, idempotency_key)))
-    return hmac.new(context.pepper, text.encode(), hashlib.sha256).hexdigest()[:32]
+    digest = hmac.new(context.pepper, text.encode(), hashlib.sha256).digest()
+    return make_job_id(int.from_bytes(digest[:16]), DERIVED)
 
 
 def _digest(request: CreateJobRequest) -> str:

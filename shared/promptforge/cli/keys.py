@@ -70,6 +70,7 @@ def limit(client: str, usd_per_day: float | None, data_dir: Path) -> None:
 
     The day is a UTC day. Calls cost the prices in PROMPTFORGE_PRICES.
     """
+
     async def set_limit(context: "AppContext") -> "list[StoredApiKey]":
         await context.quotas.set_daily_limit(client, usd_per_day)
         return await context.api_keys.list_for(client)
