@@ -73,8 +73,8 @@ def one(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal, clock:
 def call(case: Case, one: InProcessStack) -> schemathesis.Response:
     """Send a case, without the fields that a schema cannot express if they cause an error.
 
-    No schema can tell which Idempotency-Key was used with another body or for a deleted job, which parameters a
-    provider does not support, or which JSON Schemas are valid.
+    No schema can tell which Idempotency-Key was used with another body or for a deleted job. Nor can it tell which
+    parameters a provider does not support, or which JSON Schemas are valid.
     """
     response = case.call(headers=one.headers)
     assert response.status_code != 401 or "X-API-Key" not in response.request.headers  # some cases omit the key
