@@ -58,7 +58,7 @@ def check(actual: Outcome, case: Case) -> None:
     assert (actual.files is not None) == case.has_files
     if actual.files is None:
         return
-    expected = ["results_part_000.jsonl", "errors.jsonl"] if case.answered else ["errors.jsonl"]
+    expected = ["results_part_001.jsonl", "errors.jsonl"] if case.answered else ["errors.jsonl"]
     assert list(actual.files) == expected
     *results, errors = (parse_jsonl(actual.files[name]) for name in expected)
     check_results([line for part in results for line in part], case)

@@ -28,9 +28,9 @@ async def test_quickstart_three_prompts_return_three_answers(tmp_path: Path) -> 
         assert done["created_at"] <= done["started_processing_at"] <= done["completed_at"]
 
         files = await one.files(job["job_id"])
-        assert list(files) == ["results_part_000.jsonl", "errors.jsonl"]
+        assert list(files) == ["results_part_001.jsonl", "errors.jsonl"]
         assert files["errors.jsonl"] == b""
-        lines = lines_of(files["results_part_000.jsonl"])
+        lines = lines_of(files["results_part_001.jsonl"])
         assert [line["prompt_id"] for line in lines] == ["greeting", "capital", "haiku"]
         assert lines[1] == {
             "prompt_id": "capital",
@@ -73,7 +73,7 @@ async def test_finalize_deletes_intermediate_objects(tmp_path: Path) -> None:
 
         stored = await one.database.read(lambda c: c.execute("select bucket, name from objects").fetchall())
         names = {f"{bucket}/{name.partition('/')[2]}" for bucket, name in stored}
-        files = {"results/results_part_000.jsonl", "results/errors.jsonl", "results/manifest.json"}
+        files = {"results/results_part_001.jsonl", "results/errors.jsonl", "results/manifest.json"}
         assert names == {"uploads/input.jsonl", *files}
 
 

@@ -104,7 +104,7 @@ def test_verify_manifest_entry_that_differs_from_file_is_reported(copy: Finished
     copy.write_manifest(manifest)
     (fault,) = verify(copy.file, copy.folder).faults
 
-    assert "results_part_001.jsonl was changed" in fault
+    assert "results_part_002.jsonl was changed" in fault
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"version": 2}'])

@@ -6,10 +6,10 @@ import json
 from hypothesis import strategies as st
 
 from promptforge.domain.commands import TASK_EVENT_TYPE
-from promptforge.entrypoints.http import PUBSUB_EVENT_TYPE, STORAGE_EVENT_TYPE
+from promptforge.entrypoints.events import PUBSUB_EVENT_TYPE, STORAGE_EVENT_TYPE
 from tests.fuzz.texts import TOKENS, Json, scalars, texts, values
 
-UNKNOWN_JOB = "job_00000000000000000000000000000000"
+UNKNOWN_JOB = "00000000-0000-4000-8000-00000000000a"
 
 job_ids = st.sampled_from(
     [
@@ -19,11 +19,11 @@ job_ids = st.sampled_from(
             UNKNOWN_JOB + "\n",
             UNKNOWN_JOB[:-1],
             UNKNOWN_JOB + "0",
-            "job_",
+            UNKNOWN_JOB.replace("-", ""),
             "../x",
             "",
         ),
-        *("job_" + "٣" * 32, "\ud800", None, 7, True, [UNKNOWN_JOB], {"job_id": UNKNOWN_JOB}),
+        *(UNKNOWN_JOB.replace("0", "٣"), "\ud800", None, 7, True, [UNKNOWN_JOB], {"job_id": UNKNOWN_JOB}),
     ]
 )
 numbers = st.one_of(st.integers(-2, 3), st.sampled_from([10**18, 2**63, 2**64, 10**300, -1, 0.5, 1e300, "0", "", None]))

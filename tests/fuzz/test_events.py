@@ -20,17 +20,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from promptforge import logs
 from promptforge.domain.commands import TASK_EVENT_TYPE, Command, JobCommand, ProcessChunk, SweepJobs, is_job_id
 from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
-from promptforge.entrypoints import http
+from promptforge.entrypoints import events
+from promptforge.entrypoints.requests import MAX_EVENT_BYTES, Endpoint
 from tests.fuzz.effort import examples
 from tests.fuzz.events import UNKNOWN_JOB, binary, bodies, headers, kinds, odd_kinds, payloads, pushes
 from tests.harness.clock import HandClock
 from tests.harness.in_process import URL, InProcessStack, in_process_stack, prompts
 
 DECODERS = [
-    http.decode_upload,
-    http.decode_command(JobCommand),
-    http.decode_command(ProcessChunk),
-    http.decode_command(SweepJobs),
+    events.decode_upload,
+    events.decode_command(JobCommand),
+    events.decode_command(ProcessChunk),
+    events.decode_command(SweepJobs),
 ]
 DEEP = b'{"job_id":' + b"[" * 50_000
 KNOWN = {"event_ignored", "chunk_unknown"}
@@ -95,7 +96,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventHarness]:
 @examples(1000)
 @given(odd_kinds.map(binary) | st.just({}), payloads | st.text(max_size=40))
 @example(binary(TASK_EVENT_TYPE), {"job_id": UNKNOWN_JOB, "chunk": 0})
-@example(binary(http.STORAGE_EVENT_TYPE), {"name": f"{UNKNOWN_JOB}/input.jsonl"})
+@example(binary(events.STORAGE_EVENT_TYPE), {"name": f"{UNKNOWN_JOB}/input.jsonl"})
 @example({}, {"job_id": UNKNOWN_JOB, "chunk": 0})
 def test_event_endpoint_any_event_is_decoded_or_ignored(
     harness: EventHarness, headers: dict[str, str], data: object
@@ -106,9 +107,9 @@ def test_event_endpoint_any_event_is_decoded_or_ignored(
         async def handler(command: Command, handled: list[Command] = handled) -> None:
             handled.append(command)
 
-        function = http.event_endpoint(decode)(handler)
+        function = events.event_endpoint(decode)(handler)
 
-        async def app(scope: Scope, receive: Receive, send: Send, function: http.Function = function) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send, function: Endpoint = function) -> None:
             await (await function(Request(scope, receive)))(scope, receive, send)
 
         response = harness.post_to(app, headers, json.dumps(data).encode())
@@ -152,9 +153,9 @@ def test_event_functions_any_push_is_acknowledged(harness: EventHarness, functio
 @example("worker", {"content-type": "application/cloudevents+json"}, b'{"specversion": []}')
 @example("worker", binary(TASK_EVENT_TYPE), DEEP)
 @example("worker", {}, DEEP)
-@example("worker", {}, b'{"job_id": "' + b"x" * http.MAX_EVENT_BYTES + b'"}')
+@example("worker", {}, b'{"job_id": "' + b"x" * MAX_EVENT_BYTES + b'"}')
 @example("worker", {"content-type": "application/cloudevents+json"}, DEEP)
-@example("splitter", binary(http.STORAGE_EVENT_TYPE), b"9" * 5000)
+@example("splitter", binary(events.STORAGE_EVENT_TYPE), b"9" * 5000)
 def test_event_functions_any_request_is_acknowledged(
     harness: EventHarness, function: str, headers: dict[str, str], body: bytes
 ) -> None:

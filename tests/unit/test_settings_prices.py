@@ -54,7 +54,7 @@ def test_price_of_gemini_name_ignores_models_prefix() -> None:
     ],
 )
 def test_settings_invalid_prices_raise(text: str) -> None:
-    with pytest.raises(SettingsError, match="The setting PROMPTFORGE_PRICES is wrong"):
+    with pytest.raises(SettingsError, match="Invalid setting PROMPTFORGE_PRICES"):
         Settings.from_env({"PROMPTFORGE_PRICES": text})
     with pytest.raises(ValidationError):
         Settings.model_validate({"prices": text})

@@ -9,13 +9,13 @@ ERRORS_FILE = "errors.jsonl"
 
 
 def part_file(number: int) -> str:
-    """Return the name of a file of results."""
+    """Return the name of a file of results; the first is number 1."""
     return f"results_part_{number:03d}.jsonl"
 
 
 def result_files(parts: int) -> list[str]:
     """Return the names of the files of a finished job, without the manifest."""
-    return [part_file(number) for number in range(parts)] + [ERRORS_FILE]
+    return [part_file(number) for number in range(1, parts + 1)] + [ERRORS_FILE]
 
 
 class InputEntry(Model):

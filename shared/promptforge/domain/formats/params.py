@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from promptforge.domain.model import Model
+from promptforge.domain.providers import JSON_OBJECT, PROVIDERS
 
 MAX_DEPTH = 100
 
@@ -136,15 +137,11 @@ class LineParams(Params):
 PARAMS = tuple(Params.model_fields)
 LINE_PARAMS = frozenset(LineParams.model_fields)
 
-JSON_OBJECT = "response_format json_object"
-
-UNSUPPORTED: dict[str, frozenset[str]] = {"anthropic": frozenset({"seed", JSON_OBJECT})}
-"""The parameters that a provider does not support; dropping one silently would change the meaning of the prompt."""
-
 
 def unsupported_parameter(provider: str, params: Params) -> str | None:
     """Return a parameter that has a value and that the provider does not support, or None."""
     names = list(params.set_fields)
     if params.response_format and params.response_format.type == "json_object":
         names.append(JSON_OBJECT)
-    return next((name for name in names if name in UNSUPPORTED.get(provider, ())), None)
+    unsupported = PROVIDERS[provider].unsupported if provider in PROVIDERS else frozenset[str]()
+    return next((name for name in names if name in unsupported), None)
