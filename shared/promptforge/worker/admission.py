@@ -95,13 +95,13 @@ class Admission:
         last check and the call: a change that blocks many calls must not let them pass.
         """
         while await self._wait_until_admissible(breaker):
-            async with breaker.concurrency.slot(), self._slots.slot():
-                if breaker.is_blocked(monotonic_time()):
+            async with self._slots.slot():
+                if breaker.is_blocked(monotonic_time()) or breaker.concurrency.is_reached:
                     continue
                 with self._budget.reserve_call() as reserved:
                     if not reserved:
                         continue
-                    with breaker.call():
+                    with breaker.concurrency.call(), breaker.call():
                         if not await self._lease_is_valid():
                             continue
                         self._attempts.called = True
@@ -117,6 +117,8 @@ class Admission:
         while not self._stop.is_set:
             if breaker.is_blocked(now := monotonic_time()):
                 await self._wait_for_breaker(breaker, now)
+            elif breaker.concurrency.is_reached:
+                await self._stop.wait_for(breaker.concurrency.wait())
             elif not await self._within_budget():
                 if not self._stop.is_set:
                     await self._stop.stop_job(COST_LIMIT)

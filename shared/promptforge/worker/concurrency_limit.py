@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 GROWTH = 0.25
 """After this share of the limit's own number in successes the limit grows by one: four times the limit."""
@@ -29,17 +29,20 @@ class ConcurrencyLimit:
         self._reduced_at = float("-inf")
         self.lone_timeouts = 0
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Inside, one call may be in flight."""
-        while self._in_flight >= int(self._limit):
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            finally:
-                if not turn.done() or turn.cancelled():
-                    self._waiting = deque(other for other in self._waiting if other is not turn)
+    @property
+    def is_reached(self) -> bool:
+        """Whether no further call may start now."""
+        return self._in_flight >= int(self._limit)
+
+    async def wait(self) -> None:
+        """Wait until a further call may start. Without a call in between, another caller may be first."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        await turn
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Surround each call."""
         self._in_flight += 1
         try:
             yield
@@ -72,7 +75,10 @@ class ConcurrencyLimit:
     def _wake(self) -> None:
         free = int(self._limit) - self._in_flight
         while free > 0 and self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                free -= 1
+            free -= self._release(self._waiting.popleft())
+
+    def _release(self, turn: asyncio.Future[None]) -> int:
+        if turn.done():
+            return 0
+        turn.set_result(None)
+        return 1

@@ -1,8 +1,8 @@
 """Isolation of poison prompts: a chunk whose holders crashed is processed in small groups of prompts.
 
 A crash leaves no trace but a lease that expired. Before each group the holder records its lines. After a crash the next
-holder halves that group, down to one prompt. That prompt is called while no other call is in flight in the process. So a
-further crash can only come from it. A chunk that other prompts made crash loses little: its groups pass at once.
+holder halves that group, down to one prompt. That prompt is called while no other call is in flight in the process. So
+a further crash can only come from it. A chunk that other prompts made crash loses little: its groups pass at once.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Why no further call of a chunk may start, and what happens to the chunk then."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from promptforge import logs
@@ -67,6 +67,15 @@ class StopSignal:
         except TimeoutError:
             return False
         return True
+
+    async def wait_for(self, waiting: Awaitable[None]) -> None:
+        """Wait for something, at most until a reason is known."""
+        tasks = [asyncio.ensure_future(waiting), asyncio.create_task(self._event.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     def release_at(self, resume_at: float = 0.0, waiting_for: JobError | None = None) -> None:
         """Release the chunk: it must not be processed before `resume_at`."""

@@ -12,7 +12,6 @@ import orjson
 
 from promptforge.domain.formats.params import ResponseFormat
 
-
 FENCE = re.compile(r"(`{3,}|~{3,})[^\n]*\n(.*?)\n?[ \t]*\1", re.DOTALL)
 
 
@@ -30,8 +29,8 @@ def schema_error(form: ResponseFormat | None) -> str | None:
 def extract_json(text: str) -> str:
     """Return the JSON value of an answer, without what models put around it.
 
-    These are thoughts before it, a byte order mark, a code fence and sentences. An answer without exactly one JSON value
-    is returned as it is.
+    These are thoughts before it, a byte order mark, a code fence and sentences. An answer without exactly one JSON
+    value is returned as it is.
     """
     bare = text.rpartition("</think>")[2].strip().removeprefix("\ufeff").strip()
     fences = FENCE.findall(bare)
