@@ -1,278 +1,158 @@
-"""A held chunk: when its answers are made safe, how it is let go, and what a job that is stopped leaves of it."""
+"""The lease of a chunk: renewed in time, released now or until later, and released after an error."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.harness.clock import HandClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
-from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES, Chunk
+from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES
 from promptforge.domain.commands import ProcessChunk
-from promptforge.domain.job import CANCELLED, INPUT_CHANGED
-from promptforge.domain.timeouts import CLOCK_SKEW_SECONDS
 from promptforge.errors import LeaseLost, Unavailable
-from promptforge.pipeline.split import split
-from promptforge.state.chunks import ClaimedChunk
-from promptforge.worker.lease import ChunkLease, schedule_chunk
-
-ONE_CHUNK = b" " * 40_000
-
-
-@dataclass
-class Bench:
-    """A job of one chunk that nobody works on, and a clock."""
-
-    one: InProcessStack
-    clock: HandClock
-    job_id: str
-
-    async def hold(self, holder: str = "holder") -> ChunkLease:
-        claim = await self.one.app.chunks.claim(self.job_id, 0, holder, lease_seconds=60)
-        assert isinstance(claim, ClaimedChunk)
-        return ChunkLease(self.one.app, await self.one.job(self.job_id), claim)
-
-    async def chunk(self) -> Chunk:
-        (chunk,) = [chunk async for chunk in self.one.app.chunks.list_all(self.job_id)]
-        return chunk
-
-    async def tasks(self) -> list[tuple[bytes, float]]:
-        """What the worker's queue owes: the message, and not before when."""
-        sql = "select body, not_before from deliveries where source = 'queue:worker' order by id"
-        return await self.one.database.read(lambda connection: connection.execute(sql).fetchall())
-
-    @property
-    def message(self) -> bytes:
-        return ProcessChunk(job_id=self.job_id, chunk=0).encode()
+from promptforge.worker.stop_signal import Release
+from tests.fakes.faulty_documents import UnavailableWrites
+from tests.harness.chunk_scenario import LEASE_SECONDS, ONE_CHUNK, ChunkScenario, add_result, chunk_scenario
+from tests.harness.context import replaced_adapters
+from tests.harness.in_process import prompts
 
 
-@asynccontextmanager
-async def bench(folder: Path, content: bytes = prompts(9), **settings: Any) -> AsyncIterator[Bench]:
-    clock = HandClock()
-    async with in_process_stack(folder, clock, **settings) as one:
-        job_id = await one.submit(content + ONE_CHUNK)
-        await split(one.app, job_id)
-        yield Bench(one, clock, job_id)
+async def test_lease_released_until_later_schedules_the_chunk_for_then(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path) as scenario:
+        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
+        run = await scenario.claim(job_id)
+        add_result(run, 1)
+        until = scenario.clock.time + 100
+        run.stop.release_at(until)
+        run.stop.release_at(until - 50)
+        assert run.stop.reason == Release(until)
+        await run.output.flush()
+        await run.lease.release(until)
+        chunk = await scenario.chunk(job_id)
+
+        assert (chunk.holder, chunk.resume_at, chunk.due_at, chunk.completed) == (None, until, until + LEASE_SECONDS, 1)
+        assert await scenario.worker_tasks() == [(ProcessChunk(job_id=job_id, chunk=0).encode(), until)]
+        scenario.clock.move(100)
+        assert (await scenario.one.until_ended(job_id)).completed_count == 9
 
 
-def answer(hold: ChunkLease, line: int, size: int = 0) -> None:
-    public = b'{"prompt_id":"id-%d","result":"%s"}\n' % (line - 1, b"x" * size)
-    hold.answers.add(line, True, 3, public)
+async def test_lease_released_at_once_schedules_the_chunk_at_once(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path) as scenario:
+        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
+        run = await scenario.claim(job_id)
+        await run.lease.release(0.0)
+        chunk, now = await scenario.chunk(job_id), scenario.clock.time
 
-
-async def test_answers_are_made_safe_when_so_many_wait_and_not_before(tmp_path: Path) -> None:
-    async with bench(tmp_path, flush_count=3) as b:
-        hold = await b.hold()
-        safe = []
-        for line in range(1, 8):
-            answer(hold, line)
-            await hold.flush_if_full()
-            safe.append((await b.chunk()).completed)
-        names = [segment.name for segment in (await b.chunk()).segments]
-
-    assert safe == [0, 0, 3, 3, 3, 6, 6]
-    assert len(set(names)) == 2
-
-
-async def test_answers_are_made_safe_when_so_many_bytes_wait(tmp_path: Path) -> None:
-    async with bench(tmp_path, flush_count=50, flush_bytes=3000) as b:
-        hold = await b.hold()
-        safe = []
-        for line in range(1, 5):
-            answer(hold, line, size=1000)
-            await hold.flush_if_full()
-            safe.append((await b.chunk()).completed)
-
-    assert safe == [0, 0, 3, 3]
-
-
-async def test_a_flush_renews_the_lease_and_what_failed_but_is_answered_is_forgotten(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
-        hold = await b.hold()
-        hold.failures.update({1: 2, 2: 1})
-        answer(hold, 1)
-        b.clock.move(40)
-        await hold.flush()
-        chunk = await b.chunk()
-
-    assert chunk.due_at == b.clock.time + 60
-    assert (chunk.attempt_failures, chunk.completed, chunk.tokens) == ({2: 1}, 1, 3)
-
-
-async def test_a_flush_with_nothing_to_say_says_nothing(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
-        hold = await b.hold()
-        before = await b.chunk()
-        b.clock.move(10)
-        await hold.flush()
-
-        assert await b.chunk() == before
-        assert [name async for name in b.one.app.work.list(b.job_id)] == []
-
-
-async def test_a_fenced_flush_and_a_fenced_settlement_leave_nothing_behind(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
-        hold = await b.hold("old")
-        b.clock.move(61)
-        await b.hold("new")
-        answer(hold, 1)
-        hold.fail(2, "id-1", "refused", "No.", 1)
-        for write in (hold.flush, hold.settle):
-            with pytest.raises(LeaseLost):
-                await write()
-
-        assert [name async for name in b.one.app.work.list("")] == []
-        assert [name async for name in b.one.app.results.list(f"{b.job_id}/")] == []
-        assert (hold.lost, hold.ending.is_set(), hold.halted) == (True, True, True)
-
-
-async def test_a_chunk_given_back_until_later_is_knocked_for_then_and_not_before(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
-        hold = await b.hold()
-        answer(hold, 1)
-        until = b.clock.time + 100
-        hold.end(resume_at=until)
-        hold.end(resume_at=until - 50)
-        await hold.give_back()
-        chunk = await b.chunk()
-
-        assert (chunk.holder, chunk.resume_at, chunk.due_at, chunk.completed) == (None, until, until + 60, 1)
-        assert await b.tasks() == [(b.message, until)]
-        b.clock.move(100)
-        assert (await b.one.until_ended(b.job_id)).completed_count == 9
-
-
-async def test_a_chunk_given_back_at_once_is_knocked_for_at_once(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
-        hold = await b.hold()
-        hold.end()
-        await hold.give_back()
-        chunk = await b.chunk()
-
-        assert (chunk.resume_at, chunk.due_at, chunk.crash_count) == (b.clock.time, b.clock.time + 60, 0)
-        assert await b.tasks() == [(b.message, b.clock.time)]
+        assert (chunk.resume_at, chunk.due_at, chunk.crash_count) == (now, now + LEASE_SECONDS, 0)
+        assert await scenario.worker_tasks() == [(ProcessChunk(job_id=job_id, chunk=0).encode(), now)]
 
 
 @pytest.mark.parametrize(
     ("crash_count", "called", "after"), [(2, False, 2), (2, True, 0), (5, False, 5), (5, True, ISOLATE_AFTER_CRASHES)]
 )
-async def test_only_who_has_called_and_lived_ends_a_row_of_deaths_by_giving_back(
+async def test_lease_release_resets_crash_count_only_after_a_call(
     tmp_path: Path, crash_count: int, called: bool, after: int
 ) -> None:
-    async with bench(tmp_path) as b:
-        for number in range(crash_count):
-            await b.hold(f"dead-{number}")
-            b.clock.move(61)
-        hold = await b.hold()
-        before = hold.chunk.crash_count
+    async with chunk_scenario(tmp_path) as scenario:
+        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
+        await scenario.crash(job_id, crash_count)
+        run = await scenario.claim(job_id)
+        before = run.lease.chunk.crash_count
         if called:
-            assert await hold.may_call()
-        hold.end()
-        await hold.give_back()
+            assert await scenario.admits_call(run)
+        await run.lease.release(0.0)
 
-        assert (before, (await b.chunk()).crash_count) == (crash_count, after)
-
-
-async def test_however_many_look_again_at_one_lease_there_is_one_task(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
-        held = (await b.hold()).chunk
-        for _ in range(3):
-            await schedule_chunk(b.one.app, b.job_id, held)
-        assert await b.tasks() == [(b.message, held.due_at + CLOCK_SKEW_SECONDS)]
-        renewed = held.model_copy(update={"due_at": held.due_at + 10})
-        await schedule_chunk(b.one.app, b.job_id, renewed)
-        parked = held.model_copy(update={"holder": None, "resume_at": held.due_at + 20})
-        for epoch in (1, 1, 2):
-            await schedule_chunk(b.one.app, b.job_id, parked.model_copy(update={"epoch": epoch}))
-
-        moments = [moment - held.due_at for _, moment in await b.tasks()]
-        assert moments == [CLOCK_SKEW_SECONDS, 10 + CLOCK_SKEW_SECONDS, 20, 20]
+        assert (before, (await scenario.chunk(job_id)).crash_count) == (crash_count, after)
 
 
 @pytest.mark.parametrize(
-    ("fault", "faults"),
+    ("error", "error_count"),
     [(ZeroDivisionError(), 1), (Unavailable(), 0), (asyncio.CancelledError(), 0), (KeyboardInterrupt(), 0)],
 )
-async def test_after_a_fault_the_chunk_is_free_at_once_and_its_answers_are_safe(
-    tmp_path: Path, fault: BaseException, faults: int
+async def test_lease_released_after_error_can_be_claimed_at_once(
+    tmp_path: Path, error: BaseException, error_count: int
 ) -> None:
-    async with bench(tmp_path) as b:
-        hold = await b.hold()
-        answer(hold, 1)
-        b.clock.move(5)
-        try:
-            async with hold:
-                raise fault
-        except BaseException as exc:
-            assert exc is fault  # noqa: PT017 - whatever it was, it goes on
-        chunk = await b.chunk()
+    async with chunk_scenario(tmp_path) as scenario:
+        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
+        run = await scenario.claim(job_id)
+        add_result(run, 1)
+        scenario.clock.move(5)
+        await run.output.flush()
+        await run.lease.release_after_error(error)
+        chunk = await scenario.chunk(job_id)
 
-        assert (chunk.holder, chunk.due_at, chunk.error_count, chunk.completed) == (None, b.clock.time, faults, 1)
-        assert (await b.hold("next")).chunk.epoch == 2
-
-
-async def test_when_the_input_is_gone_every_line_left_gets_its_error_and_no_more(tmp_path: Path) -> None:
-    async with bench(tmp_path, content=b"\n" + prompts(4)) as b:
-        hold = await b.hold()
-        answer(hold, 3)
-        hold.failures[2] = 2
-        hold.unreadable(INPUT_CHANGED)
-        await hold.settle()
-        chunk = await b.chunk()
-        ended = await b.one.until_ended(b.job_id)
-        errors = await b.one.errors(b.job_id)
-
-    assert (chunk.completed, chunk.failed, chunk.line_count) == (1, 3, 4)
-    assert [(error["line"], error["attempts"]) for error in errors] == [(1, 0), (2, 2), (4, 0)]
-    assert {(error["prompt_id"], error["error"], error["message"]) for error in errors} == {
-        (None, "input_changed", INPUT_CHANGED.message)
-    }
-    assert (ended.completed_count, ended.failed_count) == (1, 3)
+        assert (chunk.holder, chunk.due_at, chunk.error_count) == (None, scenario.clock.time, error_count)
+        assert chunk.completed == 1
+        assert (await scenario.claim(job_id)).lease.chunk.epoch == 2
 
 
-async def test_a_holder_that_slept_past_its_lease_renews_it_before_it_pays(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
-        hold = await b.hold()
-        b.clock.move(59.5)
-        assert await hold.may_call()
-        before = await b.chunk()
-        b.clock.move(0.5)
-        assert await hold.may_call()
-        renewed = await b.chunk()
-        b.clock.move(61)
-        await b.hold("thief")
+async def test_lease_ensure_valid_renews_only_an_expired_lease(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path) as scenario:
+        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
+        run, claimed_at = await scenario.claim(job_id), scenario.clock.time
+        scenario.clock.move(LEASE_SECONDS - 0.5)
+        assert await scenario.admits_call(run)
+        before = await scenario.chunk(job_id)
+        scenario.clock.move(0.5)
+        assert await scenario.admits_call(run)
+        renewed = await scenario.chunk(job_id)
+        scenario.clock.move(LEASE_SECONDS + 1)
+        await scenario.claim(job_id)
         with pytest.raises(LeaseLost):
-            await hold.may_call()
+            await scenario.admits_call(run)
 
-    assert (before.due_at - 60, renewed.due_at - 60) == (b.clock.time - 121, b.clock.time - 61)
-
-
-async def test_who_was_told_to_let_go_or_to_stop_calls_no_more_and_renews_nothing(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
-        ending, stopped = await b.hold(), await b.hold()
-        before = await b.chunk()
-        assert not ending.halted
-        assert not await ending.halted_within(0.0)
-        ending.end()
-        stopped.halt(CANCELLED)
-        b.clock.move(61)
-
-        for hold in (ending, stopped):
-            assert await hold.halted_within(60.0)
-            assert not await hold.may_call()
-        assert (ending.ending.is_set(), ending.stop) == (True, None)
-        assert (stopped.ending.is_set(), stopped.stop) == (False, CANCELLED)
-        assert await b.chunk() == before
+    assert (before.due_at, renewed.due_at) == (claimed_at + LEASE_SECONDS, claimed_at + 2 * LEASE_SECONDS)
 
 
-async def test_a_hold_of_a_job_that_is_stopped_already_calls_nothing(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
-        await b.one.app.jobs.stop(b.job_id, CANCELLED)
-        hold = await b.hold()
+async def test_lease_heartbeat_renews_while_no_answer_comes(tmp_path: Path) -> None:
+    answer = asyncio.Event()
 
-        assert (hold.stop, hold.halted, hold.ending.is_set()) == (CANCELLED, True, False)
-        assert not await hold.may_call()
+    async def act(prompt: str, call: int) -> None:
+        await answer.wait()
+
+    async with chunk_scenario(tmp_path, heartbeat_seconds=0.01) as scenario:
+        job_id = await scenario.submit(prompts(1))
+        scenario.provider.act = act
+        processing = asyncio.create_task(scenario.process(job_id))
+        for _ in range(3):
+            await _lease_end(scenario, job_id, scenario.clock.time + LEASE_SECONDS)
+            scenario.clock.move(LEASE_SECONDS / 2)
+        await _lease_end(scenario, job_id, scenario.clock.time + LEASE_SECONDS)
+        answer.set()
+        await processing
+        chunk = await scenario.chunk(job_id)
+
+    assert (chunk.open, chunk.epoch, scenario.provider.calls.total()) == (False, 1, 1)
+
+
+async def test_lease_heartbeat_after_failed_writes_renews_in_time(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path, heartbeat_seconds=0.01, flush_seconds=0.01) as scenario:
+        job_id = await scenario.submit(prompts(1))
+        documents = UnavailableWrites(scenario.one.app.documents)
+        async with replaced_adapters(scenario.one, documents=documents):
+            run = await scenario.claim(job_id)
+            documents.rejections = 3
+            scenario.clock.move(LEASE_SECONDS / 2)
+            heartbeat = asyncio.create_task(run.lease.heartbeat())
+            await _lease_end(scenario, job_id, scenario.clock.time + LEASE_SECONDS)
+            heartbeat.cancel()
+
+        assert documents.rejections == 0
+
+
+async def test_lease_heartbeat_of_a_lost_lease_raises(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path, heartbeat_seconds=0.01) as scenario:
+        job_id = await scenario.submit(prompts(1))
+        old = await scenario.claim(job_id)
+        scenario.clock.move(LEASE_SECONDS + 1)
+        new = await scenario.claim(job_id)
+        async with asyncio.timeout(20):
+            with pytest.raises(LeaseLost):
+                await old.lease.heartbeat()
+
+        assert await scenario.chunk(job_id) == new.lease.chunk
+
+
+async def _lease_end(scenario: ChunkScenario, job_id: str, until: float) -> None:
+    """Wait until the lease of the chunk ends then."""
+    async with asyncio.timeout(20):
+        while (chunk := await scenario.chunk(job_id)).holder is None or chunk.due_at != until:
+            await asyncio.sleep(0.001)
