@@ -1,4 +1,4 @@
-"""What a process knows of the money of a job, and when it lets another call begin."""
+"""The cost budget of a job in one process: the cost that it knows, and when another call may start."""
 
 import asyncio
 from contextlib import ExitStack
@@ -14,173 +14,173 @@ CHUNK = 7
 
 
 class Chunks:
-    """What the chunks say was spent, a purse that looks at them, and its clock."""
+    """The stored cost of the chunks, a budget that reads it, and the clock of the budget."""
 
     def __init__(self, limit: int | None) -> None:
         self.total = 0
-        self.looks = 0
-        self.out_of_reach = False
-        self.asked = asyncio.Event()
-        self.answering = asyncio.Event()
-        self.answering.set()
+        self.reads = 0
+        self.unavailable = False
+        self.reading = asyncio.Event()
+        self.replying = asyncio.Event()
+        self.replying.set()
         self.clock = HandClock()
-        self.halted = asyncio.Event()
-        self.purse = CostBudget(limit, self.ask, self.clock.now)
+        self.stopped = asyncio.Event()
+        self.budget = CostBudget(limit, self.read_total, self.clock.now)
 
-    async def ask(self) -> int:
-        self.looks += 1
-        if self.out_of_reach:
+    async def read_total(self) -> int:
+        self.reads += 1
+        if self.unavailable:
             raise Unavailable
         total = self.total
-        self.asked.set()
-        await self.answering.wait()
+        self.reading.set()
+        await self.replying.wait()
         return total
 
-    async def enough(self) -> bool:
+    async def fits(self) -> bool:
         async with asyncio.timeout(10):
-            return await self.purse.wait(self.halted)
+            return await self.budget.wait(self.stopped)
 
     def call(self, amount: int) -> None:
-        with self.purse.reserve_call() as within:
-            assert within
-            self.purse.add_spent(amount)
+        with self.budget.reserve_call() as fits:
+            assert fits
+            self.budget.add_spent(amount)
 
     def write(self, amount: int) -> None:
-        self.purse.write_started(CHUNK)
+        self.budget.write_started(CHUNK)
         self.total += amount
-        self.purse.write_finished(CHUNK, amount)
+        self.budget.write_finished(CHUNK, amount)
 
 
-async def test_own_spending_is_known_at_once_and_counted_once() -> None:
+async def test_cost_budget_counts_own_calls_at_once_and_once() -> None:
     chunks = Chunks(10)
     for _ in range(3):
-        assert await chunks.enough()
+        assert await chunks.fits()
         chunks.call(3)
-    chunks.write(9)  # as it stands in the chunks, it is not spent a second time
+    chunks.write(9)  # the stored cost is not counted twice
     chunks.clock.move(TOTAL_REFRESH_SECONDS)
-    assert await chunks.enough()
+    assert await chunks.fits()
     chunks.call(1)
-    assert not await chunks.enough()
+    assert not await chunks.fits()
 
 
-async def test_what_others_spend_is_known_after_the_next_look_and_many_look_once() -> None:
+async def test_cost_budget_reads_cost_of_others_once_a_refresh() -> None:
     chunks = Chunks(10)
-    assert all(await asyncio.gather(*[chunks.enough() for _ in range(20)]))
+    assert all(await asyncio.gather(*[chunks.fits() for _ in range(20)]))
     chunks.total = 10
-    assert await chunks.enough()
+    assert await chunks.fits()
     chunks.clock.move(TOTAL_REFRESH_SECONDS)
 
-    assert not any(await asyncio.gather(*[chunks.enough() for _ in range(20)]))
-    assert chunks.looks == 2
+    assert not any(await asyncio.gather(*[chunks.fits() for _ in range(20)]))
+    assert chunks.reads == 2
 
 
-async def test_who_cannot_look_does_not_spend() -> None:
+async def test_cost_budget_with_unreadable_total_admits_no_call() -> None:
     chunks = Chunks(10)
-    chunks.out_of_reach = True
+    chunks.unavailable = True
     for _ in range(2):
         with pytest.raises(Unavailable):
-            await chunks.enough()
-    chunks.out_of_reach = False
-    assert await chunks.enough()
+            await chunks.fits()
+    chunks.unavailable = False
+    assert await chunks.fits()
 
 
-async def test_until_a_call_has_told_its_cost_they_go_one_at_a_time() -> None:
+async def test_cost_budget_before_a_known_cost_admits_one_call_at_a_time() -> None:
     chunks = Chunks(100)
-    with chunks.purse.reserve_call() as first, chunks.purse.reserve_call() as second:
+    with chunks.budget.reserve_call() as first, chunks.budget.reserve_call() as second:
         assert (first, second) == (True, False)
-    with chunks.purse.reserve_call() as still_unknown, chunks.purse.reserve_call() as second:
+    with chunks.budget.reserve_call() as still_unknown, chunks.budget.reserve_call() as second:
         assert (still_unknown, second) == (True, False)
     chunks.call(1)
     with ExitStack() as stack:
-        assert all(stack.enter_context(chunks.purse.reserve_call()) for _ in range(50))
+        assert all(stack.enter_context(chunks.budget.reserve_call()) for _ in range(50))
 
 
-async def test_calls_under_way_are_taken_to_cost_as_much_as_the_dearest_so_far() -> None:
+async def test_cost_budget_estimates_calls_in_flight_at_the_highest_cost() -> None:
     chunks = Chunks(10)
     chunks.call(1)
     chunks.call(3)
     with ExitStack() as stack:
-        assert [stack.enter_context(chunks.purse.reserve_call()) for _ in range(4)] == [True, True, False, False]
-        waiting = asyncio.create_task(chunks.enough())
+        assert [stack.enter_context(chunks.budget.reserve_call()) for _ in range(4)] == [True, True, False, False]
+        waiting = asyncio.create_task(chunks.fits())
         await asyncio.sleep(0)
         assert not waiting.done()
     assert await waiting
 
 
-async def test_who_waits_for_money_hears_that_no_call_may_begin_any_more() -> None:
+async def test_cost_budget_wait_ends_when_stopped() -> None:
     chunks = Chunks(10)
-    with chunks.purse.reserve_call():
-        waiting = asyncio.create_task(chunks.enough())
+    with chunks.budget.reserve_call():
+        waiting = asyncio.create_task(chunks.fits())
         await asyncio.sleep(0)
-        chunks.halted.set()
-        chunks.purse.notify()
+        chunks.stopped.set()
+        chunks.budget.notify()
         assert not await waiting
 
 
-async def test_a_job_without_a_limit_neither_waits_nor_looks() -> None:
+async def test_cost_budget_without_limit_neither_waits_nor_reads() -> None:
     chunks = Chunks(None)
     with ExitStack() as stack:
-        assert all(stack.enter_context(chunks.purse.reserve_call()) for _ in range(5))
-        chunks.purse.add_spent(10**12)
-        assert await chunks.enough()
-    assert chunks.looks == 0
+        assert all(stack.enter_context(chunks.budget.reserve_call()) for _ in range(5))
+        chunks.budget.add_spent(10**12)
+        assert await chunks.fits()
+    assert chunks.reads == 0
 
 
-async def test_what_is_written_while_somebody_looks_does_not_end_a_job() -> None:
+async def before_a_slow_refresh() -> Chunks:
+    """Return a budget with three unwritten calls, whose next read gets no reply until `replying` is set."""
     chunks = Chunks(10)
-    assert await chunks.enough()
+    assert await chunks.fits()
     for _ in range(3):
         chunks.call(3)
     chunks.clock.move(TOTAL_REFRESH_SECONDS)
-    chunks.answering.clear()
-    chunks.asked.clear()
-    chunks.purse.write_started(CHUNK)
+    chunks.replying.clear()
+    chunks.reading.clear()
+    return chunks
+
+
+async def test_cost_budget_write_during_a_refresh_does_not_end_the_job() -> None:
+    chunks = await before_a_slow_refresh()
+    chunks.budget.write_started(CHUNK)
     chunks.total = 9
-    looking = asyncio.create_task(chunks.enough())
-    await chunks.asked.wait()
-    chunks.answering.set()
+    waiting = asyncio.create_task(chunks.fits())
+    await chunks.reading.wait()
+    chunks.replying.set()
     for _ in range(5):
         await asyncio.sleep(0)
-    assert not looking.done()
-    chunks.purse.write_finished(CHUNK, 9)
-
-    assert await looking
-    chunks.call(1)
-    assert not await chunks.enough()
-
-
-async def test_a_write_that_began_and_ended_during_the_look_does_not_end_a_job_either() -> None:
-    chunks = Chunks(10)
-    assert await chunks.enough()
-    for _ in range(3):
-        chunks.call(3)
-    chunks.clock.move(TOTAL_REFRESH_SECONDS)
-    chunks.answering.clear()
-    chunks.asked.clear()
-    chunks.total = 9
-    looking = asyncio.create_task(chunks.enough())
-    await chunks.asked.wait()
-    chunks.purse.write_started(CHUNK)
-    chunks.purse.write_finished(CHUNK, 9)
-    chunks.answering.set()
-
-    assert await looking
-
-
-async def test_a_write_whose_answer_was_lost_is_believed_to_the_chunk_when_that_is_let_go() -> None:
-    chunks = Chunks(10)
-    for _ in range(3):
-        assert await chunks.enough()
-        chunks.call(3)
-    chunks.purse.write_started(CHUNK)
-    chunks.total = 9
-    chunks.clock.move(TOTAL_REFRESH_SECONDS)
-    waiting = asyncio.create_task(chunks.enough())
-    await chunks.asked.wait()
     assert not waiting.done()
-    chunks.purse.drop_chunk(CHUNK, 9)
+    chunks.budget.write_finished(CHUNK, 9)
 
     assert await waiting
-    chunks.purse.drop_chunk(CHUNK, 1)  # nothing was begun to be written: that is surely spent besides
     chunks.call(1)
-    assert not await chunks.enough()
+    assert not await chunks.fits()
+
+
+async def test_cost_budget_write_within_a_refresh_does_not_end_the_job() -> None:
+    chunks = await before_a_slow_refresh()
+    chunks.total = 9
+    waiting = asyncio.create_task(chunks.fits())
+    await chunks.reading.wait()
+    chunks.budget.write_started(CHUNK)
+    chunks.budget.write_finished(CHUNK, 9)
+    chunks.replying.set()
+
+    assert await waiting
+
+
+async def test_cost_budget_write_without_reply_counts_as_stored_when_chunk_is_dropped() -> None:
+    chunks = Chunks(10)
+    for _ in range(3):
+        assert await chunks.fits()
+        chunks.call(3)
+    chunks.budget.write_started(CHUNK)
+    chunks.total = 9
+    chunks.clock.move(TOTAL_REFRESH_SECONDS)
+    waiting = asyncio.create_task(chunks.fits())
+    await chunks.reading.wait()
+    assert not waiting.done()
+    chunks.budget.drop_chunk(CHUNK, 9)
+
+    assert await waiting
+    chunks.budget.drop_chunk(CHUNK, 1)  # no write was started: this cost is not stored
+    chunks.call(1)
+    assert not await chunks.fits()

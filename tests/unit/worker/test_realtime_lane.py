@@ -1,97 +1,147 @@
-"""Calls that are under way when something happens to their chunk: none is paid for twice without need, none is lost."""
+"""The realtime lane: what becomes of calls in flight, of failed calls and of answers while other calls run."""
 
 import asyncio
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from tests.fakes.openai_server import openai_server, refusal, slow
-from tests.harness.clock import HandClock
-from tests.harness.in_process import in_process_stack, prompts
 
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
-from promptforge.pipeline.split import split
-from promptforge.state.chunks import ClaimedChunk
+from promptforge.domain.timeouts import KEY_MISSING_SECONDS
 from promptforge.worker.process_chunk import process_chunk
+from tests.fakes.openai_server import openai_server, refusal, slow
+from tests.harness.chunk_scenario import ONE_CHUNK, chunk_scenario
+from tests.harness.in_process import in_process_stack, prompts
 
 
-def openai(url: str) -> dict[str, Any]:
-    return {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": url}}
+async def test_realtime_lane_at_shutdown_limits_the_drain_and_stores_the_answers(tmp_path: Path) -> None:
+    never = asyncio.Event()
+
+    async with chunk_scenario(tmp_path, drain_seconds=0.1) as scenario:
+        job_id = await scenario.submit(prompts(3) + ONE_CHUNK)
+
+        async def act(prompt: str, call: int) -> None:
+            if prompt != "prompt 0":
+                scenario.one.app.stopping.set()
+                await never.wait()
+
+        scenario.provider.act = act
+        async with asyncio.timeout(20):
+            await scenario.process(job_id)
+        chunk = await scenario.chunk(job_id)
+        never.set()
+
+    assert (chunk.open, chunk.holder, chunk.completed) == (True, None, 1)
 
 
-async def test_no_call_begins_after_the_lease_was_lost(tmp_path: Path) -> None:
-    clock = HandClock()
-    async with (
-        openai_server(slow(0.05)) as provider,
-        in_process_stack(tmp_path, clock, max_in_flight=2, flush_count=1, **openai(provider.url)) as one,
-    ):
-        job_id = await one.submit(prompts(20) + b" " * 20_000, provider="openai")
-        await split(one.app, job_id)
-        working = asyncio.create_task(process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0)))
-        while provider.calls.total() < 4:
-            await asyncio.sleep(0.005)
-        clock.move(61)
-        while not isinstance(await one.app.chunks.claim(job_id, 0, "thief", 60), ClaimedChunk):
-            clock.move(61)  # the holder renewed first
-        at_the_loss = provider.calls.total()
-        await working
-        when_it_ended = provider.calls.total()
-        await asyncio.sleep(0.2)
+async def test_realtime_lane_flushes_an_answer_while_the_next_call_is_in_flight(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"flush_count": 1, "max_in_flight": 1, "flush_seconds": 60}
+    async with chunk_scenario(tmp_path, **settings) as scenario:
+        job_id = await scenario.submit(prompts(2) + ONE_CHUNK)
+        durable: list[int] = []
 
-        assert provider.calls.total() == when_it_ended <= at_the_loss + 2
+        async def act(prompt: str, call: int) -> None:
+            if prompt == "prompt 1":
+                async with asyncio.timeout(20):
+                    while not (completed := (await scenario.chunk(job_id)).completed):
+                        await asyncio.sleep(0)
+                durable.append(completed)
+
+        scenario.provider.act = act
+        await scenario.process(job_id)
+
+    assert durable == [1]
 
 
-async def test_failed_tries_are_remembered_when_a_chunk_is_given_back(tmp_path: Path) -> None:
+async def test_realtime_lane_without_a_key_calls_nothing_and_defers_the_chunk(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path) as scenario:
+        job_id = await scenario.submit(prompts(3) + ONE_CHUNK)
+        async with in_process_stack(tmp_path, scenario.clock) as keyless:
+            await process_chunk(keyless.runtime, ProcessChunk(job_id=job_id, chunk=0))
+        chunk = await scenario.chunk(job_id)
+
+    assert (chunk.open, chunk.holder, chunk.crash_count) == (True, None, 0)
+    assert chunk.resume_at == scenario.clock.time + KEY_MISSING_SECONDS
+    assert scenario.provider.calls.total() == 0
+
+
+async def test_realtime_lane_with_its_key_again_completes_the_deferred_chunk(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path) as first:
+        clock, job_id = first.clock, await first.submit(prompts(1))
+    async with in_process_stack(tmp_path, clock) as keyless:
+        await process_chunk(keyless.runtime, ProcessChunk(job_id=job_id, chunk=0))
+        assert (await keyless.job(job_id)).open
+    clock.move(KEY_MISSING_SECONDS + 1)
+    async with openai_server() as provider:
+        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
+        async with in_process_stack(tmp_path, clock, **keys) as restarted:
+            assert (await restarted.until_ended(job_id)).status is Status.COMPLETED
+
+
+async def test_realtime_lane_with_rejected_account_gives_its_error_to_every_prompt(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path, max_in_flight=1) as scenario:
+        job_id = await scenario.submit(prompts(30) + ONE_CHUNK)
+
+        async def act(prompt: str, call: int) -> web.Response:
+            return refusal(401, "invalid_api_key")
+
+        scenario.provider.act = act
+        await scenario.process(job_id)
+        stop = (await scenario.one.job(job_id)).stop_reason
+        finished = await scenario.one.until_ended(job_id)
+        errors = await scenario.one.errors(job_id)
+
+    assert stop
+    assert (stop.code, finished.error, finished.status) == ("provider_account", stop, Status.FAILED)
+    assert {(error["error"], error["message"]) for error in errors} == {("provider_account", stop.message)}
+    assert [error["attempts"] for error in errors] == [1] + [0] * 29
+    assert scenario.provider.calls.total() == 1
+
+
+async def test_realtime_lane_counts_failed_attempts_across_releases(tmp_path: Path) -> None:
     async def act(prompt: str, call: int) -> web.Response:
         return refusal(500) if call % 2 else refusal(429, **{"Retry-After": "0.5"})
 
-    async with (
-        openai_server(act) as provider,
-        in_process_stack(tmp_path, max_inline_wait_seconds=0.1, **openai(provider.url)) as one,
-    ):
-        job_id = await one.run(prompts(1), provider="openai", max_retries=2)
-        (error,) = await one.errors(job_id)
+    async with chunk_scenario(tmp_path, max_inline_wait_seconds=0.1) as scenario:
+        scenario.provider.act = act
+        job_id = await scenario.submit(prompts(1), max_retries=2)
+        async with asyncio.timeout(60):
+            while (await scenario.chunk(job_id)).open:
+                await scenario.process(job_id)
+                scenario.clock.move(1)
+        await scenario.one.until_ended(job_id)
+        (error,) = await scenario.one.errors(job_id)
 
     assert (error["error"], error["attempts"]) == ("provider_error", 3)
-    assert provider.calls.total() == 5
+    assert scenario.provider.calls.total() == 5
 
 
-async def test_a_call_in_flight_at_the_soft_deadline_comes_back_and_is_not_paid_again(tmp_path: Path) -> None:
-    spans: dict[str, Any] = {"soft_deadline_seconds": 0.1, "max_in_flight": 1}
-    async with openai_server(slow(0.3)) as provider, in_process_stack(tmp_path, **spans, **openai(provider.url)) as one:
-        job_id = await one.run(prompts(2) + b" " * 1000, provider="openai", max_retries=0)
-        results = await one.results(job_id)
+async def test_realtime_lane_at_soft_deadline_waits_for_its_call_in_flight(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path, soft_deadline_seconds=0.1, max_in_flight=1) as scenario:
+        scenario.provider.act = slow(0.3)
+        job_id = await scenario.one.run(prompts(2) + ONE_CHUNK, provider="openai", max_retries=0)
+        results = await scenario.one.results(job_id)
 
     assert [line["prompt_id"] for line in results] == ["id-0", "id-1"]
-    assert set(provider.calls.values()) == {1}
+    assert set(scenario.provider.calls.values()) == {1}
 
 
-async def test_a_call_in_flight_is_not_given_up_because_another_was_throttled(tmp_path: Path) -> None:
+async def test_realtime_lane_waits_for_a_call_in_flight_when_another_is_throttled(tmp_path: Path) -> None:
     async def act(prompt: str, call: int) -> web.Response | None:
         if prompt == "prompt 0":
             await asyncio.sleep(0.6)
             return None
         return refusal(429, **{"Retry-After": "0.5"}) if call == 1 else None
 
-    spans: dict[str, Any] = {"max_inline_wait_seconds": 0.1}
-    async with openai_server(act) as provider, in_process_stack(tmp_path, **spans, **openai(provider.url)) as one:
-        job_id = await one.submit(prompts(2) + b" " * 1000, provider="openai")
-        ended = await one.until_ended(job_id)
+    async with chunk_scenario(tmp_path, max_inline_wait_seconds=0.1) as scenario:
+        scenario.provider.act = act
+        job_id = await scenario.submit(prompts(2) + ONE_CHUNK)
+        async with asyncio.timeout(60):
+            while (await scenario.chunk(job_id)).open:
+                await scenario.process(job_id)
+                scenario.clock.move(1)
+        finished = await scenario.one.until_ended(job_id)
 
-    assert ended.completed_count == 2
-    assert provider.calls == {"prompt 0": 1, "prompt 1": 2}
-
-
-async def test_a_restart_without_the_key_waits_for_it_and_fails_nothing(tmp_path: Path) -> None:
-    clock = HandClock()
-    async with openai_server() as provider:
-        async with in_process_stack(tmp_path, clock, **openai(provider.url)) as one:
-            job_id = await one.submit(prompts(1), provider="openai")
-            await split(one.app, job_id)
-        async with in_process_stack(tmp_path, clock) as two:
-            await process_chunk(two.runtime, ProcessChunk(job_id=job_id, chunk=0))
-            assert (await two.job(job_id)).open
-        clock.move(61)
-        async with in_process_stack(tmp_path, clock, **openai(provider.url)) as three:
-            assert (await three.until_ended(job_id)).status is Status.COMPLETED
+    assert finished.completed_count == 2
+    assert scenario.provider.calls == {"prompt 0": 1, "prompt 1": 2}
