@@ -88,7 +88,7 @@ class ChunkScenario:
 async def chunk_scenario(folder: Path, **settings: Any) -> AsyncIterator[ChunkScenario]:
     clock = HandClock()
     async with openai_server() as provider:
-        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
+        keys: dict[str, Any] = {"provider_keys": {"openai": "CANARY-key"}, "provider_urls": {"openai": provider.url}}
         async with in_process_stack(folder, clock, **keys, **settings) as one:
             made = ChunkScenario(one, clock, provider)
 

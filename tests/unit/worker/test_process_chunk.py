@@ -244,7 +244,7 @@ async def test_process_chunk_whose_completion_lost_its_reply_stays_complete(tmp_
 
 
 async def claim_elsewhere(scenario: ChunkScenario, job_id: str) -> ClaimedChunk:
-    """Let the lease expire and claim the chunk. A holder that renewed its lease in between keeps the chunk once more."""
+    """Let the lease expire and claim the chunk; a holder that renewed its lease in between keeps it once more."""
     while True:
         scenario.clock.move(LEASE_SECONDS + 1)
         claim = await scenario.one.app.chunks.claim(job_id, 0, "elsewhere", LEASE_SECONDS)
