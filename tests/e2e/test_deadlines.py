@@ -1,21 +1,19 @@
-"""No job waits for ever: at its deadline it ends with what was done, whatever it was waiting for."""
+"""The deadline of a job: at that time it finishes with the results it has, in whatever state it waits."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
-from tests.fakes.openai_server import openai_server, refusal
-from tests.harness.clock import HandClock
-from tests.harness.in_process import in_process_stack, prompts
 
-from promptforge.adapters.local.queue import MAX_ATTEMPTS, SqliteQueue
 from promptforge.domain.commands import ProcessChunk
-from promptforge.domain.job import Job, Status
-from promptforge.domain.timeouts import UNCLAIMED_REQUEUE_SECONDS
+from promptforge.domain.job import Job, PinnedInput, Status
 from promptforge.pipeline.split import split
 from promptforge.pipeline.sweep import sweep
 from promptforge.worker.process_chunk import process_chunk
+from tests.fakes.openai_server import openai_server
+from tests.harness.chunk_scenario import ONE_CHUNK, throttled_job
+from tests.harness.clock import HandClock
+from tests.harness.in_process import in_process_stack, prompts
 
 DAY = 24 * 60 * 60
 
@@ -28,37 +26,26 @@ def outcome(job: Job) -> tuple[str, str | None]:
     return job.status.value, job.error.code if job.error else None
 
 
-async def _throttled(prompt: str, call: int) -> web.Response | None:
-    return None if prompt == "prompt 0" else refusal(429, **{"Retry-After": "100"})
-
-
-async def test_a_job_that_is_throttled_for_ever_ends_with_what_was_done(tmp_path: Path) -> None:
-    clock = HandClock()
-    async with (
-        openai_server(_throttled) as provider,
-        in_process_stack(tmp_path, clock, max_inline_wait_seconds=0.1, **openai(provider.url)) as one,
-    ):
-        job_id = await one.submit(prompts(5) + b" " * 9000, provider="openai")
-        await split(one.app, job_id)
-        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
-        before = provider.calls.total()
-        clock.move(DAY)
+async def test_deadline_of_a_throttled_job_keeps_its_results(tmp_path: Path) -> None:
+    async with throttled_job(tmp_path) as (scenario, job_id):
+        one, before = scenario.one, scenario.provider.calls.total()
+        scenario.clock.move(DAY)
         await sweep(one.app)
-        said = await one.status(job_id)
-        ended = await one.until_ended(job_id)
+        status = await one.status(job_id)
+        finished = await one.until_ended(job_id)
         results, errors = await one.results(job_id), await one.errors(job_id)
 
-    assert (said["status"], said["error"]["code"]) == ("PROCESSING", "deadline_exceeded")
-    assert outcome(ended) == ("FAILED", "deadline_exceeded")
-    assert (ended.prompt_count, ended.completed_count, ended.failed_count) == (5, 1, 4)
+    assert (status["status"], status["error"]["code"]) == ("PROCESSING", "deadline_exceeded")
+    assert outcome(finished) == ("FAILED", "deadline_exceeded")
+    assert (finished.prompt_count, finished.completed_count, finished.failed_count) == (5, 1, 4)
     assert [line["prompt_id"] for line in results] == ["id-0"]
     assert [(line["prompt_id"], line["error"]) for line in errors] == [
         (f"id-{n}", "deadline_exceeded") for n in range(1, 5)
     ]
-    assert provider.calls.total() == before
+    assert scenario.provider.calls.total() == before
 
 
-async def test_a_job_whose_key_never_comes_back_ends(tmp_path: Path) -> None:
+async def test_deadline_of_a_job_without_a_key_fails_it(tmp_path: Path) -> None:
     clock = HandClock()
     async with openai_server() as provider:
         async with in_process_stack(tmp_path, clock, **openai(provider.url)) as one:
@@ -68,58 +55,56 @@ async def test_a_job_whose_key_never_comes_back_ends(tmp_path: Path) -> None:
             await process_chunk(two.runtime, ProcessChunk(job_id=job_id, chunk=0))
             clock.move(DAY)
             await sweep(two.app)
-            ended = await two.until_ended(job_id)
+            finished = await two.until_ended(job_id)
             errors = await two.errors(job_id)
 
-    assert outcome(ended) == ("FAILED", "deadline_exceeded")
+    assert outcome(finished) == ("FAILED", "deadline_exceeded")
     assert [line["error"] for line in errors] == ["deadline_exceeded"] * 2
     assert provider.calls.total() == 0
 
 
-@pytest.mark.parametrize("begun", [False, True])
-async def test_a_job_whose_splitter_never_comes_through_ends(tmp_path: Path, begun: bool) -> None:
+@pytest.mark.parametrize("queued", [False, True])
+async def test_deadline_of_a_job_that_is_never_split_fails_it(tmp_path: Path, queued: bool) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.submit(prompts(2))
         await one.lose("bucket:uploads")
-        if begun:
+        if queued:
             upload = await one.app.uploads.stat(f"{job_id}/input.jsonl")
             assert upload is not None
-            pinned = {"generation": upload.generation, "size": upload.size, "crc32c": upload.crc32c}
             limits = {"max_line_bytes": 100, "chunk_lines": 1, "chunk_bytes": 1, "part_lines": 1}
-            queued = {"status": "QUEUED", "input": {**pinned, **limits}}
-            await one.app.jobs.update(
-                job_id, lambda job: Job.model_validate(job.model_dump() | queued) if job.input is None else None
-            )
+            pinned = PinnedInput(generation=upload.generation, size=upload.size, crc32c=upload.crc32c, **limits)
+            due_at = (await one.job(job_id)).due_at
+            await one.app.jobs.update(job_id, lambda job: job.queued(pinned, due_at) if job.input is None else None)
         clock.move(DAY - 1)
         await sweep(one.app)
         await one.lose("queue:splitter")
         before = await one.job(job_id)
         clock.move(700)
         await sweep(one.app)
-        ended = await one.job(job_id)
+        finished = await one.job(job_id)
         results = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
 
-    assert before.status is (Status.QUEUED if begun else Status.AWAITING_UPLOAD)
-    assert outcome(ended) == ("FAILED", "deadline_exceeded")
-    assert (ended.prompt_count, ended.completed_count, ended.failed_count) == (0, 0, 0)
+    assert before.status is (Status.QUEUED if queued else Status.AWAITING_UPLOAD)
+    assert outcome(finished) == ("FAILED", "deadline_exceeded")
+    assert (finished.prompt_count, finished.completed_count, finished.failed_count) == (0, 0, 0)
     assert (results.status_code, results.json()["code"]) == (409, "no_results")
 
 
-async def test_the_deadline_is_a_setting_and_counts_from_the_order(tmp_path: Path) -> None:
+async def test_deadline_is_a_setting_and_counts_from_the_creation(tmp_path: Path) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path, clock, job_seconds=600) as one:
-        ticket = await one.init()
+        created = await one.init()
         clock.move(500)
-        await one.put(ticket["upload_url"], prompts(2))
-        await split(one.app, ticket["job_id"])
+        await one.put(created["upload_url"], prompts(2))
+        await split(one.app, created["job_id"])
         clock.move(100)
         await sweep(one.app)
 
-        assert outcome(await one.until_ended(ticket["job_id"])) == ("FAILED", "deadline_exceeded")
+        assert outcome(await one.until_ended(created["job_id"])) == ("FAILED", "deadline_exceeded")
 
 
-async def test_a_job_in_time_is_left_alone_and_one_that_has_ended_as_well(tmp_path: Path) -> None:
+async def test_deadline_leaves_jobs_in_time_and_finished_jobs_unchanged(tmp_path: Path) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.submit(prompts(2))
@@ -127,17 +112,17 @@ async def test_a_job_in_time_is_left_alone_and_one_that_has_ended_as_well(tmp_pa
         clock.move(DAY - 1)
         await sweep(one.app)
         in_time = await one.job(job_id)
-        ended = await one.until_ended(job_id)
+        finished = await one.until_ended(job_id)
         clock.move(DAY)
         await sweep(one.app)
         await sweep(one.app, job_id)
 
         assert in_time.stop_reason is None
-        assert outcome(ended) == ("COMPLETED", None)
-        assert await one.job(job_id) == ended
+        assert outcome(finished) == ("COMPLETED", None)
+        assert await one.job(job_id) == finished
 
 
-async def test_whoever_stops_a_job_first_is_the_reason(tmp_path: Path) -> None:
+async def test_deadline_and_cancel_keep_the_first_reason(tmp_path: Path) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path, clock) as one:
         jobs = [await one.submit(prompts(2)) for _ in range(2)]
@@ -152,10 +137,10 @@ async def test_whoever_stops_a_job_first_is_the_reason(tmp_path: Path) -> None:
         assert outcome(await one.until_ended(jobs[1])) == ("FAILED", "deadline_exceeded")
 
 
-async def test_a_job_whose_chunks_are_never_announced_ends(tmp_path: Path) -> None:
+async def test_deadline_of_a_job_with_unpublished_chunks_fails_it(tmp_path: Path) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path, clock) as one:
-        job_id = await one.submit(prompts(2) + b" " * 9000)
+        job_id = await one.submit(prompts(2) + ONE_CHUNK)
         await split(one.app, job_id)
         await one.app.jobs.update(job_id, lambda job: job.model_copy(update={"chunks_published": False}))
         for source in ("bucket:uploads", "topic:chunks", "queue:sweeper"):
@@ -166,28 +151,3 @@ async def test_a_job_whose_chunks_are_never_announced_ends(tmp_path: Path) -> No
 
         assert outcome(await one.until_ended(job_id)) == ("FAILED", "deadline_exceeded")
         assert len(await one.errors(job_id)) == 2
-
-
-@pytest.mark.parametrize("source", ["bucket:uploads", "topic:chunks", "queue:finalizer"])
-@pytest.mark.parametrize("dead", [True, False])
-async def test_a_delivery_that_died_or_was_lost_is_not_the_end(tmp_path: Path, source: str, dead: bool) -> None:
-    clock = HandClock()
-    async with in_process_stack(tmp_path, clock) as one:
-        job_id = await one.submit(prompts(2) + b" " * 9000)
-        if source != "bucket:uploads":
-            await split(one.app, job_id)
-        if source == "queue:finalizer":
-            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
-        deliveries = SqliteQueue(one.database, clock)
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            if not dead:
-                await one.lose(source)
-                break
-            (delivery,) = await deliveries.claim(source, 10, 600)
-            assert await deliveries.nack(delivery) == (attempt == MAX_ATTEMPTS)
-            clock.move(61)
-        assert await deliveries.claim(source, 10, 600) == []
-        clock.move(UNCLAIMED_REQUEUE_SECONDS)
-        await sweep(one.app)
-
-        assert outcome(await one.until_ended(job_id)) == ("COMPLETED", None)

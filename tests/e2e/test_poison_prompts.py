@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from promptforge.bootstrap import build_context, build_worker_runtime
-from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES
+from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES, Chunk
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
 from promptforge.state.objects import upload_object
@@ -29,8 +30,8 @@ async def test_poison_prompt_in_flight_at_each_crash_fails_alone(tmp_path: Path)
         await first.output.flush()
         scenario.clock.move(LEASE_SECONDS + 1)
         for _ in range(MAX_ISOLATED_CRASHES):
-            lease = (await scenario.claim(job_id)).lease
-            await lease.update(lambda chunk, end=lease.next_end(): chunk.isolating(4, end))
+            lease, end = (await scenario.claim(job_id)).lease, scenario.clock.time + LEASE_SECONDS
+            await lease.update(partial(Chunk.isolating, line=4, until=end))
             scenario.clock.move(LEASE_SECONDS + 1)
             await scenario.crash(job_id, 1)  # before its first call: this one does not count
         await scenario.process(job_id)

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.clock import HandClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.domain.commands import ProcessChunk
@@ -20,6 +18,8 @@ from promptforge.state.chunks import ClaimedChunk, Ledger
 from promptforge.state.objects import upload_object
 from promptforge.worker.lease import ChunkLease
 from promptforge.worker.process_chunk import FAIL_PROMPTS_AFTER_ERRORS, process_chunk
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 
 class Forgetful:

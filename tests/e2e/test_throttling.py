@@ -1,4 +1,4 @@
-"""A job waits for a throttled, unreachable or unconfigured provider; its status shows the reason, and no prompt fails."""
+"""A job waits for a throttled, unreachable or unconfigured provider; its status shows the reason."""
 
 import asyncio
 from collections.abc import AsyncIterator

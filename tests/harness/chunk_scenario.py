@@ -23,7 +23,7 @@ from tests.harness.clock import HandClock
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 LEASE_SECONDS = 60
-ONE_CHUNK = b" " * 40_000  # blank space that keeps a small file in one chunk
+ONE_CHUNK = b" " * 150_000  # blank space that keeps a file of up to 200 prompts in one chunk
 
 _names = itertools.count()
 
