@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.clock import HandClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.chunk import Chunk, ChunkRange
 from promptforge.domain.job import CANCELLED, DEADLINE_EXCEEDED, Job, JobError
@@ -17,6 +15,8 @@ from promptforge.pipeline.split import split
 from promptforge.ports.documents import Delete, Documents, Update, Version, Write
 from promptforge.state.chunks import ClaimedChunk
 from promptforge.state.jobs import PAGE, Ledger
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 
 class Crowded:
