@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.peak import peak_mib
 from benchmarks.splitting import ordinary_line, uploaded
 
+from promptforge.bootstrap import build_worker_runtime
 from promptforge.context import AppContext
 from promptforge.domain.commands import ProcessChunk
 from promptforge.pipeline.split import split
@@ -79,7 +80,7 @@ async def split_and_work(folder: Path, path: Path, lines: int, long_line: int) -
 async def _work_on(app: AppContext, job_id: str, line: int) -> None:
     """Settle the chunk that holds a line, which is its only bad one."""
     (number,) = [c.number async for c in app.chunks.list_all(job_id) if c.first_line <= line <= c.last_line]
-    await process_chunk(app, ProcessChunk(job_id=job_id, chunk=number))
+    await process_chunk(build_worker_runtime(app), ProcessChunk(job_id=job_id, chunk=number))
     (chunk,) = [c async for c in app.chunks.list_all(job_id) if c.number == number]
     if chunk.open or (chunk.completed, chunk.failed) != (chunk.line_count - 1, 1):
         raise SystemExit(f"the work went wrong: {chunk}")
