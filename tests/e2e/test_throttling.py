@@ -58,7 +58,7 @@ async def test_throttling_is_shown_while_the_job_waits_and_not_afterwards(tmp_pa
             seen.set()
         after = await one.status(job_id)
 
-    assert reason == {"code": "throttled", "message": "OpenAI asked to wait."}
+    assert reason == {"code": "throttled", "message": "OpenAI throttled the call."}
     assert (after["status"], after["completed_count"], after["waiting"]) == ("COMPLETED", 5, None)
 
 

@@ -33,7 +33,7 @@ PARAMS = {
 ERROR = {"code": "throttled", "message": "Wait.", "retry_at": 9.0}
 
 JOB: dict[str, Any] = {
-    "job_id": "job_" + "0" * 32,
+    "job_id": "00000000-0000-4000-8000-000000000000",
     "client": "c",
     "provider": "echo",
     "model": "echo-1",

@@ -20,7 +20,7 @@ from promptforge.state.objects import (
 )
 from tests.harness.in_process import in_process_stack
 
-JOB_ID = "job_" + "0123456789abcdef" * 2
+JOB_ID = "01234567-89ab-4def-8123-456789abcdef"
 OTHER_JOB_ID = JOB_ID[:-1] + "0"
 
 OTHER_OBJECTS = [
@@ -39,8 +39,8 @@ OTHER_OBJECTS = [
     f"../{JOB_ID}/input.jsonl",
     f"{JOB_ID}/../input.jsonl",
     f"uploads/{JOB_ID}/input.jsonl",
-    "job_x/input.jsonl",
-    "job_x/input.jsonl/evil",
+    "x/input.jsonl",
+    "x/input.jsonl/evil",
     f"{JOB_ID}0/input.jsonl",
     f"{JOB_ID}\n/input.jsonl",
     f"{JOB_ID.upper()}/input.jsonl",

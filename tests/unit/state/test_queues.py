@@ -8,7 +8,7 @@ from promptforge.state.queues import MESSAGES_PER_PUBLISH
 from tests.harness.chunk_scenario import ONE_CHUNK, chunk_scenario
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
-JOB = "job_" + "0" * 32
+JOB = "00000000-0000-4000-8000-000000000000"
 
 
 async def tasks(one: InProcessStack, queue: str) -> list[float]:
