@@ -98,3 +98,27 @@ lock: $(STAMP)  ## pin every dependency again, with hashes, for Python 3.11 and 
 	$(PIN) pyproject.toml --extra gcp --group dev -o requirements/dev.txt
 	$(PIN) requirements/checkov.in -o requirements/checkov.txt
 	$(foreach kind,$(FOR_FUNCTIONS),$(PIN) --group $(kind) -c requirements/runtime.txt -o requirements/functions/$(kind).txt &&) true
+
+# Documentation, checks before a commit, and releases
+
+DOCS := .docs/.complete
+.PHONY: check docs lock-docs release
+
+check: lint  ## lint and run the fast unit tests (under 90 seconds)
+	$(BIN)/pytest -n 2 tests/unit tests/tools
+
+docs: $(STAMP) $(DOCS)  ## build the documentation site into build/docs; a broken link fails the build
+	$(BIN)/python -m tools.docs
+	$(dir $(DOCS))bin/zensical build --clean --strict
+
+$(DOCS): requirements/docs.txt
+	$(PYTHON) -m venv $(dir $@)
+	$(dir $@)bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/docs.txt
+	@touch $@
+
+lock: lock-docs
+lock-docs: $(STAMP)  ## pin the documentation tools again, with hashes
+	$(PIN) requirements/docs.in -o requirements/docs.txt
+
+release: $(STAMP)  ## build wheel and sdist, write the notes and tag the version; a dirty tree is rejected
+	$(BIN)/python -m tools.release
