@@ -1,6 +1,7 @@
 """Every code block is run, or parsed, or has a reason why not."""
 
 import json
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -35,6 +36,12 @@ def test_generated_pages_with_commands_are_listed(reference: dict[str, Page]) ->
 @pytest.mark.parametrize("name", PAGES)
 def test_page_blocks_have_a_known_language(name: str) -> None:
     assert {block.language for block in PAGES[name].blocks} <= LANGUAGES
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("docs/")])
+def test_page_lists_contain_no_blocks_and_no_nested_lists(name: str) -> None:
+    """The site's Markdown ends a list at a nested block or list that is indented by less than four spaces."""
+    assert not re.findall(r"^ +(?:```|[-*] |\d+\. )", PAGES[name].text, re.MULTILINE)
 
 
 def test_json_blocks_parse(reference: dict[str, Page]) -> None:
