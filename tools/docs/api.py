@@ -62,7 +62,8 @@ def api_page() -> str:
     ]
     rows = [(f"[{code(f'{method} {path}')}](#{_anchor(each)})", each["summary"]) for method, path, each in operations]
     sections = [_operation(method, path, each, definitions) for method, path, each in operations]
-    nested = [_model(name, definitions) for name in sorted(definitions) if name not in _top_level(operations)]
+    shown = {name for name, schema in definitions.items() if schema.get("properties") or schema.get("enum")}
+    nested = [_model(name, definitions) for name in sorted(shown - _top_level(operations))]
     return page(INTRODUCTION, "## Routes", table(("route", "purpose"), rows), *sections, "## Models", *nested)
 
 

@@ -18,6 +18,7 @@ BOUNDS = {
     "maxItems": "at most {} items",
     "pattern": "matches `{}`",
 }
+NOT_EMPTY = ("minLength", 1)
 
 
 class Undocumented(Exception):
@@ -62,9 +63,15 @@ def _notes(field: Json, required: bool) -> Iterator[str]:
     elif field.get("default") is not None:
         yield f"Default: {code(field['default'])}."
     for part in (field, *field.get("anyOf", ())):
-        limits = [text.format(part[key]) for key, text in BOUNDS.items() if key in part]
+        limits = [
+            "not empty" if (key, part[key]) == NOT_EMPTY else text.format(part[key]) for key, text in _bounds(part)
+        ]
         if limits:
             yield f"Limits: {', '.join(limits)}."
+
+
+def _bounds(part: Json) -> list[tuple[str, str]]:
+    return [(key, text) for key, text in BOUNDS.items() if key in part]
 
 
 def example(model: str, schema: Json, definitions: Json, only_required: bool = False) -> Json:
