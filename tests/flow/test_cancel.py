@@ -216,7 +216,7 @@ async def test_nobody_can_cancel_or_find_a_strangers_job(tmp_path: Path) -> None
         job_id = await one.submit(prompts(3))
         stranger = {"X-API-Key": await one.app.api_keys.create("stranger")}
         foreign = await one.http.post(f"/v1/jobs/{job_id}/cancel", headers=stranger)
-        unknown = await one.cancel("job_" + "0" * 32)
+        unknown = await one.cancel("00000000-0000-4000-8000-000000000000")
         nonsense = await one.cancel(job_id.upper())
         keyless = await one.http.post(f"/v1/jobs/{job_id}/cancel")
         got = await one.http.get(f"/v1/jobs/{job_id}/cancel", headers=one.headers)

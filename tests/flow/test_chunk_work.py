@@ -221,7 +221,7 @@ async def test_tries_of_an_earlier_holder_count(tmp_path: Path) -> None:
 async def test_a_message_for_what_is_not_there_or_has_ended_is_taken_and_changes_nothing(tmp_path: Path) -> None:
     async with shop(tmp_path) as s:
         unsplit: str = (await s.one.init())["job_id"]
-        for job_id, number in (("job_" + "0" * 32, 0), (unsplit, 0), (s.job_id, 7)):
+        for job_id, number in (("00000000-0000-4000-8000-000000000000", 0), (unsplit, 0), (s.job_id, 7)):
             await process_chunk(s.one.runtime, ProcessChunk(job_id=job_id, chunk=number))
         await s.work()
         ended, chunk = await s.one.until_ended(s.job_id), await s.chunk()

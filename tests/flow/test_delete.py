@@ -24,7 +24,7 @@ from promptforge.worker.lease import ChunkLease
 from promptforge.worker.process_chunk import process_chunk
 
 HEARD_SECONDS = 5.0  # after so long no call may begin any more
-UNKNOWN = "job_" + "0" * 32
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 STATES = ["awaiting upload", "uploaded", "cut", "worked on", "completed", "failed", "cancelled"]
 
 
@@ -203,7 +203,7 @@ async def test_what_is_written_after_the_first_look_is_found_by_a_later_one(tmp_
         assert await one.remains(job_id) == [f"jobs/{job_id}"]  # it removed what it wrote
 
         await one.app.work.create(f"{job_id}/00000000/000001-000000", b"of a worker that died just then")
-        await one.app.results.create(f"{job_id}/results_part_000.jsonl", b"of a finalizer")
+        await one.app.results.create(f"{job_id}/results_part_001.jsonl", b"of a finalizer")
         await one.app.chunks.create_missing(job_id, [cut], due_at=0)  # by a splitter
         await one.app.uploads.create(f"{job_id}/input.jsonl", prompts(1))  # of an upload that took so long
         await one.deliver_all()

@@ -32,7 +32,7 @@ async def test_each_delivery_made_three_times_at_once_changes_nothing(tmp_path: 
             outputs.append({name: _timeless(content) for name, content in (await one.files(job_id)).items()})
 
     assert outputs[0] == outputs[1]
-    assert outputs[0]["results_part_000.jsonl"].count(b"\n") == 500
+    assert outputs[0]["results_part_001.jsonl"].count(b"\n") == 500
     assert outputs[0]["errors.jsonl"].count(b"\n") == 2
 
 
@@ -71,9 +71,9 @@ async def test_deliveries_after_the_end_change_nothing(tmp_path: Path) -> None:
         ("promptforge.task", b"{}"),
         ("promptforge.task", b"[]"),
         ("promptforge.task", b"not json at all"),
-        ("promptforge.task", b'{"v":2,"job_id":"job_00000000000000000000000000000000","chunk":0}'),
+        ("promptforge.task", b'{"v":2,"job_id":"00000000-0000-4000-8000-000000000000","chunk":0}'),
         ("promptforge.task", b'{"v":1,"job_id":"../x","chunk":0}'),
-        ("promptforge.task", b'{"v":1,"job_id":"job_00000000000000000000000000000000","chunk":0}'),
+        ("promptforge.task", b'{"v":1,"job_id":"00000000-0000-4000-8000-000000000000","chunk":0}'),
         ("google.cloud.pubsub.topic.v1.messagePublished", b'{"message":{"data":"%%%"}}'),
         ("google.cloud.pubsub.topic.v1.messagePublished", b'{"message":{}}'),
         ("google.cloud.storage.object.v1.finalized", b'{"name":"somebody/elses.txt"}'),

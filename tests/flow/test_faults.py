@@ -127,7 +127,7 @@ async def test_large_answers_are_recovered_whatever_the_limit_is_now(tmp_path: P
     clock.move(61)
     async with in_process_stack(tmp_path, clock, max_answer_bytes=1024) as two:
         await two.until_ended(job_id)
-        assert (await two.files(job_id))["results_part_000.jsonl"] == public
+        assert (await two.files(job_id))["results_part_001.jsonl"] == public
 
 
 async def test_a_part_that_vanished_after_it_was_joined_costs_nothing(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ async def test_a_part_that_vanished_after_it_was_joined_costs_nothing(tmp_path: 
         await split(one.app, job_id)
         await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         (part,) = [name async for name in one.app.results.list(f"{job_id}/parts/")]
-        await one.app.results.compose(f"{job_id}/results_part_000.jsonl", [part])
+        await one.app.results.compose(f"{job_id}/results_part_001.jsonl", [part])
         await one.app.results.delete(part)
 
         assert (await one.until_ended(job_id)).status is Status.COMPLETED

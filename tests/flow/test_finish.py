@@ -77,19 +77,21 @@ async def test_the_parts_of_any_number_of_chunks_are_joined_in_order_and_removed
 
     expected = [number % 37 for number in range(count)]
     assert {name: numbers(content) for name, content in files.items()} == {
-        "results_part_000.jsonl": expected,
+        "results_part_001.jsonl": expected,
         "errors.jsonl": expected,
     }
-    assert names == [f"{job_id}/{name}" for name in ("errors.jsonl", "manifest.json", "results_part_000.jsonl")]
+    assert names == [f"{job_id}/{name}" for name in ("errors.jsonl", "manifest.json", "results_part_001.jsonl")]
 
 
 async def test_a_file_takes_whole_parts_up_to_its_limit_and_not_one_line_more(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await worked(one, [(2, 0), (3, 0), (5, 1), (1, 0), (0, 2), (4, 0), (1, 0), (7, 0)], part_lines=5)
         await finalize(one.app, job_id)
-        files = [numbers(content) for content in (await one.files(job_id)).values()]
+        found = await one.files(job_id)
         ended = await one.job(job_id)
 
+    assert list(found) == [*(f"results_part_{number:03d}.jsonl" for number in (1, 2, 3, 4, 5)), "errors.jsonl"]
+    files = [numbers(content) for content in found.values()]
     assert files == [[0, 0, 1, 1, 1], [2] * 5, [3, 5, 5, 5, 5], [6], [7] * 7, [2, 4, 4]]
     assert (ended.result_parts, ended.completed_count, ended.failed_count, ended.tokens_used) == (5, 23, 3, 69)
 
@@ -157,7 +159,7 @@ async def test_only_a_job_without_an_open_chunk_is_asked_to_be_finished_and_once
         busy = await worked(one, [(1, 0), (1, 0)], open=True)
         done = await worked(one, [(1, 0)])
         unsplit: str = (await one.init())["job_id"]
-        for job_id in (busy, done, unsplit, "job_unknown", done):
+        for job_id in (busy, done, unsplit, "unknown", done):
             await finalize_if_done(one.app, job_id)
         await finalize_if_done(one.app, done, name="finish-again")
         bodies = await _owed(one, "queue:finalizer")
@@ -177,7 +179,7 @@ async def test_a_finalizer_that_comes_too_early_or_for_nobody_changes_nothing(tm
         busy = await worked(one, [(1, 0), (1, 0)], open=True)
         before = await one.job(busy), [name async for name in one.app.results.list("")]
         await finalize(one.app, busy)
-        await finalize(one.app, "job_unknown")
+        await finalize(one.app, "unknown")
 
         assert (await one.job(busy), [name async for name in one.app.results.list("")]) == before
 
@@ -223,5 +225,5 @@ async def test_what_is_left_of_the_parts_is_published_in_order_when_some_are_gon
         files = await one.files(job_id)
 
         assert await outcome(one, job_id) == ("FAILED", "result_incomplete")
-        assert numbers(files["results_part_000.jsonl"]) == [1, 2, 4, 5]
+        assert numbers(files["results_part_001.jsonl"]) == [1, 2, 4, 5]
         assert files["errors.jsonl"] == b""

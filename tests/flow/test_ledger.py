@@ -240,7 +240,7 @@ async def test_a_stop_is_heard_of_after_a_second_and_a_half_also_when_the_clock_
         clock.move(0.25)
 
         assert (early, await stop_of(ledger, job_id)) == ([None] * 3, CANCELLED)
-        assert await ledger.get_cached("job_unknown") is None
+        assert await ledger.get_cached("unknown") is None
 
         set_back = Ledger(one.app.documents, clock, one.app.rng)
         other = await opened(one)
@@ -278,7 +278,7 @@ async def test_a_job_that_has_ended_is_stopped_no_more(tmp_path: Path) -> None:
         await one.app.jobs.stop(ended.job_id, CANCELLED)
 
         assert await one.job(ended.job_id) == ended
-        assert await one.app.jobs.update("job_unknown", _never) is None
+        assert await one.app.jobs.update("unknown", _never) is None
 
 
 def _due(at: float, job: Job) -> Job:

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 from tests.harness.clock import HandClock
@@ -50,6 +51,16 @@ async def test_to_repeat_an_order_is_not_to_have_one_more(tmp_path: Path) -> Non
     assert (other.status_code, other.json()["code"]) == (429, "too_many_jobs")
 
 
+async def test_job_id_is_a_uuid_that_is_derived_from_an_idempotency_key_or_random(tmp_path: Path) -> None:
+    async with in_process_stack(tmp_path) as one:
+        replies = [await opened(one, **headers) for headers in ({}, {}, {"Idempotency-Key": "k-1"})]
+
+    job_ids = [reply.json()["job_id"] for reply in replies]
+    assert [UUID(job_id).version for job_id in job_ids] == [4, 4, 8]
+    assert [str(UUID(job_id)) for job_id in job_ids] == job_ids
+    assert len(set(job_ids)) == 3
+
+
 async def test_one_order_sent_many_times_at_once_is_one_job_for_all(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, max_active_jobs=1) as one:
         replies = await asyncio.gather(*[opened(one, **{"Idempotency-Key": "k"}) for _ in range(20)])
@@ -63,7 +74,7 @@ async def test_a_key_that_asks_too_fast_is_told_to_wait_and_no_other_is(tmp_path
     async with in_process_stack(tmp_path) as one:
         one.app.request_limits = TokenBuckets(0.4, clock.now)
         other = {"X-API-Key": await one.app.api_keys.create("tests")}
-        path = f"/v1/jobs/{'job_' + '0' * 32}/status"
+        path = "/v1/jobs/00000000-0000-4000-8000-000000000000/status"
         replies = [await one.http.get(path, headers=one.headers) for _ in range(6)]
         wrong = [await one.http.get(path, headers={"X-API-Key": "not a key"}) for _ in range(6)]
         health = [await one.http.get("/healthz", headers=one.headers) for _ in range(6)]

@@ -20,11 +20,11 @@ from tests.harness.raw_asgi import Answer, Headers, sent
 from promptforge.api.auth import create_key
 from promptforge.domain.commands import ProcessChunk
 from promptforge.engine.http_app import api_app
-from promptforge.entrypoints.openapi import OPERATIONS, Operation
+from promptforge.entrypoints.routes import ROUTES, Route
 from promptforge.pipeline.split import split
 from promptforge.worker.process_chunk import process_chunk
 
-UNKNOWN = "job_" + "7" * 32
+UNKNOWN = "77777777-7777-4777-8777-777777777777"
 SECRET = "alices-own-words"
 KEY = "alices-key"
 LINE = orjson.dumps({"prompt_id": "a", "prompt": SECRET}) + b"\n"
@@ -157,7 +157,7 @@ def told(answer: Answer) -> Any:
 
 
 @given(
-    operation=st.sampled_from(OPERATIONS),
+    route=st.sampled_from(ROUTES),
     method=st.one_of(st.none(), st.sampled_from(METHODS)),
     state=st.sampled_from(STATES),
     spelling=st.sampled_from([*SPELLINGS]),
@@ -166,10 +166,10 @@ def told(answer: Answer) -> Any:
     kind=st.integers(0, 3),
 )
 @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@example(OPERATIONS[0], None, "completed", "as it is", False, 1, 1)
+@example(ROUTES[0], None, "completed", "as it is", False, 1, 1)
 def test_nobody_learns_of_changes_or_gets_what_is_anothers(
     street: Street,
-    operation: Operation,
+    route: Route,
     method: str | None,
     state: str,
     spelling: str,
@@ -178,10 +178,10 @@ def test_nobody_learns_of_changes_or_gets_what_is_anothers(
     kind: int,
 ) -> None:
     def ask(job_id: str, idempotency_key: str) -> Answer:
-        target = operation.path.replace("{job_id}", SPELLINGS[spelling](job_id))
+        target = route.path.replace("{job_id}", SPELLINGS[spelling](job_id))
         target += f"?job_id={job_id}&X-API-Key=x" if query else ""
         headers = headers_of(job_id, idempotency_key)[extra]
-        return street.ask(method or operation.method.upper(), target, headers, body_of(job_id, kind))
+        return street.ask(method or route.method, target, headers, body_of(job_id, kind))
 
     before = street.belongings()
     foreign = ask(street.jobs[state], f"{KEY}-{state.replace(' ', '-')}")
@@ -194,15 +194,14 @@ def test_nobody_learns_of_changes_or_gets_what_is_anothers(
     assert street.belongings() == before
 
 
-@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.of_job], ids=lambda each: each.name)
+@pytest.mark.parametrize("route", [each for each in ROUTES if each.has_job_id], ids=lambda each: each.name)
 @pytest.mark.parametrize("state", STATES)
 def test_every_call_about_anothers_job_is_answered_as_for_one_that_never_was(
-    street: Street, operation: Operation, state: str
+    street: Street, route: Route, state: str
 ) -> None:
     before = street.belongings()
     foreign, unknown = [
-        street.ask(operation.method.upper(), operation.path.format(job_id=job_id))
-        for job_id in (street.jobs[state], UNKNOWN)
+        street.ask(route.method, route.path.format(job_id=job_id)) for job_id in (street.jobs[state], UNKNOWN)
     ]
 
     assert (foreign.status, orjson.loads(foreign.body)["code"]) == (404, "job_not_found")
@@ -228,7 +227,7 @@ def test_the_owner_still_has_what_the_others_asked_for(street: Street, state: st
 
 
 @pytest.mark.parametrize("bucket", ["uploads", "work", "results"])
-@pytest.mark.parametrize("name", ["input.jsonl", "results_part_000.jsonl", "errors.jsonl", "manifest.json"])
+@pytest.mark.parametrize("name", ["input.jsonl", "results_part_001.jsonl", "errors.jsonl", "manifest.json"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 def test_a_url_that_was_signed_for_one_opens_nothing_of_anothers(
     street: Street, bucket: str, name: str, method: str

@@ -20,7 +20,7 @@ from tests.harness.clock import HandClock
 from tests.harness.in_process import InProcessStack, Line, in_process_stack
 
 CLIENTS = ("tests", "other")
-UNKNOWN = "job_" + "0" * 32
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 @dataclass

@@ -23,6 +23,7 @@ from google.auth.exceptions import GoogleAuthError
 from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.grpc_channels import connected
 from promptforge.domain.commands import task_headers
+from promptforge.domain.functions import FUNCTIONS
 from promptforge.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -42,15 +43,9 @@ UNAVAILABLE = (GoogleAPIError, GoogleAuthError)
 against the work that wanted a task. Its cause is in the log."""
 
 DISPATCH_SECONDS = {
-    "splitter": 1800.0,
-    "worker": 600.0,
-    "finalizer": 1800.0,
-    "sweeper": 600.0,
-    "eraser": 1800.0,
+    name: function.dispatch_seconds for name, function in FUNCTIONS.items() if function.dispatch_seconds is not None
 }
-"""How long Cloud Tasks waits for a function, at most half an hour. It must not be shorter than the function may run, or
-a step would be repeated beside itself: a worker has the 10 minutes that a push of Pub/Sub can wait; those that read or
-write a whole file, or remove much, may be given more."""
+"""How long Cloud Tasks waits for each function that tasks call."""
 
 
 @contextmanager
