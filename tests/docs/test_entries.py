@@ -12,9 +12,11 @@ from tools.docs.settings import FROM_OTHER_VARIABLES, variable
 from promptforge.cli.main import cli
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.formats.params import PARAMS
+from promptforge.domain.functions import FUNCTIONS
 from promptforge.domain.job import TRANSITIONS
+from promptforge.domain.providers import PROVIDERS
 from promptforge.entrypoints.openapi import document
-from promptforge.settings import PROVIDER_KEYS, PROVIDER_URLS, Settings
+from promptforge.settings import GCP_REQUIRED, Settings
 from tests.docs.codes import error_codes
 from tests.docs.pages import ROOT, Page, committed_pages
 
@@ -57,21 +59,26 @@ def test_configuration_lists_every_setting_with_its_default(reference: dict[str,
             assert default in ("", f"`{field.default}`", f"`{json.dumps(field.default, default=str)}`")
 
 
-def test_configuration_describes_all_settings_once_one_is_described() -> None:
-    described = {name for name, field in Settings.model_fields.items() if field.description}
+def test_every_setting_has_a_description() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
-    assert described in (set(), set(Settings.model_fields))
+
+@pytest.mark.parametrize("page", ["docs/reference/configuration.md", "docs/google-cloud.md"])
+def test_page_lists_the_settings_that_functions_require(page: str, reference: dict[str, Page]) -> None:
+    text = {**PAGES, **reference}[page].text
+    required = {*GCP_REQUIRED, *(name for function in FUNCTIONS.values() for name in function.required_settings)}
+
+    assert [name for name in sorted(required) if not re.search(rf"`(PROMPTFORGE_)?{name.upper()}`", text)] == []
 
 
 @pytest.mark.parametrize("page", ["docs/reference/configuration.md", "docs/providers.md", "README.md"])
 def test_provider_tables_list_every_provider(page: str, reference: dict[str, Page]) -> None:
     text = {**PAGES, **reference}[page].text
 
-    for provider, key in PROVIDER_KEYS.items():
-        if key:
-            assert f"`{provider}`" in text
-            assert f"`{key}`" in text
-            assert f"`{PROVIDER_URLS[provider][0]}`" in text
+    for provider in PROVIDERS.values():
+        if provider.key_variable:
+            for value in (provider.name, provider.key_variable, provider.url_variable):
+                assert f"`{value}`" in text
 
 
 def test_command_page_lists_every_command_and_option(reference: dict[str, Page]) -> None:

@@ -7,7 +7,8 @@ from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from promptforge import settings
+from promptforge.domain.functions import FUNCTIONS
+from promptforge.domain.providers import PROVIDERS
 from promptforge.settings import ENV_PREFIX, GCP_REQUIRED, PLATFORM_VARIABLES, Settings
 from tools.docs.markdown import code, page, table
 
@@ -21,16 +22,15 @@ names the variable. Durations are in seconds and sizes in bytes. The column "lim
 
 `promptforge serve` and `promptforge run` have options for some of them; see [Command line](command-line.md)."""
 
-PROVIDERS = """\
+PROVIDER_INTRODUCTION = """\
 ## Providers
 
 A provider can be used when its key is set. The second variable changes the address."""
 
-GCP = """\
+GCP_INTRODUCTION = """\
 ## Required on Google Cloud
 
-`PROMPTFORGE_BACKEND=gcp` requires these settings in every function. [Google Cloud](../google-cloud.md#settings) lists
-those that single functions require."""
+`PROMPTFORGE_BACKEND=gcp` requires these settings. A process that is not a function requires all of them."""
 
 FROM_OTHER_VARIABLES = ("provider_keys", "provider_urls")
 """The fields that hold the variables of the providers."""
@@ -49,10 +49,10 @@ def settings_page() -> str:
         INTRODUCTION,
         "## Settings",
         table(("variable", "default", "limits", "meaning"), rows),
-        PROVIDERS,
+        PROVIDER_INTRODUCTION,
         table(("provider", "key", "address", "default address"), _providers()),
-        GCP,
-        "\n".join(f"- {code(variable(name))}" for name in GCP_REQUIRED),
+        GCP_INTRODUCTION,
+        table(("function", "settings"), _required()),
     )
 
 
@@ -84,6 +84,14 @@ def _bounds(field: FieldInfo) -> Iterator[str]:
 
 
 def _providers() -> Iterator[tuple[str, str, str, str]]:
-    for name, key in settings.PROVIDER_KEYS.items():
-        url, default = settings.PROVIDER_URLS.get(name, ("", ""))
-        yield code(name), code(key) if key else "none", code(url) if url else "", code(default) if default else ""
+    for provider in PROVIDERS.values():
+        values = (provider.key_variable, provider.url_variable, provider.default_url)
+        key, url, default = (code(value) if value else "none" for value in values)
+        yield code(provider.name), key, url, default
+
+
+def _required() -> Iterator[tuple[str, str]]:
+    yield "every function", ", ".join(code(variable(name)) for name in GCP_REQUIRED)
+    for function in FUNCTIONS.values():
+        if names := function.required_settings:
+            yield code(function.name), ", ".join(code(variable(name)) for name in names)
