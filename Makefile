@@ -6,8 +6,8 @@ STAMP := $(VENV)/.complete
 GCP := $(VENV)/.gcp-complete
 DEV := $(VENV)/.dev-complete
 CHECKOV := .checkov/.complete
-# A lock names every dependency, so pip resolves nothing. Pip before 23.3 fails when it resolves hashed pins, as soon as
-# a newer release exists of a pinned package that another requires with an extra.
+# A lock names every dependency, so pip resolves nothing. Pip before 23.3 fails when it resolves hashed pins and a
+# newer release exists of a pinned package that another requires with an extra.
 PIP := -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --no-deps --require-hashes -r
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PromptForge needs Python 3.11 or newer: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12")'

@@ -79,7 +79,7 @@ def test_installed_wheel_runs_a_job_in_another_folder(installed: Path, tmp_path:
 
 
 def test_installed_wheel_does_not_use_the_checkout(installed: Path, tmp_path: Path) -> None:
-    script = "from promptforge.local.functions import functions_folder; print(functions_folder())"
+    script = "from promptforge.engine.load_functions import functions_folder; print(functions_folder())"
     found = subprocess.run(
         [installed / "python", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )

@@ -38,7 +38,7 @@ NOT_JOB_IDS = [
     "{" + JOB_ID + "}",
     "urn:uuid:" + JOB_ID,
 ]
-FOREIGN_UPLOADS = [
+UNKNOWN_OBJECTS = [
     "",
     "/",
     "input.jsonl",
@@ -63,22 +63,22 @@ FOREIGN_UPLOADS = [
 
 
 @given(st.integers(0, 10**9))
-def test_a_chunk_message_comes_back_from_its_bytes(chunk: int) -> None:
+def test_process_chunk_encode_round_trips(chunk: int) -> None:
     message = ProcessChunk(job_id=JOB_ID, chunk=chunk)
 
     assert ProcessChunk.model_validate_json(message.encode()) == message
 
 
 @pytest.mark.parametrize("message", [JobCommand(job_id=JOB_ID), SweepJobs(job_id=JOB_ID), SweepJobs()])
-def test_the_other_messages_come_back_from_their_bytes(message: JobCommand | SweepJobs) -> None:
+def test_command_encode_round_trips(message: JobCommand | SweepJobs) -> None:
     assert type(message).model_validate_json(message.encode()) == message
 
 
-def test_a_message_names_its_version_and_carries_ids_only() -> None:
+def test_command_encode_contains_version_and_ids_only() -> None:
     assert json.loads(ProcessChunk(job_id=JOB_ID, chunk=3).encode()) == {"v": 1, "job_id": JOB_ID, "chunk": 3}
 
 
-def test_unknown_fields_of_a_newer_sender_are_ignored() -> None:
+def test_command_unknown_fields_are_ignored() -> None:
     text = json.dumps({"v": 1, "job_id": JOB_ID, "chunk": 3, "trace": {"x": 1}})
 
     assert ProcessChunk.model_validate_json(text) == ProcessChunk(job_id=JOB_ID, chunk=3)
@@ -97,19 +97,19 @@ def test_unknown_fields_of_a_newer_sender_are_ignored() -> None:
         *({"job_id": job_id, "chunk": 0} for job_id in NOT_JOB_IDS),
     ],
 )
-def test_a_message_that_is_not_one_is_refused(fields: dict[str, object]) -> None:
+def test_command_invalid_fields_are_rejected(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ProcessChunk.model_validate_json(json.dumps(fields))
 
 
 @pytest.mark.parametrize("text", [b"", b"null", b"[]", b"{", b"\xff", b'"x"'])
-def test_bytes_that_are_no_message_are_refused(text: bytes) -> None:
+def test_command_invalid_json_is_rejected(text: bytes) -> None:
     with pytest.raises(ValidationError):
         JobCommand.model_validate_json(text)
 
 
 @pytest.mark.parametrize("text", NOT_JOB_IDS)
-def test_only_the_exact_form_is_a_job_id(text: str) -> None:
+def test_is_job_id_accepts_the_exact_form_only(text: str) -> None:
     assert is_job_id(JOB_ID)
     assert not is_job_id(text)
 
@@ -124,15 +124,15 @@ def test_make_job_id_returns_a_uuid_of_its_version(bits: int, version: int) -> N
     assert (made.int ^ bits) & ~(0xF << 76 | 0b11 << 62) == 0  # the other 122 bits are kept
 
 
-def test_the_name_of_an_upload_leads_back_to_its_job() -> None:
+def test_uploaded_job_of_upload_object_returns_its_job() -> None:
     assert uploaded_job(upload_object(JOB_ID)) == JobUploaded(job_id=JOB_ID)
 
 
-@pytest.mark.parametrize("name", FOREIGN_UPLOADS)
-def test_a_foreign_object_is_no_upload(name: str) -> None:
+@pytest.mark.parametrize("name", UNKNOWN_OBJECTS)
+def test_uploaded_job_unknown_object_returns_none(name: str) -> None:
     assert uploaded_job(name) is None
 
 
 @given(st.text())
-def test_any_other_name_is_no_upload(name: str) -> None:
+def test_uploaded_job_any_other_name_returns_none(name: str) -> None:
     assert uploaded_job(name) is None
