@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.docs.pages import ROOT, Page, is_runnable
 from tests.harness.engine_process import environment
 
-TIMEOUT_SECONDS = 90
+TIMEOUT_SECONDS = 150
 MARK = "::step"
 PROVIDED = ("make setup", ". .venv/bin/activate")
 SERVE = """\
