@@ -140,6 +140,7 @@ class Job(StoredDocument):
     model: str
     max_retries: int
     timeout_seconds: float | None = None
+    max_in_flight: int | None = None
     created_at: float
     upload_expires_at: float
     request_digest: str

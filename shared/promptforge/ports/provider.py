@@ -76,7 +76,9 @@ class CallFailure:
     wait that a throttling provider asked for. `maybe_request_specific` marks an ACCOUNT failure that may concern only
     the model or the extra fields of this request. `final` marks an ACCOUNT failure that no later call can heal, such as
     an exhausted balance. `larger_limit_helps` marks an answer that reasoning or a default limit cut off before text.
-    The tokens are those that the provider bills anyway. `text` is the last text of an answer that was not accepted.
+    `permanent` marks a call that could not be sent for a cause that waiting does not remove, such as an untrusted
+    certificate. The tokens are those that the provider bills anyway. `text` is the last text of an answer that was not
+    accepted.
     """
 
     kind: FailureKind
@@ -89,6 +91,7 @@ class CallFailure:
     error: ProviderError | None = None
     final: bool = False
     larger_limit_helps: bool = False
+    permanent: bool = False
     text: str | None = None
 
 

@@ -5,18 +5,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from promptforge.context import AppContext, monotonic_time
+from promptforge.context import monotonic_time
 from promptforge.domain.job import COST_LIMIT, COST_UNKNOWN
 from promptforge.domain.retry import FailureKind
 from promptforge.domain.timeouts import COST_UNKNOWN_SECONDS
 from promptforge.errors import Unavailable
 from promptforge.ports.provider import CallFailure, Completion
-from promptforge.worker.attempts import ChunkAttempts
+from promptforge.worker.chunk_run import ChunkRun
 from promptforge.worker.circuit_breaker import CircuitBreaker
-from promptforge.worker.cost_budget import CostBudget
 from promptforge.worker.failure_run import FailureRun, PromptKey
-from promptforge.worker.lease import ChunkLease
-from promptforge.worker.stop_signal import StopSignal
 
 
 class Slots(Protocol):
@@ -67,22 +64,19 @@ class Permit:
 
 
 class Admission:
-    """Admits the calls of one chunk, in the order circuit breaker, concurrency limit, cost budget, call slot, lease."""
+    """Admits the calls of one chunk.
 
-    def __init__(
-        self,
-        context: AppContext,
-        stop: StopSignal,
-        lease: ChunkLease,
-        attempts: ChunkAttempts,
-        budget: CostBudget,
-        slots: Slots,
-    ) -> None:
-        self._context = context
-        self._stop = stop
-        self._lease = lease
-        self._attempts = attempts
-        self._budget = budget
+    The order is circuit breaker, concurrency limits, cost budget, storage, call slot, lease.
+    """
+
+    def __init__(self, run: ChunkRun, slots: Slots) -> None:
+        self._context = run.runtime.context
+        self._stop = run.stop
+        self._lease = run.lease
+        self._attempts = run.attempts
+        self._budget = run.budget
+        self._storage = run.runtime.storage
+        self._job_limit = run.runtime.job_limit(run.job)
         self._slots = slots
 
     @asynccontextmanager
@@ -91,17 +85,17 @@ class Admission:
 
         Yields None when no further call of the chunk may start.
 
-        The wait for a slot takes time, so breaker and budget are checked again after it. Nothing is awaited between the
-        last check and the call: a change that blocks many calls must not let them pass.
+        The wait for a slot takes time, so everything is checked again after it. Nothing is awaited between the last
+        check and the call: a change that blocks many calls must not let them pass.
         """
         while await self._wait_until_admissible(breaker):
             async with self._slots.slot():
-                if breaker.is_blocked(monotonic_time()) or breaker.concurrency.is_reached:
+                if self._is_blocked(breaker):
                     continue
                 with self._budget.reserve_call() as reserved:
                     if not reserved:
                         continue
-                    with breaker.concurrency.call(), breaker.call():
+                    with self._job_limit.call(), breaker.concurrency.call(), breaker.call():
                         if not await self._lease_is_valid():
                             continue
                         self._attempts.called = True
@@ -109,20 +103,32 @@ class Admission:
                         return
         yield None
 
-    async def _wait_until_admissible(self, breaker: CircuitBreaker) -> bool:
-        """Wait for breaker and budget without a slot.
+    def _is_blocked(self, breaker: CircuitBreaker) -> bool:
+        limits = (breaker.concurrency, self._job_limit)
+        return (
+            breaker.is_blocked(monotonic_time())
+            or any(limit.is_reached for limit in limits)
+            or not self._storage.is_healthy
+        )
 
-        Returns False when no further call may start; the chunk is released during a long wait.
+    async def _wait_until_admissible(self, breaker: CircuitBreaker) -> bool:
+        """Wait without a slot.
+
+        Returns False when no further call may start; the chunk is released for a long wait.
         """
         while not self._stop.is_set:
             if breaker.is_blocked(now := monotonic_time()):
                 await self._wait_for_breaker(breaker, now)
             elif breaker.concurrency.is_reached:
                 await self._stop.wait_for(breaker.concurrency.wait())
+            elif self._job_limit.is_reached:
+                await self._stop.wait_for(self._job_limit.wait())
+            elif not self._storage.is_healthy:
+                await self._stop.wait_for(self._storage.wait())
             elif not await self._within_budget():
                 if not self._stop.is_set:
                     await self._stop.stop_job(COST_LIMIT)
-            elif not breaker.is_blocked(monotonic_time()):
+            elif not self._is_blocked(breaker):
                 return True
         return False
 

@@ -37,6 +37,8 @@ class PromptCalls:
         Throttled calls, outages and overload count as no attempt.
         """
         match failure.kind:
+            case FailureKind.NOT_SENT if failure.permanent and not outcome.breaker.accepted:
+                return Decision.RETRY if await self._job_has_results() else Decision.STOP_JOB
             case FailureKind.THROTTLED | FailureKind.NOT_SENT:
                 return Decision.RETRY
             case FailureKind.ACCOUNT:

@@ -22,7 +22,7 @@ class ChunkRun:
         self.budget = runtime.cost_budget(job)
         self.attempts = ChunkAttempts(claim.chunk, self.budget)
         self.lease = ChunkLease(context, claim, self.attempts)
-        self.output = ChunkOutput(context, job, self.lease, self.attempts)
+        self.output = ChunkOutput(context, job, self.lease, self.attempts, runtime.storage)
         self.stop = StopSignal(context, job, claim.chunk.number, self.budget.notify)
 
     async def beside_background_tasks(self, work: Awaitable[None]) -> None:

@@ -49,7 +49,10 @@ class CircuitBreaker:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Surround each call. It starts while the breaker is not blocked."""
+        """Surround each call.
+
+        It starts while the breaker is not blocked.
+        """
         if self._open_to_many:
             yield
             return
@@ -92,7 +95,10 @@ class CircuitBreaker:
             self._open()
 
     def faulted(self, prompt: PromptKey, began_at: float, now: float, failure: CallFailure) -> FailureRun:
-        """Record a fault of the provider. Returns the run that decides whether the fault belongs to the prompt."""
+        """Record a fault of the provider.
+
+        Returns the run that decides whether the fault belongs to the prompt.
+        """
         run = self._faults
         run.add(prompt)
         if run.common_cause:

@@ -35,7 +35,10 @@ class ConcurrencyLimit:
         return self._in_flight >= int(self._limit)
 
     async def wait(self) -> None:
-        """Wait until a further call may start. Without a call in between, another caller may be first."""
+        """Wait until a further call may start.
+
+        Without a call in between, another caller may be first.
+        """
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         await turn
@@ -59,7 +62,10 @@ class ConcurrencyLimit:
             self._wake()
 
     def is_overload(self, began_at: float, now: float) -> bool:
-        """Record a timeout. Returns whether the load caused it, rather than the prompt."""
+        """Record a timeout.
+
+        Returns whether the load caused it, rather than the prompt.
+        """
         if self._in_flight > 1 or began_at < self._reduced_at:
             if began_at >= self._reduced_at:
                 answered = sum(at >= began_at for at in self._answered_at)

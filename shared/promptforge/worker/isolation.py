@@ -41,7 +41,10 @@ async def process_isolated(run: ChunkRun, prompts: Mapping[int, Prompt]) -> None
 
 
 async def _process_group(run: ChunkRun, prompts: Mapping[int, Prompt], group: Sequence[int]) -> None:
-    """Answer one group. A single prompt is called while no other call is in flight in the process."""
+    """Answer one group.
+
+    A single prompt is called while no other call is in flight in the process.
+    """
     if len(group) > 1:
         await _call(run, prompts, group, run.runtime.call_slots)
         return

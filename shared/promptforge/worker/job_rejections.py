@@ -26,7 +26,10 @@ class JobRejections:
         self._lines.clear()
 
     def add(self, line: int, failure: CallFailure) -> bool:
-        """Record a rejected line. Returns whether the rejection seems to hit every prompt of the job."""
+        """Record a rejected line.
+
+        Returns whether the rejection seems to hit every prompt of the job.
+        """
         if self._answered:
             return False
         code, param = (failure.error.code, failure.error.param) if failure.error else (None, None)

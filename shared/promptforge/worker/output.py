@@ -1,7 +1,8 @@
 """The output of a chunk: answers collected, flushed into segments, and written as ordered parts at the end."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +17,7 @@ from promptforge.state.objects import chunk_part_object, segment_object
 from promptforge.worker.answer_buffer import AnswerBuffer
 from promptforge.worker.attempts import ChunkAttempts
 from promptforge.worker.lease import ChunkLease
+from promptforge.worker.storage_health import StorageHealth
 
 
 class ChunkOutput:
@@ -24,7 +26,10 @@ class ChunkOutput:
     Methods that write raise LeaseLost as the lease does.
     """
 
-    def __init__(self, context: AppContext, job: Job, lease: ChunkLease, attempts: ChunkAttempts) -> None:
+    def __init__(
+        self, context: AppContext, job: Job, lease: ChunkLease, attempts: ChunkAttempts, storage: StorageHealth
+    ) -> None:
+        self._storage = storage
         self._context = context
         self._job = job
         self._lease = lease
@@ -88,10 +93,8 @@ class ChunkOutput:
         settings = self._context.settings
         if self._answers.unflushed < settings.flush_count and self._answers.unflushed_bytes < settings.flush_bytes:
             return
-        try:
+        with suppress(Unavailable):
             await self.flush()
-        except Unavailable:
-            logs.warning("flush_failed", job_id=self._job.job_id, chunk=self._lease.chunk.number)
 
     async def flush_regularly(self) -> None:
         """Flush every FLUSH_SECONDS, forever, and store costs that no flush has stored."""
@@ -103,6 +106,8 @@ class ChunkOutput:
                     await self._lease.renew()
             except LeaseLost:
                 raise
+            except Unavailable as exc:
+                self._storage.failed(exc)
             except Exception as exc:
                 logs.warning("flush_failed", job_id=self._job.job_id, error=type(exc).__name__)
 
@@ -110,7 +115,33 @@ class ChunkOutput:
         """Write the answers so far into a segment.
 
         A segment counts once the chunk's document names it. A stale epoch cannot name it, and its object is deleted.
+        Raises Unavailable when they cannot be stored; then no further call starts until they are.
         """
+        try:
+            await self._flush()
+        except Unavailable as exc:
+            self._storage.failed(exc)
+            raise
+        self._storage.succeeded()
+
+    async def until_stored(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Repeat a write until it succeeds, so that paid answers outlive an outage of the storage.
+
+        Raises Unavailable when the process must end.
+        """
+        while True:
+            try:
+                await write()
+            except Unavailable as exc:
+                self._storage.failed(exc)
+                if self._context.stopping.is_set():
+                    raise
+                await asyncio.sleep(self._context.settings.flush_seconds)
+            else:
+                self._storage.succeeded()
+                return
+
+    async def _flush(self) -> None:
         async with self._flush_lock:
             lines, content = self._answers.segment()
             counts = self._answers.counts

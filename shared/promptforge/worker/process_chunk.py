@@ -106,10 +106,10 @@ async def _record(run: ChunkRun) -> None:
     """Complete the chunk, or release it with its answers flushed."""
     reason = run.stop.reason
     if not isinstance(reason, Release) or run.output.is_complete:
-        await run.output.complete()
+        await run.output.until_stored(run.output.complete)
         return
-    await run.output.flush()
-    await run.lease.release(reason.resume_at)
+    await run.output.until_stored(run.output.flush)
+    await run.output.until_stored(lambda: run.lease.release(reason.resume_at))
     context = run.runtime.context
     if reason.waiting_for and reason.resume_at > context.clock.now():
         await context.jobs.set_waiting(run.job.job_id, reason.waiting_for, reason.resume_at)

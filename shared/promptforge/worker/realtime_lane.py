@@ -47,7 +47,7 @@ class RealtimeLane:
         self._stop = run.stop
         self._output = run.output
         self._attempts = run.attempts
-        self._admission = Admission(self._context, run.stop, run.lease, run.attempts, run.budget, slots)
+        self._admission = Admission(run, slots)
 
     async def run(self, prompts: Mapping[int, Prompt]) -> None:
         """Return when every prompt has its answer, or when no further call may start and the calls in flight are back.
@@ -119,7 +119,10 @@ class RealtimeLane:
     async def _call_once(
         self, line: int, request: CompletionRequest
     ) -> tuple[Completion | CallFailure, Outcome] | None:
-        """Make one call. Returns the reply and its outcome, or None when no further call may start."""
+        """Make one call.
+
+        Returns the reply and its outcome, or None when no further call may start.
+        """
         breaker = self._runtime.circuit_breaker(self._job.provider, request.model)
         async with self._admission.acquire(breaker) as permit:
             if permit is None:

@@ -11,8 +11,10 @@ from promptforge.domain.lru_cache import LruCache
 from promptforge.ports.provider import Provider
 from promptforge.worker.call_slots import CallSlots
 from promptforge.worker.circuit_breaker import CircuitBreaker
+from promptforge.worker.concurrency_limit import ConcurrencyLimit
 from promptforge.worker.cost_budget import CostBudget
 from promptforge.worker.job_rejections import JobRejections
+from promptforge.worker.storage_health import StorageHealth
 
 MAX_CIRCUIT_BREAKERS = 1000
 """Clients name models, so not all can be remembered."""
@@ -34,6 +36,8 @@ class WorkerRuntime:
         self.instance = instance or secrets.token_hex(8)
         self.call_slots = CallSlots(context.settings.max_in_flight)
         self.isolation_lock = asyncio.Lock()
+        self.storage = StorageHealth(2 * context.settings.flush_seconds)
+        self._job_limits: LruCache[str, ConcurrencyLimit] = LruCache(MAX_JOBS)
         self._make_provider = make_provider
         self._providers: dict[str, Provider] = {}
         self._breakers: LruCache[tuple[str, str], CircuitBreaker] = LruCache(MAX_CIRCUIT_BREAKERS)
@@ -59,6 +63,11 @@ class WorkerRuntime:
         """Return the cost budget of a job in this process."""
         total = partial(self.context.chunks.total_cost, job.job_id)
         return self._budgets.get_or_create(job.job_id, lambda: CostBudget(job.max_cost_nanos, total, monotonic_time))
+
+    def job_limit(self, job: Job) -> ConcurrencyLimit:
+        """Return the limit of concurrent calls of a job in this process."""
+        limit = job.max_in_flight or self.context.settings.max_in_flight
+        return self._job_limits.get_or_create(job.job_id, lambda: ConcurrencyLimit(limit))
 
     def job_rejections(self, job: Job) -> JobRejections:
         """Return the rejections of a job's prompts in this process."""

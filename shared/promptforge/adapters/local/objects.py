@@ -161,7 +161,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise Unavailable(f"the local disk did not take the work: {errno.errorcode.get(exc.errno or 0)}") from exc
+        raise Unavailable("disk", errno.errorcode.get(exc.errno or 0, "")) from exc
 
 
 async def _write_file(path: Path, data: bytes | AsyncIterable[bytes]) -> tuple[int, str]:
