@@ -108,6 +108,9 @@ async def test_job_metadata_is_returned_on_results_and_errors(tmp_path: Path) ->
         ("extra", {"stream": True}),
         ("response_format", {"type": "json_schema", "schema": {"type": 5}}),
         ("response_format", {"type": "json_schema", "schema": {"$ref": "http://127.0.0.1:9/x"}}),
+        ("extra", {"n": 2}),
+        ("extra", {"logprobs": True, "top_logprobs": 3}),
+        ("extra", {"generationConfig": {"candidateCount": 2}}),
         ("temprature", 1),
         ("messages", [{"role": "user", "content": "x"}]),
     ],
@@ -119,6 +122,27 @@ async def test_init_invalid_parameter_is_rejected_with_its_name(tmp_path: Path, 
 
     assert (reply.status_code, reply.json()["code"]) == (422, "invalid_field")
     assert reply.json()["detail"].startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("field", "detail"),
+    [
+        (b'"temprature": 1', "temprature: Unknown field, did you mean temperature? "),
+        (b'"maxRetries": 1', "maxRetries: Unknown field, did you mean max_retries? "),
+        (b'"metadata": {"id": 12345678901234567890123}', "metadata: An integer exceeds 64 bits. Write it as a string."),
+        (b'"extra": {"a": [-9223372036854775809]}', "extra: An integer exceeds 64 bits. Write it as a string."),
+        (b'"warmth": 1', "warmth: Extra inputs are not permitted."),
+    ],
+)
+async def test_init_field_that_would_be_changed_or_ignored_is_rejected(
+    tmp_path: Path, field: bytes, detail: str
+) -> None:
+    async with in_process_stack(tmp_path) as one:
+        body = b'{"provider": "echo", "model": "m", %s}' % field
+        reply = await one.http.post("/v1/jobs/init", content=body, headers=one.headers)
+
+    assert (reply.status_code, reply.json()["code"]) == (422, "invalid_field")
+    assert reply.json()["detail"].startswith(detail)
 
 
 @pytest.mark.parametrize("levels", [101, 240, 253, 254, 255, 300])

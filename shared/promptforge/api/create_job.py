@@ -11,7 +11,7 @@ from promptforge import logs
 from promptforge.context import AppContext
 from promptforge.domain.commands import DERIVED, RANDOM, make_job_id
 from promptforge.domain.formats.json_schema import schema_error
-from promptforge.domain.formats.params import PARAMS, Params, integral, unsupported_parameter
+from promptforge.domain.formats.params import PARAMS, Params, integral, unreturned_output, unsupported_parameter
 from promptforge.domain.job import Job, JobParams
 from promptforge.domain.limits.pricing import usd_to_nanos
 from promptforge.domain.timeouts import TOO_MANY_JOBS_RETRY_SECONDS, UPLOAD_CHECK_SECONDS, UPLOAD_GRACE_SECONDS
@@ -103,6 +103,8 @@ def _check_params(request: CreateJobRequest) -> None:
         raise RequestError("unsupported_parameter", detail)
     if error := schema_error(request.response_format):
         raise RequestError("invalid_field", f"response_format.schema: {error}.")
+    if error := unreturned_output(request.extra):
+        raise RequestError("invalid_field", f"{error}.")
 
 
 def _check_price(context: AppContext, request: CreateJobRequest) -> None:
