@@ -9,6 +9,8 @@ PromptId = str | int
 Answered = tuple[PromptId, str]
 """A prompt_id and the text that `echo` returns for it."""
 
+REJECTIONS = ("empty_input", "unsupported_encoding", "unsupported_format", "limit_exceeded")
+
 Error = tuple[int, str, PromptId | None]
 """A physical line number, an error code, and the prompt_id if it is readable."""
 
@@ -38,7 +40,7 @@ class Case:
     @property
     def has_files(self) -> bool:
         """Whether the job has files to download; a job whose whole input is rejected has none."""
-        return self.job_error not in ("empty_input", "unsupported_encoding", "limit_exceeded")
+        return self.job_error not in REJECTIONS
 
 
 def row(prompt_id: str, prompt: str = "text") -> bytes:

@@ -12,8 +12,8 @@ def has_large_integer(value: object, text: bytes) -> bool:
 
     `text` is the JSON text that contains the value. A float that is written as a float, such as 1e300, is no integer.
     """
-    suspects = {number for number in _floats(value) if abs(number) >= 2**63}
-    return bool(suspects) and not suspects.isdisjoint(_large_integers(text))
+    rounded = {number for number in _floats(value) if abs(number) >= 2**63}
+    return bool(rounded) and not rounded.isdisjoint(_large_integers(text))
 
 
 def _large_integers(text: bytes) -> Iterator[float]:
