@@ -8,6 +8,7 @@ import orjson
 from pydantic import ValidationError
 
 from promptforge.domain.formats.field_names import similar_name, similar_parameter, suggestion
+from promptforge.domain.formats.json_errors import json_error_reason
 from promptforge.domain.formats.large_integers import has_large_integer
 from promptforge.domain.formats.lines import LongLine
 from promptforge.domain.formats.params import LINE_PARAMS, LineParams, unreturned_output
@@ -257,4 +258,6 @@ def _parse_error(text: str) -> InvalidLine:
             return InvalidLine("invalid_utf8", "The line holds half of a surrogate pair, which UTF-8 cannot express.")
         if "infinity" in exc.msg:
             return InvalidLine("invalid_json", "The line holds a number too large to be read.")
+        reason = json_error_reason(text, exc.pos, exc.msg)
+        return InvalidLine("invalid_json", f"Invalid JSON at column {exc.pos + 1}: {reason}.")
     return InvalidLine("invalid_json", "The line is not valid JSON.")
