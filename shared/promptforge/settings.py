@@ -50,6 +50,7 @@ PLATFORM_VARIABLES = {
 """The settings with the variables of the platform and of Google's own tools instead of PROMPTFORGE_<NAME>."""
 
 PLATFORM_LIMIT = "CLOUD_RUN_TIMEOUT_SECONDS"
+CALL_SHARE = 0.6  # of the platform's limit, so that a chunk also gets time before its last call
 SHUTDOWN_MARGIN_SECONDS = 20  # to flush, release the chunk and respond after the last call has returned
 
 
@@ -137,7 +138,18 @@ class Settings(BaseModel):
     drain_seconds: float = Field(
         7, ge=0, le=8, description="Seconds for which a worker waits for calls in flight after SIGTERM."
     )
-    call_timeout_seconds: float = Field(120, gt=0, description="Timeout of one provider call in seconds.")
+    call_timeout_seconds: float = Field(
+        600,
+        gt=0,
+        description="Timeout of one provider call in seconds. If the platform limits the duration of a request, the"
+        " default is at most what fits.",
+    )
+    max_call_timeout_seconds: float = Field(
+        3600,
+        gt=0,
+        description="Longest timeout that a job can set. If the platform limits the duration of a request, the default"
+        " is call_timeout_seconds.",
+    )
     max_in_flight: int = Field(64, ge=1, description="Maximum number of concurrent provider calls of a process.")
     flush_count: int = Field(50, ge=1, description="Number of buffered answers at which they are flushed.")
     flush_bytes: int = Field(4 * 1024**2, ge=1, description="Bytes of buffered answers at which they are flushed.")
@@ -219,14 +231,25 @@ class Settings(BaseModel):
             raise SettingsError(f"{ENV_PREFIX}BACKEND=gcp also requires {', '.join(missing)}.")
 
     def _within_platform_limit(self, limit_seconds: int) -> Self:
-        """Return the settings with a soft deadline within the platform's limit of a request, unless it is set.
+        """Return the settings with call timeouts and a soft deadline within the platform's limit of a request.
 
-        A function that calls no provider may have a short limit. It does not use the soft deadline.
+        Settings that are set do not change. A call that starts just before the soft deadline still returns in time.
+        A function that calls no provider may have a short limit. It does not use these settings.
         """
-        if limit_seconds <= 0 or "soft_deadline_seconds" in self.model_fields_set:
+        if limit_seconds <= 0:
             return self
-        soft_deadline = max(limit_seconds - self.call_timeout_seconds - SHUTDOWN_MARGIN_SECONDS, 1.0)
-        return self.model_copy(update={"soft_deadline_seconds": soft_deadline})
+        available = limit_seconds - SHUTDOWN_MARGIN_SECONDS
+        call = self.call_timeout_seconds
+        if "call_timeout_seconds" not in self.model_fields_set:
+            call = max(min(call, available * CALL_SHARE), 1.0)
+        fitting = {
+            "call_timeout_seconds": call,
+            "max_call_timeout_seconds": call,
+            "soft_deadline_seconds": max(available - call, 1.0),
+        }
+        return self.model_copy(
+            update={name: value for name, value in fitting.items() if name not in self.model_fields_set}
+        )
 
 
 def _seconds(variable: str, text: str) -> int:

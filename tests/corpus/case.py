@@ -4,10 +4,14 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-Answered = tuple[str, str]
+PromptId = str | int
+
+Answered = tuple[PromptId, str]
 """A prompt_id and the text that `echo` returns for it."""
 
-Error = tuple[int, str, str | None]
+REJECTIONS = ("empty_input", "unsupported_encoding", "unsupported_format", "limit_exceeded")
+
+Error = tuple[int, str, PromptId | None]
 """A physical line number, an error code, and the prompt_id if it is readable."""
 
 FIRST = b'{"prompt_id": "first", "prompt": "one"}'
@@ -30,13 +34,13 @@ class Case:
     errors: tuple[Error, ...] = ()
     job_error: str | None = None
     words: dict[int, str] = field(default_factory=dict)
-    models: dict[str, str] = field(default_factory=dict)
+    models: dict[PromptId, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def has_files(self) -> bool:
         """Whether the job has files to download; a job whose whole input is rejected has none."""
-        return self.job_error not in ("empty_input", "unsupported_encoding", "limit_exceeded")
+        return self.job_error not in REJECTIONS
 
 
 def row(prompt_id: str, prompt: str = "text") -> bytes:
@@ -49,13 +53,13 @@ def rejected(name: str, content: bytes, job_error: str) -> Case:
     return Case(name, content, 0, job_error=job_error)
 
 
-def invalid(name: str, line: bytes, error: str, prompt_id: str | None = None, words: str = "") -> Case:
+def invalid(name: str, line: bytes, error: str, prompt_id: PromptId | None = None, words: str = "") -> Case:
     """Return a file with an invalid line between two valid ones, which are not affected."""
     content = FIRST + b"\n" + line + b"\n" + LAST + b"\n"
     return Case(name, content, 3, AROUND, ((2, error, prompt_id),), words={2: words})
 
 
-def valid(name: str, line: bytes, prompt_id: str = "second", text: str = "two", model: str = "echo-1") -> Case:
+def valid(name: str, line: bytes, prompt_id: PromptId = "second", text: str = "two", model: str = "echo-1") -> Case:
     """Return a file with an unusual but valid line between two others."""
     content = FIRST + b"\n" + line + b"\n" + LAST + b"\n"
     return Case(name, content, 3, (AROUND[0], (prompt_id, text), AROUND[1]), models={prompt_id: model})

@@ -128,9 +128,9 @@ CASES = [
     ),
     Case(
         "two invalid ids are not duplicates",
-        lines(b'{"prompt_id": 7, "prompt": "x"}', b'{"prompt_id": 7, "prompt": "x"}', row("7", "y")),
+        lines(b'{"prompt_id": 7.5, "prompt": "x"}', b'{"prompt_id": 7.5, "prompt": "x"}', row("7.5", "y")),
         3,
-        (("7", "y"),),
+        (("7.5", "y"),),
         ((1, "invalid_prompt_id", None), (2, "invalid_prompt_id", None)),
     ),
     Case(
@@ -138,7 +138,15 @@ CASES = [
         lines(row("1", "x"), b'{"prompt_id": 1, "prompt": "x"}'),
         2,
         (("1", "x"),),
-        ((2, "invalid_prompt_id", None),),
+        ((2, DUPLICATE, 1),),
+    ),
+    Case(
+        "the same integer",
+        lines(b'{"prompt_id": 1, "prompt": "x"}', b'{"prompt_id": 01}', b'{"prompt": "y", "prompt_id": 1}'),
+        3,
+        ((1, "x"),),
+        ((2, "invalid_json", None), (3, DUPLICATE, 1)),
+        words={3: "line 1;"},
     ),
     Case(
         "among blank lines and Windows line ends",

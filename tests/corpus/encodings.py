@@ -22,51 +22,34 @@ COMPRESSED = [
     no_valid_line("gzip, one byte of it", GZIP[:1], (1, "invalid_json", None)),
     no_valid_line("gzip after a byte order mark", b"\xef\xbb\xbf" + GZIP + b"\x08", (1, "invalid_utf8", None)),
     invalid("gzip on the second line", GZIP + b"\x08\x00", "invalid_utf8"),
-    no_valid_line("bzip2", b"BZh91AY&SY\xde\xad\xbe\xef\x00\x00", (1, "invalid_utf8", None)),
-    no_valid_line("xz", b"\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4F", (1, "invalid_utf8", None)),
-    no_valid_line("zstandard", b"\x28\xb5\x2f\xfd\x04\x58\x41", (1, "invalid_utf8", None)),
-    no_valid_line("lz4", b"\x04\x22\x4d\x18\x64\x40\xa7", (1, "invalid_utf8", None)),
-    Case(
-        "zip that stores its file as it is",
-        ZIP_HEAD + TWO.encode() + ZIP_TAIL,
-        3,
-        AROUND[1:],
-        ((1, "invalid_utf8", None), (3, "invalid_utf8", None)),
-    ),
+    rejected("bzip2", b"BZh91AY&SY\xde\xad\xbe\xef\x00\x00", "unsupported_encoding"),
+    no_valid_line("a text that begins like bzip2", b"BZh9 hello", (1, "invalid_json", None)),
+    rejected("xz", b"\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4F", "unsupported_encoding"),
+    rejected("zstandard", b"\x28\xb5\x2f\xfd\x04\x58\x41", "unsupported_encoding"),
+    rejected("lz4", b"\x04\x22\x4d\x18\x64\x40\xa7", "unsupported_encoding"),
+    rejected("zip that stores its file as it is", ZIP_HEAD + TWO.encode() + ZIP_TAIL, "unsupported_format"),
+    rejected("an Excel workbook", ZIP_HEAD[:30] + b"xl/workbook.xml" + ZIP_TAIL, "unsupported_format"),
 ]
 
-# In other encodings the byte of a line feed still ends a line, and the rest of its code unit starts the next line.
+WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+
 ENCODINGS = [
-    no_valid_line(
-        "UTF-16 little-endian with its mark",
-        b"\xff\xfe" + TWO.encode("utf-16-le"),
-        (1, "invalid_utf8", None),
-        (2, "invalid_json", None),
-        (3, "invalid_json", None),
+    *(rejected(f"{name} with its mark", ("\ufeff" + TWO).encode(name), "unsupported_encoding") for name in WIDE),
+    *(rejected(f"{name} without a mark", TWO.encode(name), "unsupported_encoding") for name in WIDE),
+    *(rejected(f"{name}, one line", FIRST.decode().encode(name), "unsupported_encoding") for name in WIDE),
+    *(
+        rejected(f"{name}, a table", "prompt_id,prompt\r\na,日本\r\n".encode(name), "unsupported_encoding")
+        for name in WIDE
     ),
-    no_valid_line(
-        "UTF-16 big-endian with its mark",
-        b"\xfe\xff" + TWO.encode("utf-16-be"),
-        (1, "invalid_utf8", None),
-        (2, "invalid_json", None),
+    rejected("UTF-16 with an accent", '{"é": 1}'.encode("utf-16-le"), "unsupported_encoding"),
+    rejected("UTF-16 with Windows line ends and a mark", b"\xff\xfe\r\x00\n\x00", "unsupported_encoding"),
+    Case(
+        "a first line in UTF-16, then UTF-8",
+        FIRST.decode().encode("utf-16-be") + b"\n" + LAST,
+        2,
+        AROUND[1:],
+        ((1, "invalid_json", None),),
     ),
-    no_valid_line("UTF-16 little-endian, one line", FIRST.decode().encode("utf-16-le"), (1, "invalid_json", None)),
-    no_valid_line("UTF-16 big-endian, one line", FIRST.decode().encode("utf-16-be"), (1, "invalid_json", None)),
-    no_valid_line("UTF-16 with an accent", '{"é": 1}'.encode("utf-16-le"), (1, "invalid_utf8", None)),
-    no_valid_line(
-        "UTF-32 little-endian with its mark",
-        b"\xff\xfe\x00\x00" + TWO.encode("utf-32-le"),
-        (1, "invalid_utf8", None),
-        (2, "invalid_json", None),
-        (3, "invalid_json", None),
-    ),
-    no_valid_line(
-        "UTF-32 big-endian with its mark",
-        b"\x00\x00\xfe\xff" + TWO.encode("utf-32-be"),
-        (1, "invalid_utf8", None),
-        (2, "invalid_json", None),
-    ),
-    no_valid_line("UTF-32 little-endian, one line", FIRST.decode().encode("utf-32-le"), (1, "invalid_json", None)),
     no_valid_line("EBCDIC, with another byte for the line feed", TWO.encode("cp500"), (1, "invalid_utf8", None)),
     invalid("Latin-1", row("x", "café").decode().encode("latin-1"), "invalid_utf8"),
     invalid("Windows-1252 quotes", b'{"prompt_id": "x", "prompt": "\x93hi\x94"}', "invalid_utf8"),

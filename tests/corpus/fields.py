@@ -54,17 +54,23 @@ INVALID_IDS = [
         ("null", "not null"),
         ("true", "not a boolean"),
         ("false", "not a boolean"),
-        ("0", "not a number"),
-        ("7", "not a number"),
-        ("7.5", "not a number"),
-        ("-0.0", "not a number"),
-        ("1000000000000000000000000000000", "not a number"),
+        ("7.5", "at most 64 bits"),
+        ("7.0", "at most 64 bits"),
+        ("-0.0", "at most 64 bits"),
+        ("1e3", "at most 64 bits"),
+        ("18446744073709551616", "at most 64 bits"),
+        ("1000000000000000000000000000000", "at most 64 bits"),
         ("[]", "not an array"),
         ('["x"]', "not an array"),
         ("{}", "not an object"),
         ('{"prompt_id": "x"}', "not an object"),
         ('""', "empty"),
     ]
+]
+
+INTEGER_IDS = [
+    valid(f"id {value}", b'{"prompt_id": %d, "prompt": "two"}' % value, value)
+    for value in (0, 7, -1, 9007199254740993, -(2**63), 2**64 - 1)
 ]
 
 MISSING_PROMPTS = [
@@ -100,7 +106,8 @@ INVALID_PROMPTS = [
 ]
 
 TWO_ERRORS = [
-    invalid("id and prompt of the wrong type", b'{"prompt_id": 1, "prompt": 2}', "invalid_prompt_id"),
+    invalid("id and prompt of the wrong type", b'{"prompt_id": true, "prompt": 2}', "invalid_prompt_id"),
+    invalid("id an integer, prompt of the wrong type", b'{"prompt_id": 1, "prompt": 2}', "invalid_prompt", 1),
     invalid("id empty, prompt absent", b'{"prompt_id": ""}', "invalid_prompt_id"),
     invalid("id null, prompt null", b'{"prompt_id": null, "prompt": null}', "invalid_prompt_id"),
     invalid("id too long, prompt empty", b'{"prompt_id": "%s", "prompt": ""}' % (b"x" * 1025), "invalid_prompt_id"),
@@ -170,7 +177,7 @@ DUPLICATE_NAMES = [
     valid("a used id, then another", b'{"prompt_id": "first", "prompt_id": "second", "prompt": "two"}'),
     invalid(
         "id twice, the last of the wrong type",
-        b'{"prompt_id": "x", "prompt": "y", "prompt_id": 7}',
+        b'{"prompt_id": "x", "prompt": "y", "prompt_id": false}',
         "invalid_prompt_id",
     ),
     invalid("id twice, the last empty", b'{"prompt_id": "x", "prompt": "y", "prompt_id": ""}', "invalid_prompt_id"),
@@ -199,6 +206,12 @@ PARAMETERS = [
             ('"prompt": "y", "model": 4', "model"),
             ('"prompt": "y", "metadata": "z"', "metadata"),
             ('"prompt": "y", "extra": {"stream": true}', "stream"),
+            ('"prompt": "y", "extra": {"n": 3}', "extra.n"),
+            ('"prompt": "y", "extra": {"logprobs": true}', "extra.logprobs"),
+            ('"prompt": "y", "extra": {"generationConfig": {"candidateCount": 2}}', "candidateCount"),
+            ('"prompt": "y", "metadata": {"a": [123456789012345678901]}', "metadata: An integer exceeds 64 bits."),
+            ('"prompt": "y", "temprature": 1', "did you mean temperature?"),
+            ('"prompt": "y", "max-tokens": 1', "did you mean max_tokens?"),
             ('"prompt": "y", "response_format": {"type": "json_schema", "schema": {"type": 5}}', "response_format"),
         ]
     ),
@@ -206,10 +219,12 @@ PARAMETERS = [
     valid("parameters", b'{"prompt_id": "second", "prompt": "two", "temperature": 0, "max_tokens": 3.0, "stop": "."}'),
     valid("parameters of null", b'{"prompt_id": "second", "prompt": "two", "seed": null, "metadata": null}'),
     valid("a model of its own", b'{"prompt_id": "second", "prompt": "two", "model": "echo-2"}', model="echo-2"),
+    valid("one answer", b'{"prompt_id": "second", "prompt": "two", "extra": {"n": 1, "logprobs": false}}'),
+    valid("data columns", b'{"prompt_id": "second", "prompt": "two", "step": 1, "speed": 2, "mode": "x", "tag": 3}'),
     valid("unknown parameters", b'{"prompt_id": "second", "prompt": "two", "top_k": 0, "stream": true, "n": 3}'),
 ]
 
 CASES: list[Case] = [
-    *(*NOT_OBJECTS, *MISSING_IDS, *INVALID_IDS, *MISSING_PROMPTS, *INVALID_PROMPTS),
+    *(*NOT_OBJECTS, *MISSING_IDS, *INVALID_IDS, *INTEGER_IDS, *MISSING_PROMPTS, *INVALID_PROMPTS),
     *(*TWO_ERRORS, *UNKNOWN, *DUPLICATE_NAMES, *PARAMETERS),
 ]

@@ -1,7 +1,12 @@
-"""Files in other formats: valid lines in them are answered, and every other line has an error."""
+"""Files in other formats.
 
-from tests.corpus.case import AROUND, FIRST, LAST, Case, Error, no_valid_line, row
+A file that is known as another format is rejected. In the others, valid lines are answered, and every other line has an
+error.
+"""
 
+from tests.corpus.case import AROUND, FIRST, LAST, Case, Error, no_valid_line, rejected, row
+
+FORMAT = "unsupported_format"
 ONE, TWO, THREE = row("a", "1"), row("b", "2"), row("c", "3")
 
 
@@ -15,8 +20,13 @@ def not_json(*numbers: int) -> tuple[Error, ...]:
 
 
 TEXTS = [
-    one_error("CSV", b"prompt_id,prompt\r\na,hello\r\nb,world\r\n", 1, 2, 3),
-    one_error("CSV with quotes", b'"prompt_id","prompt"\n"a","hello"\n', 1, 2),
+    rejected("CSV", b"prompt_id,prompt\r\na,hello\r\nb,world\r\n", FORMAT),
+    rejected("CSV with quotes", b'"prompt_id","prompt"\n"a","hello"\n', FORMAT),
+    rejected("CSV with other columns", b'id,Text\n1,"hello, world"\n2,"two\nlines"\n', FORMAT),
+    rejected("CSV with a byte order mark", b"\xef\xbb\xbfid;question\n1;why\n2;how\n", FORMAT),
+    rejected("CSV in Latin-1", b"id,text\n1,caf\xe9\n", FORMAT),
+    rejected("CSV of one column", b"prompt\nhello\nworld\n", FORMAT),
+    rejected("CSV, its header alone", b"prompt_id,prompt", FORMAT),
     no_valid_line(
         "CSV of numbers and of one column",
         b"id\n1\n2.5\n1,2\n",
@@ -25,7 +35,9 @@ TEXTS = [
         (3, "not_an_object", None),
         (4, "invalid_json", None),
     ),
-    one_error("TSV", b"prompt_id\tprompt\na\thello\n", 1, 2),
+    rejected("TSV", b"prompt_id\tprompt\na\thello\n", FORMAT),
+    one_error("prose with commas", b"Hello, world. Hello, again.\nOne, two, three\n", 1, 2),
+    Case("a header of CSV, then JSONL", b"prompt_id,prompt\n" + ONE, 2, (("a", "1"),), not_json(1)),
     one_error("YAML", b"---\n- prompt_id: a\n  prompt: hello\n...\n", 1, 2, 3, 4),
     one_error("TOML", b'[[prompts]]\nprompt_id = "a"\nprompt = "hello"\n', 1, 2, 3),
     one_error("INI", b"[a]\nprompt=hello\n", 1, 2),
@@ -43,10 +55,26 @@ TEXTS = [
 ]
 
 JSONS = [
-    no_valid_line("an array on one line", b"[" + ONE + b", " + TWO + b"]\n", (1, "not_an_object", None)),
-    Case("an array, one object a line", b"[\n" + ONE + b",\n" + TWO + b"\n]\n", 4, (("b", "2"),), not_json(1, 2, 4)),
-    one_error("an array, pretty", b'[\n  {\n    "prompt_id": "a",\n    "prompt": "1"\n  }\n]\n', 1, 2, 3, 4, 5, 6),
-    one_error("an object, pretty", b'{\n  "prompt_id": "a",\n  "prompt": "1"\n}\n', 1, 2, 3, 4),
+    rejected("an array on one line", b"[" + ONE + b", " + TWO + b"]\n", FORMAT),
+    rejected("an array on one line, the file has a mark", b"\xef\xbb\xbf[" + ONE + b"]", FORMAT),
+    rejected("an array on a line of a megabyte", b"[" + b", ".join([ONE] * 40_000) + b"]\n", FORMAT),
+    rejected("an array, one object a line", b"[\n" + ONE + b",\n" + TWO + b"\n]\n", FORMAT),
+    rejected("an array of one object on its line", b"[\n" + ONE + b"\n]\n", FORMAT),
+    rejected("an array with commas first", b"[" + ONE + b"\n," + TWO + b"\n]\n", FORMAT),
+    rejected("an array with commas last", b"[" + ONE + b",\n" + TWO + b"]", FORMAT),
+    rejected("a large array, one object a line", b"[\n" + (ONE + b",\n") * 5_000 + TWO + b"\n]\n", FORMAT),
+    rejected("an array, never closed", b"[\n" + ONE + b",\n" + TWO + b",\n", FORMAT),
+    rejected("an empty array", b"[]\n", FORMAT),
+    rejected("an array, pretty", b'[\n  {\n    "prompt_id": "a",\n    "prompt": "1"\n  }\n]\n', FORMAT),
+    rejected("an object, pretty", b'{\n  "prompt_id": "a",\n  "prompt": "1"\n}\n', FORMAT),
+    rejected("objects, pretty", b'{\r\n\t"prompt_id": "a",\r\n\t"prompt": "1"\r\n}\r\n' * 2, FORMAT),
+    rejected(
+        "objects over two lines", b'{"prompt_id": "a",\n "prompt": "1"}\n{"prompt_id": "b",\n "prompt": "2"}', FORMAT
+    ),
+    Case("a bracket, then JSONL", b"[\n" + ONE + b"\n" + TWO + b"\n", 3, (("a", "1"), ("b", "2")), not_json(1)),
+    Case("a brace, then JSONL", b"{\n" + ONE + b"\n" + TWO + b"\n", 3, (("a", "1"), ("b", "2")), not_json(1)),
+    Case("an array as first line, then JSONL", b"[{}]\n" + ONE, 2, (("a", "1"),), ((1, "not_an_object", None),)),
+    Case("JSONL, then an array", ONE + b"\n[\n" + TWO + b",\n]\n", 4, (("a", "1"),), not_json(2, 3, 4)),
     no_valid_line(
         "an object around them all", b'{"prompts": [' + ONE + b", " + TWO + b"]}\n", (1, "missing_prompt_id", None)
     ),
@@ -132,17 +160,15 @@ BINARIES = [
         (2, "invalid_json", None),
         (3, "invalid_utf8", None),
     ),
-    no_valid_line(
-        "PDF",
-        b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n",
-        (1, "invalid_json", None),
-        (2, "invalid_utf8", None),
-        (3, "invalid_json", None),
-    ),
+    rejected("PDF", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", FORMAT),
+    rejected("XLS", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00\x00", FORMAT),
+    rejected("7-Zip", b"7z\xbc\xaf\x27\x1c\x00\x04", FORMAT),
+    rejected("RAR", b"Rar!\x1a\x07\x01\x00", FORMAT),
+    rejected("an empty zip", b"PK\x05\x06" + b"\x00" * 18, FORMAT),
     one_error("JPEG", b"\xff\xd8\xff\xe0\x00\x10JFIF\x00", 1, error="invalid_utf8"),
     one_error("a program of Linux", b"\x7fELF\x02\x01\x01\x00" + b"\x00" * 8, 1),
-    one_error("a database of SQLite", b"SQLite format 3\x00\x10\x00", 1),
-    one_error("Parquet", b"PAR1\x15\x04\x15\x80\xff", 1, error="invalid_utf8"),
+    rejected("a database of SQLite", b"SQLite format 3\x00\x10\x00", FORMAT),
+    rejected("Parquet", b"PAR1\x15\x04\x15\x80\xff", FORMAT),
     one_error("a pickle", b"\x80\x04\x95\x0b\x00}\x94.", 1, error="invalid_utf8"),
     Case(
         "binary in the middle",

@@ -24,7 +24,7 @@ INVALID_LINES = [
     (b'"text"', "not_an_object"),
     (b"null", "not_an_object"),
     (b'{"prompt": "b"}', "missing_prompt_id"),
-    (b'{"prompt_id": 7, "prompt": "b"}', "invalid_prompt_id"),
+    (b'{"prompt_id": 7.5, "prompt": "b"}', "invalid_prompt_id"),
     (b'{"prompt_id": "", "prompt": "b"}', "invalid_prompt_id"),
     (b'{"prompt_id": null, "prompt": "b"}', "invalid_prompt_id"),
     (b'{"prompt_id": "' + b"x" * 1025 + b'", "prompt": "b"}', "invalid_prompt_id"),
@@ -118,6 +118,9 @@ async def test_job_windows_file_with_byte_order_mark_is_completed(tmp_path: Path
         (b"\n \n\t\r\n", "empty_input"),
         (b"\xef\xbb\xbf", "empty_input"),
         (b"\x1f\x8b\x08\x00rest", "unsupported_encoding"),
+        (VALID.decode().encode("utf-16"), "unsupported_encoding"),
+        (b"[\n" + VALID + b",\n" + VALID + b"\n]\n", "unsupported_format"),
+        (b"prompt_id,prompt\nvalid,hello\n", "unsupported_format"),
     ],
 )
 async def test_job_file_without_prompt_ends_failed_with_error(tmp_path: Path, content: bytes, code: str) -> None:

@@ -108,6 +108,9 @@ async def test_job_metadata_is_returned_on_results_and_errors(tmp_path: Path) ->
         ("extra", {"stream": True}),
         ("response_format", {"type": "json_schema", "schema": {"type": 5}}),
         ("response_format", {"type": "json_schema", "schema": {"$ref": "http://127.0.0.1:9/x"}}),
+        ("extra", {"n": 2}),
+        ("extra", {"logprobs": True, "top_logprobs": 3}),
+        ("extra", {"generationConfig": {"candidateCount": 2}}),
         ("temprature", 1),
         ("messages", [{"role": "user", "content": "x"}]),
     ],
@@ -119,6 +122,68 @@ async def test_init_invalid_parameter_is_rejected_with_its_name(tmp_path: Path, 
 
     assert (reply.status_code, reply.json()["code"]) == (422, "invalid_field")
     assert reply.json()["detail"].startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("field", "detail"),
+    [
+        (b'"temprature": 1', "temprature: Unknown field, did you mean temperature? "),
+        (b'"maxRetries": 1', "maxRetries: Unknown field, did you mean max_retries? "),
+        (b'"metadata": {"id": 12345678901234567890123}', "metadata: An integer exceeds 64 bits. Write it as a string."),
+        (b'"extra": {"a": [-9223372036854775809]}', "extra: An integer exceeds 64 bits. Write it as a string."),
+        (b'"warmth": 1', "warmth: Extra inputs are not permitted."),
+    ],
+)
+async def test_init_field_that_would_be_changed_or_ignored_is_rejected(
+    tmp_path: Path, field: bytes, detail: str
+) -> None:
+    async with in_process_stack(tmp_path) as one:
+        body = b'{"provider": "echo", "model": "m", %s}' % field
+        reply = await one.http.post("/v1/jobs/init", content=body, headers=one.headers)
+
+    assert (reply.status_code, reply.json()["code"]) == (422, "invalid_field")
+    assert reply.json()["detail"].startswith(detail)
+
+
+async def test_init_limits_of_calls_are_stored_with_the_job(tmp_path: Path) -> None:
+    async with in_process_stack(tmp_path) as one:
+        for given, expected in (({}, (None, None)), ({"timeout_seconds": 1800, "max_in_flight": 2.0}, (1800.0, 2))):
+            body = {"provider": "echo", "model": "m", **given}
+            reply = await one.http.post("/v1/jobs/init", json=body, headers=one.headers)
+            job = await one.app.jobs.get(reply.json()["job_id"])
+            assert job is not None
+            assert (job.timeout_seconds, job.max_in_flight) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timeout_seconds", 0.9),
+        ("timeout_seconds", 3601),
+        ("timeout_seconds", "60"),
+        ("max_in_flight", 0),
+        ("max_in_flight", 1.5),
+        ("max_in_flight", 10_001),
+    ],
+)
+async def test_init_invalid_limit_of_calls_is_rejected_with_its_name(tmp_path: Path, name: str, value: object) -> None:
+    async with in_process_stack(tmp_path) as one:
+        body = {"provider": "echo", "model": "m", name: value}
+        reply = await one.http.post("/v1/jobs/init", json=body, headers=one.headers)
+
+    assert (reply.status_code, reply.json()["code"]) == (422, "invalid_field")
+    assert reply.json()["detail"].startswith(name)
+
+
+async def test_job_timeout_ends_a_call(tmp_path: Path) -> None:
+    async def hang(prompt: str, call: int) -> None:
+        await asyncio.sleep(30)
+
+    async with recorded(tmp_path, hang) as (one, _):
+        job_id = await one.run(rows({"prompt": "x"}), provider="openai", model="m", timeout_seconds=1, max_retries=0)
+        errors = await one.errors(job_id)
+
+    assert [line["error"] for line in errors] == ["provider_timeout"]
 
 
 @pytest.mark.parametrize("levels", [101, 240, 253, 254, 255, 300])

@@ -136,7 +136,7 @@ def test_verify_changed_lines_are_reported(
         b"{}\n",
         b"[]\n",
         b"\xff\n",
-        b'{"prompt_id": 5, "line": 7}\n',
+        b'{"prompt_id": 5.5, "line": 7}\n',
         b'{"prompt_id": null, "line": true}\n',
         b'{"prompt_id": null, "line": 0}\n',
         b'{"prompt_id": null, "line": 1e40}\n',

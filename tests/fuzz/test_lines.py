@@ -45,7 +45,7 @@ def test_valid_prompt_ids_any_block_agrees_with_parse_line(seed: int, limit: int
 
     ids, others = valid_prompt_ids(rows)
 
-    assert ids == [result.prompt_id for result in parsed if isinstance(result, Prompt)]
+    assert ids == [str(result.prompt_id) for result in parsed if isinstance(result, Prompt)]
     assert others == [position for position, result in enumerate(parsed) if isinstance(result, InvalidLine)]
 
 
@@ -100,14 +100,21 @@ def parse_strictly(line: bytes) -> Prompt | None:
     """Parse a line by the documented rules with the parser of the standard library."""
     try:
         data = json.loads(
-            line.decode(), parse_constant=_finite, parse_int=_finite, parse_float=_finite, object_pairs_hook=_writable
+            line.decode(), parse_constant=_finite, parse_int=_integer, parse_float=_finite, object_pairs_hook=_writable
         )
     except ValueError:
         return None
     prompt_id, prompt = (data.get("prompt_id"), data.get("prompt")) if isinstance(data, dict) else (None, None)
+    if type(prompt_id) is int and isinstance(prompt, str) and prompt:
+        return Prompt(prompt_id, prompt)
     if not isinstance(prompt_id, str) or not isinstance(prompt, str):
         return None
     return Prompt(prompt_id, prompt) if prompt and 1 <= len(prompt_id.encode()) <= 1024 else None
+
+
+def _integer(number: str) -> float:
+    exact = _finite(number)
+    return int(number) if abs(exact) <= 2**64 and -(2**63) <= int(number) < 2**64 else exact
 
 
 def _finite(number: str) -> float:

@@ -13,7 +13,21 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 ODD_CHARACTERS = '\x00\t\n\r\x0b\x1a\x1e\x7f\x85\xa0\ufeff\u2028\u202e\ufffd\ud800\udc00\U0001f600éa"\\/'
 FIELDS = ["prompt_id", "prompt", "prompt_id ", "Prompt", "", "x", "__proto__", "\ud800"]
-IDS = ["a", "", "a" * 1024, "a" * 1025, "é" * 512, "é" * 512 + "a", "中" * 341, "中" * 342, "😀" * 256]
+IDS: list[Json] = [
+    7,
+    -(2**63),
+    2**64 - 1,
+    2**64,
+    "a",
+    "",
+    "a" * 1024,
+    "a" * 1025,
+    "é" * 512,
+    "é" * 512 + "a",
+    "中" * 341,
+    "中" * 342,
+    "😀" * 256,
+]
 VALID = b'{"prompt_id": "p1", "prompt": "Why is the sky blue?"}'
 
 TOKENS = [

@@ -14,7 +14,7 @@ from tests.harness.in_process import InProcessStack, Line, lines_of, prompts
 MANIFEST = "manifest.json"
 ERRORS = "errors.jsonl"
 
-AWKWARD = ["a\nb", "\u0000", "é" * 512, "=cmd()", "line 3", "null", " "]
+AWKWARD = ["a\nb", "\u0000", "é" * 512, "=cmd()", "line 3", "null", " ", 7, -(2**63)]
 CONTENT = (
     b"\xef\xbb\xbf\r\n"
     + prompts(40)

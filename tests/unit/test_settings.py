@@ -246,29 +246,6 @@ def test_settings_unknown_backend_is_rejected() -> None:
         Settings.from_env({"PROMPTFORGE_BACKEND": "aws"})
 
 
-@pytest.mark.parametrize(
-    ("environ", "seconds"),
-    [
-        ({}, 400),
-        ({"CLOUD_RUN_TIMEOUT_SECONDS": "540"}, 540 - 120 - 20),
-        ({"CLOUD_RUN_TIMEOUT_SECONDS": "600", "PROMPTFORGE_CALL_TIMEOUT_SECONDS": "60"}, 600 - 60 - 20),
-        ({"CLOUD_RUN_TIMEOUT_SECONDS": "60"}, 1),
-        ({"CLOUD_RUN_TIMEOUT_SECONDS": "0"}, 400),
-        ({"CLOUD_RUN_TIMEOUT_SECONDS": ""}, 400),
-        ({"CLOUD_RUN_TIMEOUT_SECONDS": "540", "PROMPTFORGE_SOFT_DEADLINE_SECONDS": "300"}, 300),
-    ],
-)
-def test_soft_deadline_default_leaves_time_for_a_call_within_platform_limit(
-    environ: dict[str, str], seconds: float
-) -> None:
-    assert Settings.from_env(environ).soft_deadline_seconds == seconds
-
-
-def test_settings_platform_limit_that_is_not_a_number_is_rejected() -> None:
-    with pytest.raises(SettingsError, match="CLOUD_RUN_TIMEOUT_SECONDS"):
-        Settings.from_env({"CLOUD_RUN_TIMEOUT_SECONDS": "soon"})
-
-
 def test_settings_platform_and_emulators_have_their_own_variables() -> None:
     settings = Settings.from_env({"K_SERVICE": "promptforge-worker", "CLOUD_TASKS_EMULATOR_HOST": "127.0.0.1:9"})
 

@@ -107,6 +107,8 @@ EXAMPLES: Mapping[str, Mapping[str, object]] = {
         "response_format": {"type": "json_schema", "schema": {"type": "object"}},
         "metadata": {"batch": 17},
         "extra": {"top_k": 40},
+        "timeout_seconds": 300,
+        "max_in_flight": 8,
         "max_cost_usd": 5,
     },
     "CreateJobResponse": {

@@ -11,7 +11,7 @@ from promptforge import logs
 from promptforge.context import AppContext
 from promptforge.domain.commands import DERIVED, RANDOM, make_job_id
 from promptforge.domain.formats.json_schema import schema_error
-from promptforge.domain.formats.params import PARAMS, Params, integral, unsupported_parameter
+from promptforge.domain.formats.params import PARAMS, Params, integral, unreturned_output, unsupported_parameter
 from promptforge.domain.job import Job, JobParams
 from promptforge.domain.limits.pricing import usd_to_nanos
 from promptforge.domain.timeouts import TOO_MANY_JOBS_RETRY_SECONDS, UPLOAD_CHECK_SECONDS, UPLOAD_GRACE_SECONDS
@@ -39,6 +39,18 @@ class CreateJobRequest(Params):
     provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDER_KEYS)]})
     model: str = Field(min_length=1, max_length=200)
     max_retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(integral)] = 3
+    timeout_seconds: Annotated[float, Field(ge=1, le=3600)] | None = Field(
+        None,
+        exclude_if=_not_set,
+        description="The timeout of each call in seconds, within the limit of the service. Without it, the service has"
+        " a default.",
+    )
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(integral)] | None = Field(
+        None,
+        exclude_if=_not_set,
+        description="The maximum number of concurrent calls of the job in each worker process, within the limit of the"
+        " process.",
+    )
     max_cost_usd: Annotated[float, Field(ge=0.01, le=1_000_000)] | None = Field(None, exclude_if=_not_set)
 
 
@@ -103,6 +115,8 @@ def _check_params(request: CreateJobRequest) -> None:
         raise RequestError("unsupported_parameter", detail)
     if error := schema_error(request.response_format):
         raise RequestError("invalid_field", f"response_format.schema: {error}.")
+    if error := unreturned_output(request.extra):
+        raise RequestError("invalid_field", f"{error}.")
 
 
 def _check_price(context: AppContext, request: CreateJobRequest) -> None:
@@ -156,6 +170,8 @@ def _new_job(context: AppContext, client: str, request: CreateJobRequest, idempo
         provider=request.provider,
         model=request.model,
         max_retries=request.max_retries,
+        timeout_seconds=request.timeout_seconds,
+        max_in_flight=request.max_in_flight,
         params=JobParams.model_validate(request.model_dump(include=set(PARAMS), exclude_none=True)),
         price=settings.price_of(request.provider, request.model),
         max_cost_nanos=None if request.max_cost_usd is None else usd_to_nanos(request.max_cost_usd),

@@ -21,6 +21,16 @@ from promptforge.settings import ENV_PREFIX
     help="Number of further attempts for a prompt whose call failed.",
 )
 @click.option(
+    "--timeout",
+    type=click.FloatRange(1, 3600),
+    help="Timeout of each call in seconds. The default is that of the service.",
+)
+@click.option(
+    "--max-in-flight",
+    type=click.IntRange(1, 10_000),
+    help="Maximum number of concurrent calls of the job in each worker process.",
+)
+@click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("results"),
@@ -40,6 +50,8 @@ def run(
     provider: str,
     model: str,
     max_retries: int,
+    timeout: float | None,
+    max_in_flight: int | None,
     output: Path,
     url: str | None,
     api_key: str | None,
@@ -54,5 +66,5 @@ def run(
 
     if url and not api_key:
         raise click.UsageError(f"--url requires a key: set {ENV_PREFIX}API_KEY or pass --api-key.")
-    options = RunOptions(file, provider, model, max_retries, output)
+    options = RunOptions(file, provider, model, max_retries, output, timeout, max_in_flight)
     sys.exit(0 if run_job(options, url, api_key, data_dir, workers) else 1)

@@ -46,6 +46,14 @@ class RunOptions:
     model: str
     max_retries: int
     output: Path
+    timeout_seconds: float | None = None
+    max_in_flight: int | None = None
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits of the job's calls that are set, by the names of the API."""
+        limits = {"timeout_seconds": self.timeout_seconds, "max_in_flight": self.max_in_flight}
+        return {name: value for name, value in limits.items() if value is not None}
 
 
 def run_job(options: RunOptions, url: str | None, api_key: str | None, data_dir: Path, workers: int) -> bool:
@@ -134,6 +142,7 @@ async def _create_or_resume(client: AsyncClient, options: RunOptions) -> tuple[d
                 options.model,
                 idempotency_key=f"run-{key}-{attempt}",
                 max_retries=options.max_retries,
+                **options.limits,
             )
         except RequestFailed as exc:
             if exc.code == "job_deleted":
@@ -153,7 +162,8 @@ def _idempotency_key(options: RunOptions) -> str:
     """Return a key that is the same for the same content, options and output folder."""
     with options.file.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
-    values = (content, options.provider, options.model, str(options.max_retries), str(options.output.resolve()))
+    values = [content, options.provider, options.model, str(options.max_retries), str(options.output.resolve())]
+    values += [f"{name}={value}" for name, value in options.limits.items()]
     return hashlib.sha256("\n".join(values).encode()).hexdigest()[:32]
 
 

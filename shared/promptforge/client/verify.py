@@ -19,7 +19,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promptforge.domain.formats.lines import BOM, LineSplitter
-from promptforge.domain.formats.native import Prompt, is_blank, parse_line
+from promptforge.domain.formats.native import Prompt, PromptId, is_blank, parse_line
 from promptforge.domain.manifest import ERRORS_FILE, MANIFEST_FILE, FileEntry, InputEntry, Manifest
 from promptforge.errors import SettingsError
 
@@ -64,7 +64,7 @@ class _FoundLine(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    prompt_id: str | None
+    prompt_id: PromptId | None
     line: int | None = Field(None, ge=1, lt=2**63)
 
 
@@ -165,7 +165,7 @@ def _expected_rows(file: Path, entry: InputEntry) -> Iterator[Row]:
     for number, line in enumerate(_lines(file, LineSplitter(entry.max_line_bytes)), 1):
         if not is_blank(line):
             parsed = parse_line(line)
-            yield number, parsed.prompt_id if isinstance(parsed, Prompt) else None
+            yield number, str(parsed.prompt_id) if isinstance(parsed, Prompt) else None
 
 
 def _lines(file: Path, splitter: LineSplitter) -> Iterator[bytes]:
@@ -188,7 +188,8 @@ def _found_rows(path: Path, verdict: Verdict) -> Iterator[Row]:
                 if invalid <= MAX_SHOWN:
                     verdict.faults.append(f"{path} line {number} is not a valid result line")
             else:
-                yield (row.line if path.name == ERRORS_FILE else None), row.prompt_id
+                text_id = None if row.prompt_id is None else str(row.prompt_id)
+                yield (row.line if path.name == ERRORS_FILE else None), text_id
     if invalid > MAX_SHOWN:
         verdict.faults.append(f"{path}: {invalid - MAX_SHOWN} more are not valid result lines")
 

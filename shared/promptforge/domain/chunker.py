@@ -6,7 +6,8 @@ from itertools import accumulate
 
 from promptforge.domain.chunk import ChunkRange
 from promptforge.domain.duplicate_ids import DuplicateIdFinder
-from promptforge.domain.formats.lines import BOM, GZIP
+from promptforge.domain.formats.file_format import file_error
+from promptforge.domain.formats.lines import BOM
 from promptforge.domain.formats.native import is_blank, valid_prompt_ids
 from promptforge.domain.job import JobError, PinnedInput
 
@@ -32,10 +33,8 @@ class Chunker:
         self.error: JobError | None = None
 
     def read_head(self, head: bytes) -> bytes:
-        """Skip a byte order mark in the first block, and reject a compressed file."""
-        if head.startswith(GZIP):
-            message = "The file is compressed with gzip; upload the plain JSONL text."
-            self.error = JobError(code="unsupported_encoding", message=message)
+        """Skip a byte order mark in the first HEAD_BYTES bytes, and reject a file of another format."""
+        self.error = file_error(head, complete=len(head) >= self._pinned.size)
         if head.startswith(BOM):
             self._start = self._offset = len(BOM)
             return head[len(BOM) :]

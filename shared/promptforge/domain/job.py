@@ -130,6 +130,8 @@ class Job(StoredDocument):
     it. The sweeper sets it at `deadline_at` at the latest. `waiting` is the last reason for which a chunk was deferred,
     shown to the client until `waiting_until`.
 
+    `timeout_seconds` limits each call of the job, and `max_in_flight` its concurrent calls in each worker process.
+
     `price` is the price of the model when the job was created. A job is stopped when its calls cost `max_cost_nanos`.
     `quota_day` is the day whose spend quota contains that amount, if the client has a daily quota.
     """

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from promptforge.domain.formats.native import validation_message
+from promptforge.domain.formats.native import large_integer_error, validation_message
 from promptforge.errors import RequestError
 
 MAX_BODY_BYTES = 16 * 1024
@@ -32,9 +32,12 @@ async def parse_body(request: Request, model: type[AnyModel]) -> AnyModel:
     if not isinstance(data, dict):
         raise RequestError("malformed_json", "The body is not a JSON object.")
     try:
-        return model.model_validate(data)
+        parsed = model.model_validate(data)
     except ValidationError as exc:
-        raise RequestError("invalid_field", validation_message(exc)) from None
+        raise RequestError("invalid_field", validation_message(exc, model.model_fields)) from None
+    if error := large_integer_error(body, data):
+        raise RequestError("invalid_field", f"{error}.")
+    return parsed
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -9,7 +9,8 @@ from promptforge import logs
 from promptforge.context import AppContext
 from promptforge.domain.chunk import ChunkRange
 from promptforge.domain.chunker import Chunker
-from promptforge.domain.formats.lines import BOM, LineSplitter
+from promptforge.domain.formats.file_format import HEAD_BYTES
+from promptforge.domain.formats.lines import LineSplitter
 from promptforge.domain.job import EMPTY_INPUT, INPUT_CHANGED, Job, PinnedInput, Status
 from promptforge.domain.timeouts import JOB_CHECK_SECONDS, SPLIT_TIMEOUT_SECONDS, UNCLAIMED_REQUEUE_SECONDS
 from promptforge.errors import ObjectMissing
@@ -106,7 +107,7 @@ async def _read_ranges(
     async for block in context.uploads.read(upload_object(job.job_id), generation=pinned.generation):
         if head is not None:
             head += block
-            if len(head) < min(len(BOM), pinned.size):
+            if len(head) < min(HEAD_BYTES, pinned.size):
                 continue
             block, head = chunker.read_head(head), None
         for chunk_range in chunker.feed(lines.feed(block)):

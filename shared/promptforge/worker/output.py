@@ -9,7 +9,7 @@ from typing import Any
 from promptforge import logs
 from promptforge.context import AppContext
 from promptforge.domain.chunk import ChunkPart, Segment
-from promptforge.domain.formats.native import Metadata, Prompt, error_line, result_line
+from promptforge.domain.formats.native import Metadata, Prompt, PromptId, error_line, result_line
 from promptforge.domain.job import Job, JobError
 from promptforge.errors import LeaseLost, Unavailable
 from promptforge.ports.provider import CallFailure
@@ -65,7 +65,7 @@ class ChunkOutput:
             details["last_text"] = failure.text
         self._add_error(line, prompt.prompt_id, code, message, self._metadata(prompt), details)
 
-    def add_invalid(self, line: int, prompt_id: str | None, code: str, message: str) -> None:
+    def add_invalid(self, line: int, prompt_id: PromptId | None, code: str, message: str) -> None:
         """Add the error of an invalid line."""
         self._add_error(line, prompt_id, code, message, None)
 
@@ -187,7 +187,7 @@ class ChunkOutput:
     def _add_error(
         self,
         line: int,
-        prompt_id: str | None,
+        prompt_id: PromptId | None,
         code: str,
         message: str,
         metadata: Metadata,

@@ -138,9 +138,9 @@ class RealtimeLane:
         return self._validate(request, reply), outcome
 
     def _call_timeout(self) -> float:
-        """The timeout of the job, within that of the process."""
-        limit = self._context.settings.call_timeout_seconds
-        return limit if self._job.timeout_seconds is None else min(limit, self._job.timeout_seconds)
+        """The timeout of the job within the maximum of the process, or else the timeout of the process."""
+        own, settings = self._job.timeout_seconds, self._context.settings
+        return settings.call_timeout_seconds if own is None else min(own, settings.max_call_timeout_seconds)
 
     async def _hits_every_prompt(self, line: int, request: CompletionRequest, failure: CallFailure) -> bool:
         """Whether a rejection seems to hit every prompt of the job, so that no further call is worth its cost."""

@@ -1,7 +1,6 @@
 """Split a stream of bytes into physical lines, with at most one line limit of bytes in memory."""
 
 BOM = b"\xef\xbb\xbf"
-GZIP = b"\x1f\x8b"
 
 
 class LongLine(bytes):

@@ -137,6 +137,28 @@ class LineParams(Params):
 PARAMS = tuple(Params.model_fields)
 LINE_PARAMS = frozenset(LineParams.model_fields)
 
+SEVERAL_ANSWERS = ("n", "candidateCount", "candidate_count")
+LOG_PROBABILITIES = (
+    *("logprobs", "top_logprobs", "prompt_logprobs"),
+    *("responseLogprobs", "response_logprobs"),
+)
+GENERATION_CONFIGS = ("generationConfig", "generation_config")
+"""The fields of `extra` that hold further fields of this kind for Gemini."""
+
+
+def unreturned_output(extra: JsonObject | None) -> str | None:
+    """Return why `extra` requests output that no result line contains, so that it would be paid and lost, or None."""
+    if extra is None:
+        return None
+    for prefix, fields in (("", extra), *((f"{name}.", extra.get(name)) for name in GENERATION_CONFIGS)):
+        if not isinstance(fields, dict):
+            continue
+        if name := next((name for name in SEVERAL_ANSWERS if fields.get(name) not in (None, 1)), None):
+            return f"extra.{prefix}{name}: A prompt has one answer, so the value must be 1"
+        if name := next((name for name in LOG_PROBABILITIES if fields.get(name)), None):
+            return f"extra.{prefix}{name}: Results contain no log probabilities. Remove the field"
+    return None
+
 
 def unsupported_parameter(provider: str, params: Params) -> str | None:
     """Return a parameter that has a value and that the provider does not support, or None."""

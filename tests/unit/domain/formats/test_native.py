@@ -177,7 +177,7 @@ def test_parse_line_duplicate_key_uses_last_value() -> None:
 
 
 def test_parse_line_duplicate_key_validates_last_prompt_id() -> None:
-    assert code_of(b'{"prompt_id": "valid", "prompt": "x", "prompt_id": 7}') == "invalid_prompt_id"
+    assert code_of(b'{"prompt_id": "valid", "prompt": "x", "prompt_id": true}') == "invalid_prompt_id"
     assert code_of(b'{"prompt_id": "valid", "prompt": "x", "prompt_id": ""}') == "invalid_prompt_id"
 
 

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptforge.domain.formats.native import InvalidLine, Prompt, duplicate_id_error, parse_line
+from promptforge.domain.formats.native import (
+    InvalidLine,
+    Prompt,
+    duplicate_id_error,
+    parse_line,
+    result_line,
+    valid_prompt_ids,
+)
 
 MAX_ID_BYTES = 1024
 
@@ -83,9 +90,6 @@ def test_parse_line_without_prompt_id_returns_missing_prompt_id() -> None:
     ("prompt_id", "kind"),
     [
         (None, "null"),
-        (7, "a number"),
-        (7.5, "a number"),
-        (10**30, "a number"),
         (True, "a boolean"),
         ([], "an array"),
         (["p1"], "an array"),
@@ -97,7 +101,29 @@ def test_parse_line_prompt_id_of_other_type_names_type(prompt_id: object, kind: 
 
     assert parsed.code == "invalid_prompt_id"
     assert parsed.prompt_id is None
-    assert parsed.message == f"prompt_id must be a string, not {kind}."
+    assert parsed.message == f"prompt_id must be a string or an integer, not {kind}."
+
+
+@pytest.mark.parametrize("prompt_id", [0, 7, -1, 2**53 + 1, -(2**63), 2**64 - 1])
+def test_parse_line_integer_prompt_id_keeps_type_and_digits(prompt_id: int) -> None:
+    parsed = parse_line(line_with(prompt_id))
+
+    assert parsed == Prompt(prompt_id, "x")
+    assert isinstance(parsed, Prompt)
+    assert type(parsed.prompt_id) is int
+    assert json.loads(result_line(prompt_id, {})) == {"prompt_id": prompt_id}
+
+
+@pytest.mark.parametrize("number", ["7.5", "7.0", "-0.0", "1e3", "18446744073709551616", "-9223372036854775809"])
+def test_parse_line_other_number_as_prompt_id_is_rejected(number: str) -> None:
+    parsed = parse_invalid(f'{{"prompt_id": {number}, "prompt": "x"}}'.encode())
+
+    assert (parsed.code, parsed.prompt_id) == ("invalid_prompt_id", None)
+    assert parsed.message == "prompt_id must be a string or an integer of at most 64 bits."
+
+
+def test_valid_prompt_ids_integer_equals_its_text() -> None:
+    assert valid_prompt_ids([line_with(7), line_with("7"), line_with(7.5)]) == (["7", "7"], [2])
 
 
 def test_parse_line_empty_prompt_id_returns_error() -> None:
@@ -133,7 +159,7 @@ def test_parse_line_prompt_of_other_type_keeps_prompt_id(prompt: object, reason:
 
 
 def test_parse_line_reports_prompt_id_before_prompt() -> None:
-    assert parse_invalid(b'{"prompt_id": 7, "prompt": 7}').code == "invalid_prompt_id"
+    assert parse_invalid(b'{"prompt_id": 7.5, "prompt": 7}').code == "invalid_prompt_id"
 
 
 def test_duplicate_id_error_names_both_lines() -> None:

@@ -28,6 +28,26 @@ def test_result_line_text_with_line_feeds_is_one_line(text: str) -> None:
     assert json.loads(line)["result"] == text
 
 
+separators = st.lists(st.sampled_from(["a", "\u2028", "\u2029", "\u0085", "\u2027", "\u0b85", "\n"])).map("".join)
+
+
+@given(separators, separators, separators, separators)
+def test_output_line_is_one_line_for_every_reader(prompt_id: str, text: str, name: str, value: str) -> None:
+    metadata = {name: [value, {value: name}]}
+    lines = (
+        result_line(prompt_id, {"result": text, "model": value}, metadata),
+        error_line(
+            prompt_id, "some_code", text, 1, 2, metadata, {"provider_error": {"code": value}, "last_text": name}
+        ),
+    )
+
+    for line in lines:
+        assert len(line.decode().splitlines()) == 1
+        assert (json.loads(line)["prompt_id"], json.loads(line)["metadata"]) == (prompt_id, metadata)
+    assert json.loads(lines[0])["result"] == text
+    assert json.loads(lines[1])["message"] == text
+
+
 @given(st.none() | texts, texts)
 def test_error_line_any_message_is_one_line_of_json(prompt_id: str | None, message: str) -> None:
     line = error_line(prompt_id, "some_code", message, 3, 17)

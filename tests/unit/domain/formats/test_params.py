@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from promptforge.domain.formats.native import InvalidLine, Prompt, parse_line, valid_prompt_ids, validation_message
-from promptforge.domain.formats.params import MAX_DEPTH, LineParams, Params, unsupported_parameter
+from promptforge.domain.formats.params import MAX_DEPTH, LineParams, Params, unreturned_output, unsupported_parameter
 from promptforge.domain.model import Model
 
 SCHEMA = {"type": "json_schema", "schema": {"type": "object"}}
@@ -140,6 +140,47 @@ def test_parse_line_parameter_nested_over_limit_returns_error(name: str) -> None
     assert isinstance(parse_line(deep), InvalidLine)
 
 
+@pytest.mark.parametrize(
+    ("extra", "field"),
+    [
+        ({"n": 2}, "extra.n"),
+        ({"n": "3"}, "extra.n"),
+        ({"n": 0}, "extra.n"),
+        ({"logprobs": True}, "extra.logprobs"),
+        ({"logprobs": 5}, "extra.logprobs"),
+        ({"top_logprobs": 1}, "extra.top_logprobs"),
+        ({"prompt_logprobs": 1}, "extra.prompt_logprobs"),
+        ({"candidateCount": 2}, "extra.candidateCount"),
+        ({"generationConfig": {"candidateCount": 2}}, "extra.generationConfig.candidateCount"),
+        ({"generation_config": {"candidate_count": 2}}, "extra.generation_config.candidate_count"),
+        ({"generationConfig": {"responseLogprobs": True}}, "extra.generationConfig.responseLogprobs"),
+        ({"generationConfig": {"logprobs": 3}}, "extra.generationConfig.logprobs"),
+    ],
+)
+def test_unreturned_output_names_the_field(extra: dict[str, Any], field: str) -> None:
+    parsed = parse_line(line(extra=extra))
+
+    assert (unreturned_output(extra) or "").startswith(f"{field}: ")
+    assert isinstance(parsed, InvalidLine)
+    assert parsed.code == "invalid_parameter"
+    assert parsed.message.startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        None,
+        {},
+        {"n": 1, "logprobs": False, "top_logprobs": 0},
+        {"n": None, "logprobs": None, "generationConfig": None},
+        {"generationConfig": {"candidateCount": 1, "responseLogprobs": False}},
+        {"tools": [{"parameters": {"n": 3, "logprobs": True}}], "generationConfig": [2]},
+    ],
+)
+def test_unreturned_output_one_answer_is_accepted(extra: dict[str, Any] | None) -> None:
+    assert unreturned_output(extra) is None
+
+
 def test_params_whole_float_becomes_integer() -> None:
     params = Params.model_validate({"max_tokens": 3.0, "seed": -7.0})
 
@@ -156,9 +197,9 @@ def test_parse_line_seed_with_lost_digits_returns_error(text: str) -> None:
 
 def test_params_unknown_field_is_rejected_for_job_and_ignored_on_line() -> None:
     with pytest.raises(ValidationError):
-        Params.model_validate({"temprature": 1})
+        Params.model_validate({"warmth": 1})
 
-    assert parse_line(line(temprature=1, tags=["a"])) == Prompt("p1", "Why?")
+    assert parse_line(line(warmth=1, tags=["a"])) == Prompt("p1", "Why?")
 
 
 def test_merged_over_line_value_overrides_job_value() -> None:
