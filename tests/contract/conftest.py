@@ -19,7 +19,17 @@ from promptforge.adapters.local.queue import SqliteQueue, SqliteTasks, SqliteTop
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
 from tests.contract.object_stores import FAKE_GCS_GAPS, Store, emulated, files, strict
-from tests.contract.provider_bench import ANTHROPIC, BENCHES, GEMINI, MISTRAL, OPENAI, HttpBench, ProviderBench, Wire
+from tests.contract.provider_bench import (
+    ANTHROPIC,
+    BENCHES,
+    GEMINI,
+    MISTRAL,
+    OPENAI,
+    WIRES,
+    HttpBench,
+    ProviderBench,
+    Wire,
+)
 from tests.contract.provider_server import ProviderServer
 from tests.contract.stores import Feed, OpenDatabase, OpenDocuments, OpenObjects, OpenPost, Post, claimed
 from tests.fakes.gcs_emulator import FakeGcs, fake_gcs
@@ -146,6 +156,13 @@ async def bench(request: pytest.FixtureRequest, server: ProviderServer) -> Async
     bench: ProviderBench = BENCHES[request.param](server)
     yield bench
     await bench.close()
+
+
+@pytest.fixture(params=sorted(WIRES))
+async def http_bench(request: pytest.FixtureRequest, server: ProviderServer) -> AsyncIterator[HttpBench]:
+    """Each provider that is called over HTTP."""
+    async for bench in opened(WIRES[request.param], server):
+        yield bench
 
 
 async def opened(wire: Wire, server: ProviderServer) -> AsyncIterator[HttpBench]:
