@@ -3,6 +3,7 @@
 An adapter is one more parameter here; whatever is opened is closed.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -149,6 +150,21 @@ async def server() -> AsyncIterator[ProviderServer]:
     await server.start()
     yield server
     await server.close()
+
+
+@pytest.fixture
+def log_fields() -> Iterator[list[dict[str, object]]]:
+    """The fields of every line that is logged."""
+    logger, lines = logging.getLogger("promptforge"), []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.fields)  # type: ignore[attr-defined]
+
+    handler = Collector()
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
 
 
 @pytest.fixture(params=sorted(BENCHES))
