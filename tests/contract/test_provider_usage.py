@@ -31,9 +31,7 @@ async def completion_of(bench: HttpBench, reported: Any) -> Completion:
     return completion
 
 
-@pytest.mark.parametrize(
-    ("value", "count"), [(1000, 1000), (1000.0, 1000), ("1000", 1000), ("1000.0", 1000), (0, 0)]
-)
+@pytest.mark.parametrize(("value", "count"), [(1000, 1000), (1000.0, 1000), ("1000", 1000), ("1000.0", 1000), (0, 0)])
 async def test_whole_number_in_any_form_counts(http_bench: HttpBench, value: Any, count: int) -> None:
     completion = await completion_of(http_bench, usage(http_bench.wire.name, value, value))
 
