@@ -20,7 +20,7 @@ both = pytest.mark.parametrize("http_bench", sorted(REASONS), indirect=True)
 
 def part(provider: str, text: str, token: str | None = "token-1") -> Body:
     """Return a part of an answer that goes on."""
-    more = {"continuationToken": token} if provider == "gemini" else {}
+    more: dict[str, Any] = {"continuationToken": token} if provider == "gemini" else {}
     return answer(provider, text, REASONS[provider], **more)
 
 

@@ -12,8 +12,9 @@ from promptforge.adapters.llm.error_report import ErrorReport, clean_text
 from promptforge.adapters.llm.http import HttpProvider, build_provider, is_own_address
 from promptforge.adapters.llm.provider_format import Body, ProviderFormat, ProviderRequest
 from promptforge.adapters.llm.rejections import account_failure, model_failure, throttled_failure
-from promptforge.adapters.llm.request_body import drop_none, extract_system
+from promptforge.adapters.llm.request_body import drop_none, enforced_schema, extract_system
 from promptforge.adapters.llm.transport import HttpReply
+from promptforge.domain.formats.strict_schema import ANTHROPIC_RULES
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import CallFailure, CompletionRequest, FinishReason
 from promptforge.settings import Settings
@@ -79,8 +80,9 @@ class AnthropicFormat(ProviderFormat):
             "messages": messages,
             **drop_none(fields),
         }
-        if params.response_format:
-            body["output_config"] = {"format": {"type": "json_schema", "schema": params.response_format.json_schema}}
+        if form := params.response_format:
+            schema = enforced_schema(form, ANTHROPIC_RULES) or form.json_schema
+            body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
         sampled = SAMPLING & (body.keys() | (params.extra or {}).keys())
         return ProviderRequest("/v1/messages", body, {"anthropic-version": PREVIOUS_VERSION} if sampled else {})
 

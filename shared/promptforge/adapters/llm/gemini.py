@@ -13,9 +13,10 @@ from promptforge.adapters.llm.http import HttpProvider, build_provider
 from promptforge.adapters.llm.network_errors import BAD_RESPONSE
 from promptforge.adapters.llm.provider_format import Body, ProviderFormat, ProviderRequest
 from promptforge.adapters.llm.rejections import account_failure, model_failure, throttled_failure
-from promptforge.adapters.llm.request_body import drop_none, extract_system
+from promptforge.adapters.llm.request_body import drop_none, enforced_schema, extract_system
 from promptforge.adapters.llm.transport import HttpReply
 from promptforge.domain.formats.params import ResponseFormat
+from promptforge.domain.formats.strict_schema import GEMINI_RULES
 from promptforge.domain.retry_after import parse_retry_after
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import CallFailure, CompletionRequest, FinishReason
@@ -171,7 +172,10 @@ def _content(role: str, text: str) -> dict[str, Any]:
 
 
 def _json_format(form: ResponseFormat | None) -> dict[str, Any]:
-    return {"responseMimeType": "application/json", "responseJsonSchema": form.json_schema} if form else {}
+    if form is None:
+        return {}
+    schema = enforced_schema(form, GEMINI_RULES) or form.json_schema
+    return {"responseMimeType": "application/json", "responseJsonSchema": schema}
 
 
 def _is_key_error(details: tuple[dict[str, Any], ...]) -> bool:

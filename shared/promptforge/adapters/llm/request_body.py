@@ -3,6 +3,7 @@
 from typing import Any
 
 from promptforge.domain.formats.params import ResponseFormat
+from promptforge.domain.formats.strict_schema import OPENAI_RULES, SchemaRules, strict_schema
 from promptforge.ports.provider import CompletionRequest
 
 
@@ -21,13 +22,26 @@ def extract_system(request: CompletionRequest) -> tuple[str | None, list[dict[st
 
 
 def response_format_body(response_format: ResponseFormat | None) -> dict[str, Any] | None:
-    """Return the response format in OpenAI's form."""
+    """Return the response format in OpenAI's form, strict unless the client or the schema forbids it."""
     if response_format is None:
         return None
     if response_format.json_schema is None:
         return {"type": response_format.type}
-    schema = {"name": "answer", "schema": response_format.json_schema, "strict": True}
-    return {"type": response_format.type, "json_schema": schema}
+    enforced = enforced_schema(response_format, OPENAI_RULES)
+    schema = {
+        "name": response_format.name or "answer",
+        "description": response_format.description,
+        "schema": response_format.json_schema if enforced is None else enforced,
+        "strict": enforced is not None,
+    }
+    return {"type": response_format.type, "json_schema": drop_none(schema)}
+
+
+def enforced_schema(response_format: ResponseFormat, rules: SchemaRules) -> dict[str, Any] | None:
+    """Return the schema that a provider enforces, or None for one that is sent unchanged."""
+    if response_format.json_schema is None or response_format.strict is False:
+        return None
+    return strict_schema(response_format.json_schema, rules)
 
 
 def drop_none(values: dict[str, Any]) -> dict[str, Any]:
