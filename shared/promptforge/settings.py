@@ -109,7 +109,7 @@ class Settings(BaseModel):
     max_upload_bytes: int = Field(5 * 1024**3, ge=1, description="Maximum size of an upload in bytes.")
     max_lines: int = Field(10_000_000, ge=1, description="Maximum number of lines of an upload.")
     max_line_bytes: int = Field(1024**2, ge=64, description="Maximum size of an input line in bytes.")
-    max_answer_bytes: int = Field(2 * 1024**2, ge=1024, description="Maximum size of a provider's response in bytes.")
+    max_answer_bytes: int = Field(16 * 1024**2, ge=1024, description="Maximum size of a provider's response in bytes.")
     upload_url_seconds: float = Field(15 * 60, gt=0, description="Seconds for which an upload URL is valid.")
     download_url_seconds: float = Field(60 * 60, gt=0, description="Seconds for which a download URL is valid.")
     job_seconds: float = Field(

@@ -10,19 +10,18 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from promptforge.adapters.llm import anthropic, gemini, mistral, openai
+from promptforge.adapters.llm import gemini, mistral, openai
 from promptforge.adapters.llm.http import HttpProvider
-from promptforge.adapters.llm.transport import Transport
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
 from promptforge.settings import Settings
 from tests.conformance.sdks import SDKS, Read, Sdk
-from tests.contract.provider_bench import WIRES, Body
+from tests.contract.provider_bench import WIRES, Body, own_provider
 from tests.contract.provider_server import ProviderServer, json_reply
 from tests.harness.clock import HandClock
 
 KEY = "sk-canary-key"
 PATIENT_SECONDS = 60.0
-BUILDS = {"compatible": openai.build, "anthropic": anthropic.build, "gemini": gemini.build, "mistral": mistral.build}
+BUILDS = {"compatible": openai.build, "gemini": gemini.build, "mistral": mistral.build}
 
 
 class Pair:
@@ -64,9 +63,8 @@ class Pair:
         await self._ours.close()
 
     def _build(self, url: str) -> HttpProvider:
-        if self.name == "openai":  # at another address than its own it would be taken for a compatible server
-            transport = Transport(url, {"Authorization": f"Bearer {KEY}"}, 4, 1024**2)
-            return HttpProvider(transport, openai.OpenAIFormat(), HandClock())
+        if self.name in ("openai", "anthropic"):  # build() takes another address for that of a gateway
+            return own_provider(self.name, url, KEY, HandClock())
         settings = Settings.from_env({}, provider_keys={self.provider: KEY}, provider_urls={self.provider: url})
         return BUILDS[self.name](settings, HandClock(), random.Random(1))
 

@@ -90,7 +90,7 @@ class AnthropicSdk:
         form = params.response_format
         arguments: dict[str, Any] = {
             "messages": conversation(question),
-            "max_tokens": params.max_tokens or 4096,
+            "max_tokens": params.max_tokens or 16_384,
             "system": system_of(question),
             "stop_sequences": params.stop,
             "output_config": form and {"format": {"type": "json_schema", "schema": form.json_schema}},

@@ -69,7 +69,7 @@ async def test_failure_of_lost_connection_matches_sdk(pair: Pair, cut: Reply) ->
     assert theirs in BROKEN[pair.provider]
     assert len(pair.server.received) == 2
     assert isinstance(ours, CallFailure)
-    assert (ours.kind, ours.code) == (FailureKind.UNKNOWN, "provider_connection_lost")
+    assert (ours.kind, ours.code) == (FailureKind.PROVIDER, "provider_connection_lost")
 
 
 @on_one_loop
@@ -83,7 +83,7 @@ async def test_failure_of_missing_reply_matches_sdk(pair: Pair) -> None:
 
     assert theirs in LATE[pair.provider]
     assert isinstance(ours, CallFailure)
-    assert (ours.kind, ours.code) == (FailureKind.UNKNOWN, "provider_timeout")
+    assert (ours.kind, ours.code) == (FailureKind.TIMEOUT, "provider_timeout")
 
 
 @on_one_loop

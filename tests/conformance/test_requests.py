@@ -13,7 +13,7 @@ from tests.contract.provider_server import Received
 
 on_one_loop = pytest.mark.asyncio(loop_scope="session")
 
-HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "anthropic-version", "content-type")
+HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "anthropic-version", "content-type", "x-server-timeout")
 """The headers that a provider interprets. The others describe the client and its build."""
 
 SCHEMA = {

@@ -3,6 +3,7 @@
 An adapter is one more parameter here; whatever is opened is closed.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -19,7 +20,17 @@ from promptforge.adapters.local.queue import SqliteQueue, SqliteTasks, SqliteTop
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
 from tests.contract.object_stores import FAKE_GCS_GAPS, Store, emulated, files, strict
-from tests.contract.provider_bench import ANTHROPIC, BENCHES, GEMINI, MISTRAL, OPENAI, HttpBench, ProviderBench, Wire
+from tests.contract.provider_bench import (
+    ANTHROPIC,
+    BENCHES,
+    GEMINI,
+    MISTRAL,
+    OPENAI,
+    WIRES,
+    HttpBench,
+    ProviderBench,
+    Wire,
+)
 from tests.contract.provider_server import ProviderServer
 from tests.contract.stores import Feed, OpenDatabase, OpenDocuments, OpenObjects, OpenPost, Post, claimed
 from tests.fakes.gcs_emulator import FakeGcs, fake_gcs
@@ -141,11 +152,33 @@ async def server() -> AsyncIterator[ProviderServer]:
     await server.close()
 
 
+@pytest.fixture
+def log_fields() -> Iterator[list[dict[str, object]]]:
+    """The fields of every line that is logged."""
+    logger, lines = logging.getLogger("promptforge"), []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.fields)  # type: ignore[attr-defined]
+
+    handler = Collector()
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
+
+
 @pytest.fixture(params=sorted(BENCHES))
 async def bench(request: pytest.FixtureRequest, server: ProviderServer) -> AsyncIterator[ProviderBench]:
     bench: ProviderBench = BENCHES[request.param](server)
     yield bench
     await bench.close()
+
+
+@pytest.fixture(params=sorted(WIRES))
+async def http_bench(request: pytest.FixtureRequest, server: ProviderServer) -> AsyncIterator[HttpBench]:
+    """Each provider that is called over HTTP."""
+    async for bench in opened(WIRES[request.param], server):
+        yield bench
 
 
 async def opened(wire: Wire, server: ProviderServer) -> AsyncIterator[HttpBench]:

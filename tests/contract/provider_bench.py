@@ -8,6 +8,14 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from promptforge.adapters.llm import echo
+from promptforge.adapters.llm.anthropic import AnthropicFormat, own_headers
+from promptforge.adapters.llm.gemini import GeminiFormat
+from promptforge.adapters.llm.http import HttpProvider
+from promptforge.adapters.llm.mistral import MistralFormat
+from promptforge.adapters.llm.openai import OpenAIFormat
+from promptforge.adapters.llm.provider_format import ProviderFormat
+from promptforge.adapters.llm.transport import Transport
+from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import Provider
 from promptforge.settings import Settings
 from tests.contract.provider_server import ProviderServer, json_reply
@@ -43,7 +51,9 @@ GEMINI_ANSWER: Body = {
 
 
 class ProviderBench(Protocol):
-    """One adapter."""
+    """One adapter, and the kind of its failure for a fault of its own."""
+
+    fault_kind: FailureKind
 
     def answering(self) -> Provider:
         """One that answers every question."""
@@ -67,6 +77,8 @@ class ProviderBench(Protocol):
 
 
 class EchoBench:
+    fault_kind = FailureKind.UNKNOWN  # it fails the same prompts each time
+
     def __init__(self, server: ProviderServer) -> None:
         self._server = server
 
@@ -110,7 +122,28 @@ WIRES = {wire.name: wire for wire in (OPENAI, ANTHROPIC, GEMINI, MISTRAL)}
 OPENAI_KEY = OPENAI.key
 
 
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+OWN: dict[str, tuple[Callable[[], ProviderFormat], Callable[[str], dict[str, str]]]] = {
+    "openai": (OpenAIFormat, bearer),
+    "anthropic": (AnthropicFormat, own_headers),
+    "gemini": (GeminiFormat, lambda key: {"x-goog-api-key": key}),
+    "mistral": (MistralFormat, bearer),
+}
+"""The format of each provider at its own address, and its headers."""
+
+
+def own_provider(name: str, url: str, key: str, clock: HandClock) -> HttpProvider:
+    """Return an adapter that takes `url` for the provider's own address."""
+    make_format, headers = OWN[name]
+    return HttpProvider(Transport(url, headers(key), 4, 1024**2), make_format(), clock, key, lists_models=True)
+
+
 class HttpBench:
+    fault_kind = FailureKind.PROVIDER
+
     def __init__(self, wire: Wire, server: ProviderServer) -> None:
         self.wire = wire
         self.server = server
@@ -146,6 +179,12 @@ class HttpBench:
             settings, self.clock, random.Random(1)
         )
         self._made.append(built)
+        return built
+
+    def make_own(self) -> HttpProvider:
+        """One that takes the test's server for the provider's own address."""
+        url = self.server.url + self.wire.base
+        self._made.append(built := own_provider(self.wire.name, url, self.wire.key, self.clock))
         return built
 
     async def close(self) -> None:

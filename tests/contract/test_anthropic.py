@@ -33,12 +33,27 @@ async def outcome(
 async def test_anthropic_sampling_parameters_select_the_older_api_version(
     anthropic: HttpBench, server: ProviderServer, params: Params, version: str
 ) -> None:
-    await anthropic.answering().complete(CompletionRequest("gpt-x", "Why?", params=params), 10.0)
+    await anthropic.make_own().complete(CompletionRequest("gpt-x", "Why?", params=params), 10.0)
 
     assert server.received[0].headers["anthropic-version"] == version
+    assert server.received[0].headers["Authorization"] == f"Bearer {anthropic.wire.key}"
+    assert "x-api-key" not in server.received[0].headers
 
 
-@pytest.mark.parametrize(("given", "sent"), [(None, 4096), (5, 5), (100_000, 100_000)])
+@pytest.mark.parametrize("params", [Params(), Params(temperature=0.0)])
+async def test_anthropic_other_address_gets_older_version_and_form_of_key(
+    anthropic: HttpBench, server: ProviderServer, params: Params
+) -> None:
+    await anthropic.answering().complete(CompletionRequest("gpt-x", "Why?", params=params), 10.0)
+
+    (request,) = server.received
+    versions = [value for name, value in request.headers.items() if name.lower() == "anthropic-version"]
+    assert versions == ["2023-06-01"]
+    assert request.headers["x-api-key"] == anthropic.wire.key
+    assert "Authorization" not in request.headers
+
+
+@pytest.mark.parametrize(("given", "sent"), [(None, 16_384), (5, 5), (100_000, 100_000)])
 async def test_anthropic_request_without_limit_has_default_max_tokens(
     anthropic: HttpBench, server: ProviderServer, given: int | None, sent: int
 ) -> None:
@@ -90,7 +105,12 @@ async def test_anthropic_stop_reason_maps_to_finish_reason_or_failure(
 @pytest.mark.parametrize("error", [None, "x", {}, {"details": 7}, {"details": {"error_code": 7}}, {"message": 7}])
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, FailureKind.PROMPT), (429, FailureKind.THROTTLED), (500, FailureKind.UNKNOWN), (529, FailureKind.THROTTLED)],
+    [
+        (400, FailureKind.PROMPT),
+        (429, FailureKind.THROTTLED),
+        (500, FailureKind.PROVIDER),
+        (529, FailureKind.THROTTLED),
+    ],
 )
 async def test_anthropic_unusual_error_is_classified_by_status(
     anthropic: HttpBench, server: ProviderServer, error: Any, status: int, kind: FailureKind

@@ -41,7 +41,7 @@ async def test_gemini_usage_counts_thoughts_and_text_excludes_them(gemini: HttpB
 
     answer = await outcome(gemini, server, body | {"usageMetadata": usage})
 
-    assert answer == Completion("Because.", "gpt-x-2024", 6, 27, FinishReason.STOP, "resp-1")
+    assert answer == Completion("Because.", "gpt-x-2024", 6, 27, FinishReason.STOP, "resp-1", reasoning_tokens=20)
 
 
 @pytest.mark.parametrize(
@@ -69,16 +69,16 @@ async def test_gemini_finish_reason_maps_to_finish_reason(
     ("body", "kind", "code"),
     [
         ({"promptFeedback": {"blockReason": "JAILBREAK"}}, FailureKind.PROMPT, "filtered"),
-        ({"promptFeedback": {}, "candidates": []}, FailureKind.UNKNOWN, "provider_bad_response"),
-        ({"candidates": [None]}, FailureKind.UNKNOWN, "provider_bad_response"),
-        ({"candidates": "x"}, FailureKind.UNKNOWN, "provider_bad_response"),
-        (candidate({"text": 7}), FailureKind.UNKNOWN, "provider_bad_response"),
-        (candidate({"text": ""}, finishReason="STOP"), FailureKind.UNKNOWN, "provider_bad_response"),
+        ({"promptFeedback": {}, "candidates": []}, FailureKind.UNREADABLE, "provider_bad_response"),
+        ({"candidates": [None]}, FailureKind.UNREADABLE, "provider_bad_response"),
+        ({"candidates": "x"}, FailureKind.UNREADABLE, "provider_bad_response"),
+        (candidate({"text": 7}), FailureKind.UNREADABLE, "provider_bad_response"),
+        (candidate({"text": ""}, finishReason="STOP"), FailureKind.UNREADABLE, "provider_bad_response"),
         (candidate({"text": "Hm.", "thought": True}, finishReason="MAX_TOKENS"), FailureKind.PROMPT, "empty_answer"),
         (candidate({"functionCall": {"name": "f"}}, finishReason="STOP"), FailureKind.PROMPT, "tool_call"),
         (candidate({"text": "a"}, finishReason="PUP_LIMITED_DISABLED"), FailureKind.ACCOUNT, "provider_account"),
-        ([], FailureKind.UNKNOWN, "provider_bad_response"),
-        (None, FailureKind.UNKNOWN, "provider_bad_response"),
+        ([], FailureKind.UNREADABLE, "provider_bad_response"),
+        (None, FailureKind.UNREADABLE, "provider_bad_response"),
     ],
 )
 async def test_gemini_reply_without_text_is_a_failure(

@@ -44,7 +44,7 @@ async def test_mistral_finish_reason_error_is_a_failure(mistral: HttpBench, serv
     failure = await outcome(mistral, server, "error", "half a senten")
 
     assert isinstance(failure, CallFailure)
-    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_error")
+    assert (failure.kind, failure.code) == (FailureKind.PROVIDER, "provider_error")
 
 
 async def test_mistral_content_pieces_keep_only_text(mistral: HttpBench, server: ProviderServer) -> None:
@@ -57,14 +57,14 @@ async def test_mistral_content_pieces_keep_only_text(mistral: HttpBench, server:
     assert answer.text == "Because."
 
 
-@pytest.mark.parametrize("content", [7, {}, [7], [{"type": "text", "text": 7}], [{"text": "a"}]])
+@pytest.mark.parametrize("content", [7, {}, [7], [{"type": "text", "text": 7}], [{"type": "text"}]])
 async def test_mistral_unusual_content_is_a_bad_response(
     mistral: HttpBench, server: ProviderServer, content: Any
 ) -> None:
     failure = await outcome(mistral, server, "stop", content)
 
     assert isinstance(failure, CallFailure)
-    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_bad_response")
+    assert (failure.kind, failure.code) == (FailureKind.UNREADABLE, "provider_bad_response")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ async def test_openai_completion_accepts_any_text(openai: HttpBench, server: Pro
 
     answer = await openai.make().complete(QUESTION, PATIENT_SECONDS)
 
-    assert answer == Completion(text, "gpt-x-2024", 0, 0)
+    assert answer == Completion(text, "gpt-x-2024", 0, 0, has_usage=False)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ async def test_openai_completion_without_optional_fields_succeeds(
     assert answer.model in ("gpt-x", "gpt-x-2024")
 
 
-@pytest.mark.parametrize("count", [None, "many", "5", [5], -1, 1.5, 1e300, True, 2**63])
+@pytest.mark.parametrize("count", [None, "many", "-5", "1.5", "nan", [5], -1, 1.5, 1e300, True, 2**63])
 async def test_openai_invalid_token_counts_are_zero(openai: HttpBench, server: ProviderServer, count: object) -> None:
     usage = {"prompt_tokens": count, "completion_tokens": 7}
     server.reply = json_reply(answer_with(content="text") | {"usage": usage})
@@ -65,7 +65,6 @@ async def test_openai_invalid_token_counts_are_zero(openai: HttpBench, server: P
     "content",
     [
         b"",
-        b"<html><body>Service temporarily unavailable</body></html>",
         b"null",
         b"true",
         b"7",
@@ -85,25 +84,23 @@ async def test_openai_invalid_token_counts_are_zero(openai: HttpBench, server: P
         b'{"choices": [{"message": {"content": null}}]}',
         b'{"choices": [{"message": {"content": ""}}]}',
         b'{"choices": [{"message": {"content": 7}}]}',
-        b'{"choices": [{"message": {"content": ["text"]}}]}',
-        b'{"choices": [{"message": {"content": "text"}}], "usage": [1]}',
-        b'{"choices": [{"message": {"content": "text"}}], "usage": "many"}',
-        b'{"choices": [{"message": {"content": "\\ud800"}}]}',
+        b'{"choices": [{"message": {"content": [7]}}]}',
+        b'{"choices": [{"message": {"content": [{"type": "text"}]}}]}',
+        b'{"choices": [{"message": {"content": [{"type": "text", "text": 7}]}}]}',
         b'{"choices": [{"message": {"content": "text"',
         b'{"choices": [{"message": {"content": "\xff"}}]}',
         b"[" * 50_000,
-        b'{"error": {"message": "in band"}}',
     ],
 )
 async def test_openai_malformed_reply_is_a_bad_response(
     openai: HttpBench, server: ProviderServer, content: bytes
 ) -> None:
-    server.reply = raw_reply(content, headers={"Content-Type": "text/html"})
+    server.reply = raw_reply(content, headers={"Content-Type": "text/plain"})
 
     failure = await openai.make().complete(QUESTION, PATIENT_SECONDS)
 
     assert isinstance(failure, CallFailure)
-    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_bad_response")
+    assert (failure.kind, failure.code) == (FailureKind.UNREADABLE, "provider_bad_response")
 
 
 @pytest.mark.parametrize("content", [None, ""])

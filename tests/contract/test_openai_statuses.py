@@ -34,23 +34,22 @@ async def failure_of(openai: HttpBench, question: CompletionRequest = QUESTION) 
         (402, FailureKind.ACCOUNT, "provider_account"),
         (403, FailureKind.ACCOUNT, "provider_account"),
         (429, FailureKind.THROTTLED, "throttled"),
-        (503, FailureKind.UNKNOWN, "provider_error"),
+        (503, FailureKind.THROTTLED, "throttled"),
         (400, FailureKind.PROMPT, "prompt_rejected"),
         (404, FailureKind.PROMPT, "prompt_rejected"),
         (413, FailureKind.PROMPT, "prompt_rejected"),
         (422, FailureKind.PROMPT, "prompt_rejected"),
-        (408, FailureKind.UNKNOWN, "provider_error"),
-        (409, FailureKind.UNKNOWN, "provider_error"),
-        (500, FailureKind.UNKNOWN, "provider_error"),
-        (502, FailureKind.UNKNOWN, "provider_error"),
-        (504, FailureKind.UNKNOWN, "provider_error"),
-        (499, FailureKind.UNKNOWN, "provider_error"),
-        (529, FailureKind.UNKNOWN, "provider_error"),
-        (201, FailureKind.UNKNOWN, "provider_bad_response"),
-        (204, FailureKind.UNKNOWN, "provider_bad_response"),
-        (300, FailureKind.UNKNOWN, "provider_bad_response"),
-        (304, FailureKind.UNKNOWN, "provider_bad_response"),
-        (399, FailureKind.UNKNOWN, "provider_bad_response"),
+        (408, FailureKind.PROVIDER, "provider_error"),
+        (409, FailureKind.PROVIDER, "provider_error"),
+        (500, FailureKind.PROVIDER, "provider_error"),
+        (502, FailureKind.PROVIDER, "provider_error"),
+        (504, FailureKind.PROVIDER, "provider_error"),
+        (499, FailureKind.PROVIDER, "provider_error"),
+        (529, FailureKind.THROTTLED, "throttled"),
+        (498, FailureKind.THROTTLED, "throttled"),
+        (300, FailureKind.UNREADABLE, "provider_bad_response"),
+        (304, FailureKind.UNREADABLE, "provider_bad_response"),
+        (399, FailureKind.UNREADABLE, "provider_bad_response"),
         (418, FailureKind.PROMPT, "prompt_rejected"),
     ],
 )
@@ -166,7 +165,7 @@ async def test_openai_redirect_is_not_followed(openai: HttpBench, server: Provid
     finally:
         await thief.close()
 
-    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_bad_response")
+    assert (failure.kind, failure.code) == (FailureKind.UNREADABLE, "provider_bad_response")
     assert thief.received == []
 
 

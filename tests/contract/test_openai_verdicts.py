@@ -58,7 +58,7 @@ async def test_openai_empty_answer_without_reason_is_a_bad_response(
     failure = await verdict(openai, server, finish_reason=reason, message={"content": ""})
 
     assert isinstance(failure, CallFailure)
-    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_bad_response")
+    assert (failure.kind, failure.code) == (FailureKind.UNREADABLE, "provider_bad_response")
 
 
 @pytest.mark.parametrize("refusal", ["", None])
@@ -81,13 +81,13 @@ async def test_openai_quota_error_is_read_from_code_and_type(
 @pytest.mark.parametrize(
     ("status", "headers", "error", "kind"),
     [
-        (503, {}, {}, FailureKind.UNKNOWN),
+        (503, {}, {}, FailureKind.THROTTLED),
         (503, {"retry-after": "3"}, {}, FailureKind.THROTTLED),
         (503, {}, {"code": "slow_down"}, FailureKind.THROTTLED),
-        (500, {"retry-after": "3"}, {}, FailureKind.UNKNOWN),
+        (500, {"retry-after": "3"}, {}, FailureKind.PROVIDER),
     ],
 )
-async def test_openai_503_without_retry_after_is_a_provider_error(
+async def test_openai_503_is_throttled(
     openai: HttpBench,
     server: ProviderServer,
     status: int,

@@ -26,7 +26,7 @@ async def test_provider_concurrent_calls_are_answered(bench: ProviderBench) -> N
     assert all(isinstance(answer, Completion) for answer in answers)
 
 
-async def test_provider_call_ends_at_timeout_as_unknown(bench: ProviderBench) -> None:
+async def test_provider_call_ends_at_timeout(bench: ProviderBench) -> None:
     provider, loop = bench.hanging(), asyncio.get_running_loop()
 
     began_at = loop.time()
@@ -34,7 +34,7 @@ async def test_provider_call_ends_at_timeout_as_unknown(bench: ProviderBench) ->
 
     assert loop.time() - began_at < 2.0
     assert isinstance(failure, CallFailure)
-    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_timeout")
+    assert (failure.kind, failure.code) == (FailureKind.TIMEOUT, "provider_timeout")
 
 
 async def test_provider_cancelled_call_ends_at_once(bench: ProviderBench) -> None:
@@ -54,11 +54,11 @@ async def test_provider_429_is_throttled(bench: ProviderBench) -> None:
     assert (failure.kind, failure.code) == (FailureKind.THROTTLED, "throttled")
 
 
-async def test_provider_server_error_is_unknown(bench: ProviderBench) -> None:
+async def test_provider_server_error_is_a_fault_of_the_provider(bench: ProviderBench) -> None:
     failure = await bench.failing().complete(QUESTION, PATIENT_SECONDS)
 
     assert isinstance(failure, CallFailure)
-    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_error")
+    assert (failure.kind, failure.code) == (bench.fault_kind, "provider_error")
 
 
 async def test_provider_failure_does_not_contain_prompt(bench: ProviderBench) -> None:

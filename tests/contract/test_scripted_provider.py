@@ -31,7 +31,7 @@ async def ask(server: ScriptedProvider, timeout_seconds: float = 5.0) -> Complet
         (provider_faults.reset_before, "provider_connection_lost", Outcome.FAILED),
         (provider_faults.reset_within, "provider_connection_lost", Outcome.FAILED),
         (provider_faults.truncated, "provider_bad_response", Outcome.FAILED),
-        (provider_faults.html, "provider_bad_response", Outcome.FAILED),
+        (provider_faults.html, "provider_error", Outcome.FAILED),
         (provider_faults.hanging, "provider_timeout", Outcome.ABORTED),
     ],
 )

@@ -78,7 +78,7 @@ async def test_transport_endless_reply_ends_at_timeout(
     failure = await failure_of(transport, SHORT)
 
     assert loop.time() - began_at < 2.0
-    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_timeout")
+    assert (failure.kind, failure.code) == (FailureKind.TIMEOUT, "provider_timeout")
 
 
 @pytest.mark.parametrize("reply", [cut_in_the_body, cut_before_the_answer])
@@ -89,7 +89,7 @@ async def test_transport_connection_lost_after_request_is_unknown(
 
     failure = await failure_of(transport)
 
-    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_connection_lost")
+    assert (failure.kind, failure.code) == (FailureKind.PROVIDER, "provider_connection_lost")
     assert len(server.received) == 1
 
 
@@ -144,7 +144,7 @@ async def test_transport_reply_over_maximum_size_is_too_large(
 
     failure = await failure_of(transport)
 
-    assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_answer_too_large")
+    assert (failure.kind, failure.code) == (FailureKind.PROMPT, "provider_answer_too_large")
 
 
 async def test_transport_reply_over_maximum_size_is_not_read_completely(

@@ -62,6 +62,9 @@ class SimulatedProvider:
         call.outcome = _outcome(reply)
         return reply
 
+    async def check_model(self, model: str) -> CallFailure | None:
+        return None
+
     def _not_sent(self) -> str | None:
         """The fault that keeps a call from being sent, if one does."""
         world = self._machine.world

@@ -55,7 +55,8 @@ class Completion:
     """The answer of a model, never empty.
 
     `model` is the model that answered, `request_id` the provider's id of the call. `reasoning_tokens` are a part of
-    `output_tokens`. `has_usage` is False where the provider reported no usage.
+    `output_tokens`. `has_usage` is False where the provider reported no usage. `provider_finish_reason` is the
+    provider's own word for a finish reason that is OTHER here.
     """
 
     text: str
@@ -66,6 +67,7 @@ class Completion:
     request_id: str | None = None
     reasoning_tokens: int = 0
     has_usage: bool = True
+    provider_finish_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,9 @@ class CallFailure:
     `code` is stable. `message` is a sentence of PromptForge, never the provider's text. `retry_after_seconds` is the
     wait that a throttling provider asked for. `maybe_request_specific` marks an ACCOUNT failure that may concern only
     the model or the extra fields of this request. `final` marks an ACCOUNT failure that no later call can heal, such as
-    an exhausted balance. `larger_limit_helps` marks an answer that reasoning or a default limit cut off before text.
-    `permanent` marks a call that could not be sent for a cause that waiting does not remove, such as an untrusted
-    certificate. The tokens are those that the provider bills anyway. `text` is the last text of an answer that was not
+    an exhausted balance. `permanent` marks a NOT_SENT failure that waiting rarely heals, such as an unknown host or a
+    certificate that is not trusted. `larger_limit_helps` marks an answer that reasoning or a default limit cut off
+    before text. The tokens are those that the provider bills anyway. `text` is the last text of an answer that was not
     accepted.
     """
 
@@ -90,6 +92,7 @@ class CallFailure:
     output_tokens: int = 0
     error: ProviderError | None = None
     final: bool = False
+    permanent: bool = False
     larger_limit_helps: bool = False
     permanent: bool = False
     text: str | None = None
@@ -101,7 +104,14 @@ class Provider(Protocol):
     async def complete(self, request: CompletionRequest, timeout_seconds: float) -> Completion | CallFailure:
         """Make exactly one call, ended after `timeout_seconds` in total.
 
-        Every error is returned as a CallFailure.
+        A provider may divide it into several requests. Every error is returned as a CallFailure.
+        """
+        ...
+
+    async def check_model(self, model: str) -> CallFailure | None:
+        """Return the failure of every call to a model that does not exist, or None if it may exist.
+
+        The check has no cost. It returns None wherever the provider cannot tell.
         """
         ...
 

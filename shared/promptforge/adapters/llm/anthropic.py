@@ -5,32 +5,27 @@ Statuses follow https://platform.claude.com/docs/en/api/errors, the codes those 
 
 import random
 from typing import Any
+from urllib.parse import quote
 
-from promptforge.adapters.llm.http import (
-    HttpProvider,
-    ProviderRequest,
-    account_failure,
-    build_provider,
-    completion_or_failure,
-    drop_none,
-    error_object,
-    extract_system,
-    text_or_none,
-    throttled_failure,
-    token_count,
-)
+from promptforge.adapters.llm.answer import Answer, Usage, join_parts, make_usage
+from promptforge.adapters.llm.error_report import ErrorReport, clean_text
+from promptforge.adapters.llm.http import HttpProvider, build_provider, is_own_address
+from promptforge.adapters.llm.provider_format import Body, ProviderFormat, ProviderRequest
+from promptforge.adapters.llm.rejections import account_failure, model_failure, throttled_failure
+from promptforge.adapters.llm.request_body import drop_none, enforced_schema, extract_system
 from promptforge.adapters.llm.transport import HttpReply
+from promptforge.domain.formats.strict_schema import ANTHROPIC_RULES
 from promptforge.ports.clock import Clock
-from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
+from promptforge.ports.provider import CallFailure, CompletionRequest, FinishReason
 from promptforge.settings import Settings
 
 VERSION = "2026-10-21"
 SAMPLING = {"temperature", "top_p", "top_k"}
-SAMPLING_VERSION = "2023-06-01"
-"""The previous version, the last one that accepts SAMPLING, for the models that still do."""
+PREVIOUS_VERSION = "2023-06-01"
+"""The last version that accepts SAMPLING, for the models that still do, and the only one that gateways know."""
 
-MAX_TOKENS = 4096
-"""Sent where no limit is set: Anthropic requires one."""
+MAX_TOKENS = 16_384
+"""Sent where no limit is set: Anthropic requires one. Every active model accepts it, and thoughts count against it."""
 
 ACCOUNT_CODES = {
     "claude_code_key_creator_not_member",
@@ -54,16 +49,21 @@ FINISH_REASONS = {
     "refusal": FinishReason.REFUSED,
     "tool_use": FinishReason.TOOL,
 }
+PAUSED = "pause_turn"
+"""The reason of a long turn with tools of Anthropic, which goes on when its content is sent back."""
+
+THOUGHT_BLOCKS = ("redacted_thinking", "thinking")
 ACCOUNT_REJECTED = "Anthropic rejects the account of ANTHROPIC_API_KEY: check its billing, its limits and its state."
 
 
-class AnthropicFormat:
+class AnthropicFormat(ProviderFormat):
     """POST /v1/messages.
 
     System messages are extracted from the conversation: few models accept them in it.
     """
 
     name, key = "Anthropic", "ANTHROPIC_API_KEY"
+    has_default_limit = True
 
     def build_request(self, request: CompletionRequest) -> ProviderRequest:
         params = request.params
@@ -80,46 +80,73 @@ class AnthropicFormat:
             "messages": messages,
             **drop_none(fields),
         }
-        if params.response_format:
-            body["output_config"] = {"format": {"type": "json_schema", "schema": params.response_format.json_schema}}
+        if form := params.response_format:
+            schema = enforced_schema(form, ANTHROPIC_RULES) or form.json_schema
+            body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
         sampled = SAMPLING & (body.keys() | (params.extra or {}).keys())
-        return ProviderRequest("/v1/messages", body, {"anthropic-version": SAMPLING_VERSION} if sampled else {})
+        return ProviderRequest("/v1/messages", body, {"anthropic-version": PREVIOUS_VERSION} if sampled else {})
 
-    def parse_completion(self, reply: HttpReply, request: CompletionRequest) -> Completion | CallFailure:
+    def parse_answer(self, reply: HttpReply, request: CompletionRequest) -> Answer | CallFailure:
         body = reply.body
-        text = "".join(block["text"] for block in body["content"] if block["type"] == "text")
-        reason = FINISH_REASONS.get(body.get("stop_reason"), FinishReason.OTHER)
-        request_id = text_or_none(reply.headers.get("request-id"))
-        model = text_or_none(body.get("model")) or request.model
-        return completion_or_failure(
-            text, reason, Completion(text, model, *self.count_tokens(body), reason, request_id)
+        content, word = body.get("content"), body.get("stop_reason")
+        text = join_parts(content)
+        kinds = {block.get("type") for block in content} if isinstance(content, list) else set()
+        reason = FINISH_REASONS.get(word, FinishReason.OTHER) if isinstance(word, str) else FinishReason.OTHER
+        if not text and "tool_use" in kinds:
+            reason = FinishReason.TOOL
+        return Answer(
+            text,
+            reason,
+            clean_text(body.get("model")) or request.model,
+            self.read_usage(body),
+            clean_text(reply.headers.get("request-id")),
+            word if isinstance(word, str) else None,
+            not kinds.isdisjoint(THOUGHT_BLOCKS),
         )
 
-    def count_tokens(self, body: Any) -> tuple[int, int]:
-        usage = body.get("usage") or {}
+    def read_usage(self, body: Any) -> Usage:
+        usage = body.get("usage")
+        if not isinstance(usage, dict):
+            return Usage()
         inputs = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-        return sum(token_count(usage.get(name)) for name in inputs), token_count(usage.get("output_tokens"))
+        details = usage.get("output_tokens_details")
+        thinking = details.get("thinking_tokens") if isinstance(details, dict) else None
+        return make_usage([usage.get(name) for name in inputs], usage.get("output_tokens"), thinking)
 
-    def classify_error(self, reply: HttpReply, retry_after: float | None) -> CallFailure | None:
-        error = error_object(reply.body)
-        kind, code = error.get("type"), _code(error)
-        if kind == "billing_error" or code in ACCOUNT_CODES:
-            return account_failure(ACCOUNT_REJECTED)
-        if reply.status == 400 and str(error.get("message")).startswith(NO_CREDIT):
-            return account_failure(ACCOUNT_REJECTED)
-        if reply.status == 529 or kind == "overloaded_error" or code in TEMPORARY_CODES:
+    def model_path(self, model: str) -> str:
+        return f"/v1/models/{quote(model, safe='')}"
+
+    def continuation(self, body: Body, reply: Any) -> Body | None:
+        if reply["stop_reason"] != PAUSED or not reply["content"]:
+            return None
+        return {**body, "messages": [*body["messages"], {"role": "assistant", "content": reply["content"]}]}
+
+    def classify_error(self, report: ErrorReport, retry_after: float | None) -> CallFailure | None:
+        kind, code = report.identifiers.type, report.identifiers.code
+        if code in ACCOUNT_CODES or (kind == "billing_error" and report.status != 402):
+            return account_failure(ACCOUNT_REJECTED, final=True)
+        if report.status == 400 and report.message.startswith(NO_CREDIT):
+            return account_failure(ACCOUNT_REJECTED, final=True)
+        if kind == "overloaded_error" or code in TEMPORARY_CODES:
             return throttled_failure(self.name, retry_after)
+        if report.status == 404 and kind == "not_found_error":
+            return model_failure(self.name, report)
         return None
 
 
 def build(settings: Settings, clock: Clock, rng: random.Random) -> HttpProvider:
     """Return the provider, with the key and the address of the settings."""
     key = settings.provider_keys["anthropic"]
-    headers = {"Authorization": f"Bearer {key}", "anthropic-version": VERSION}
+    is_own = is_own_address("anthropic", settings.provider_urls["anthropic"])
+    headers = own_headers(key) if is_own else gateway_headers(key)
     return build_provider("anthropic", AnthropicFormat(), headers, settings, clock)
 
 
-def _code(error: dict[str, Any]) -> str | None:
-    """Return the stable name of the cause, if the error has one."""
-    details = error.get("details")
-    return text_or_none(details.get("error_code")) if isinstance(details, dict) else None
+def own_headers(key: str) -> dict[str, str]:
+    """Return the headers of Anthropic's own address."""
+    return {"Authorization": f"Bearer {key}", "anthropic-version": VERSION}
+
+
+def gateway_headers(key: str) -> dict[str, str]:
+    """Return the headers of other addresses: most gateways know only the older version and form of the key."""
+    return {"x-api-key": key, "anthropic-version": PREVIOUS_VERSION}

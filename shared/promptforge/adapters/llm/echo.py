@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import random
 
+from promptforge.adapters.llm.network_errors import timeout_failure
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
@@ -24,7 +25,7 @@ class EchoProvider:
         if self._settings.echo_latency_seconds:
             await asyncio.sleep(min(self._settings.echo_latency_seconds, timeout_seconds))
             if self._settings.echo_latency_seconds > timeout_seconds:
-                return CallFailure(FailureKind.UNKNOWN, "provider_timeout", "The provider did not answer in time.")
+                return timeout_failure(timeout_seconds)
         if self._rng.random() < self._settings.echo_throttle_rate:
             return CallFailure(FailureKind.THROTTLED, "throttled", "The provider throttled the call.")
         text = request.prompt or request.messages[-1].content
@@ -34,6 +35,9 @@ class EchoProvider:
             )
         words = len(text.split())
         return Completion(text, request.model, input_tokens=words, output_tokens=words)
+
+    async def check_model(self, model: str) -> CallFailure | None:
+        return None
 
     async def close(self) -> None:
         return None

@@ -1,154 +1,203 @@
-"""The HTTP providers' common part: a ProviderFormat builds requests and parses replies, HttpProvider does the rest."""
+"""The HTTP providers' common part: a ProviderFormat builds requests and reads replies, HttpProvider does the rest."""
 
+import asyncio
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from urllib.parse import urlsplit
 
-from promptforge.adapters.llm.transport import BAD_RESPONSE, HttpReply, Transport
-from promptforge.domain.formats.params import ResponseFormat
-from promptforge.domain.retry import FailureKind
+from promptforge import logs
+from promptforge.adapters.llm.answer import Answer, Usage, billed
+from promptforge.adapters.llm.error_report import error_object, meant_status, read_report
+from promptforge.adapters.llm.json_body import describe_shape
+from promptforge.adapters.llm.network_errors import BAD_RESPONSE
+from promptforge.adapters.llm.provider_format import Body, ProviderFormat, ProviderRequest
+from promptforge.adapters.llm.rejections import (
+    failure_of_status,
+    known_rejection,
+    model_failure,
+    provider_fault,
+    quota_failure,
+)
+from promptforge.adapters.llm.request_body import deep_merge
+from promptforge.adapters.llm.transport import HttpReply, Transport
 from promptforge.domain.retry_after import parse_retry_after
 from promptforge.ports.clock import Clock
-from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
-from promptforge.settings import Settings
-
-EMPTY = CallFailure(FailureKind.PROMPT, "empty_answer", "The model reached its limit before it wrote any text.")
-REFUSED = CallFailure(FailureKind.PROMPT, "refused", "The model refused to answer this prompt.")
-FILTERED = CallFailure(FailureKind.PROMPT, "filtered", "The provider's content filter withheld the answer.")
-TOOL_CALL = CallFailure(FailureKind.PROMPT, "tool_call", "The model called a tool instead of answering.")
-
-NO_TEXT_FAILURES = {
-    FinishReason.LENGTH: EMPTY,
-    FinishReason.REFUSED: REFUSED,
-    FinishReason.FILTERED: FILTERED,
-    FinishReason.TOOL: TOOL_CALL,
-}
-"""The failure of an answer without a text, by finish reason; any other reason is a bad response."""
+from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
+from promptforge.settings import PROVIDER_URLS, Settings
 
 MALFORMED = (TypeError, KeyError, IndexError, AttributeError, ValueError)
 """Exceptions from parsing an unexpected response shape."""
 
-
-@dataclass(frozen=True, slots=True)
-class ProviderRequest:
-    """One HTTP request: the path below the base URL, the body, and headers that not every request has."""
-
-    path: str
-    body: dict[str, Any]
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class ProviderFormat(Protocol):
-    """The request and response format of one provider.
-
-    `name` and `key` are the provider's name and the variable of its key, for messages.
-    """
-
-    name: str
-    key: str
-
-    def build_request(self, request: CompletionRequest) -> ProviderRequest:
-        """Return the HTTP request; `extra` is merged into it later."""
-        ...
-
-    def parse_completion(self, reply: HttpReply, request: CompletionRequest) -> Completion | CallFailure:
-        """Parse a reply with status 200.
-
-        An exception of MALFORMED marks a bad response.
-        """
-        ...
-
-    def count_tokens(self, body: Any) -> tuple[int, int]:
-        """Return the input and output tokens that a reply with status 200 bills.
-
-        Raises MALFORMED as `parse_completion`.
-        """
-        ...
-
-    def classify_error(self, reply: HttpReply, retry_after: float | None) -> CallFailure | None:
-        """Return the failure of an error whose meaning its status alone does not tell, else None.
-
-        `retry_after` is the wait that the headers ask for.
-        """
-        ...
+MAX_CONTINUATIONS = 5
+MODEL_CHECK_SECONDS = 5.0
 
 
 class HttpProvider:
-    """The provider port over one transport, in one format."""
+    """The provider port over one transport, in one format.
 
-    def __init__(self, transport: Transport, provider_format: ProviderFormat, clock: Clock) -> None:
+    `secret` is the API key. `lists_models` tells that the address is the provider's own, where the list of models is
+    complete.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        provider_format: ProviderFormat,
+        clock: Clock,
+        secret: str = "",
+        lists_models: bool = False,
+    ) -> None:
         self._transport = transport
         self._format = provider_format
         self._clock = clock
+        self._secret = secret
+        self._lists_models = lists_models
 
     async def complete(self, request: CompletionRequest, timeout_seconds: float) -> Completion | CallFailure:
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
         call = self._format.build_request(request)
-        body = deep_merge(call.body, request.params.extra or {})
-        reply = await self._transport.post(call.path, body, timeout_seconds, call.headers)
-        if isinstance(reply, CallFailure):
-            return reply
-        if reply.status != 200:
-            return self._error_failure(reply)
-        try:
-            outcome = self._format.parse_completion(reply, request)
-        except MALFORMED:
-            outcome = BAD_RESPONSE
-        return self._with_usage(outcome, reply) if isinstance(outcome, CallFailure) else outcome
+        call = replace(call, body=deep_merge(call.body, request.params.extra or {}))
+        answer: Answer | None = None
+        for _ in range(1 + MAX_CONTINUATIONS):
+            reply = await self._call(call, request.model, deadline)
+            part = reply if isinstance(reply, CallFailure) else self._read(reply, call.body, request)
+            if isinstance(part, CallFailure):
+                return billed(part, answer.usage if answer else Usage())
+            answer = answer.continued_by(part) if answer else part
+            body = None if isinstance(reply, CallFailure) else self._continuation(call.body, reply)
+            if body is None:
+                break
+            call = replace(call, body=body)
+        return self._outcome(answer, request) if answer else BAD_RESPONSE
+
+    async def check_model(self, model: str) -> CallFailure | None:
+        if not self._lists_models:
+            return None
+        reply = await self._transport.get(self._format.model_path(model), MODEL_CHECK_SECONDS)
+        if isinstance(reply, CallFailure) or reply.status != 404 or not (error := error_object(reply.body)):
+            return None
+        report = read_report(error, reply.status, secret=self._secret)
+        return replace(model_failure(self._format.name, report), error=report.identifiers)
 
     async def close(self) -> None:
         await self._transport.close()
 
-    def _with_usage(self, failure: CallFailure, reply: HttpReply) -> CallFailure:
-        """Return the failure with the tokens that the provider bills anyway."""
-        try:
-            input_tokens, output_tokens = self._format.count_tokens(reply.body)
-        except MALFORMED:
-            return failure
-        return replace(failure, input_tokens=input_tokens, output_tokens=output_tokens)
+    async def _call(self, call: ProviderRequest, model: str, deadline: float) -> HttpReply | CallFailure:
+        """Make a call; make it again, unpaid, if only the name of the output limit was rejected."""
+        reply = await self._post(call, deadline)
+        renamed = self._renamed_limit(call.body, reply)
+        if renamed is None:
+            return reply
+        again = await self._post(replace(call, body=renamed), deadline)
+        if self._renamed_limit(renamed, again) is not None:
+            return reply
+        if isinstance(again, HttpReply) and _is_success(again):
+            self._format.remember_limit(model, renamed)
+        return again
 
-    def _error_failure(self, reply: HttpReply) -> CallFailure:
-        """Return the failure of an error status."""
-        name, status = self._format.name, reply.status
+    async def _post(self, call: ProviderRequest, deadline: float) -> HttpReply | CallFailure:
+        seconds = max(deadline - asyncio.get_running_loop().time(), 0.0)
+        headers = dict(call.headers)
+        if self._format.timeout_header:
+            headers[self._format.timeout_header] = str(max(math.ceil(seconds), 1))
+        return await self._transport.post(call.path, call.body, seconds, headers)
+
+    def _renamed_limit(self, body: Body, reply: HttpReply | CallFailure) -> Body | None:
+        if isinstance(reply, CallFailure) or reply.status not in (400, 422):
+            return None
+        return self._format.renamed_limit(body, read_report(error_object(reply.body), reply.status, _fields(body)))
+
+    def _continuation(self, body: Body, reply: HttpReply) -> Body | None:
+        try:
+            return self._format.continuation(body, reply.body)
+        except MALFORMED:
+            return None
+
+    def _read(self, reply: HttpReply, sent: Body, request: CompletionRequest) -> Answer | CallFailure:
+        """Return the answer of a reply, or the failure that it reports."""
+        name = self._format.name
+        if not _is_success(reply):
+            return self._error_failure(reply, error_object(reply.body), reply.status, sent)
+        if reply.body is None and reply.is_markup:
+            return provider_fault(f"{name} sent a web page in place of an answer (HTTP {reply.status}).")
+        answer, error = self._parse(reply, request), self._embedded_error(reply)
+        if error and not (isinstance(answer, Answer) and answer.text):
+            failure = self._error_failure(reply, error, meant_status(error), sent)
+        elif isinstance(answer, CallFailure):
+            failure = answer
+        elif error or answer.is_broken:
+            failure = provider_fault(f"{name} ended the answer with an error of its own.")
+        else:
+            return answer
+        return billed(failure, self._usage(reply))
+
+    def _parse(self, reply: HttpReply, request: CompletionRequest) -> Answer | CallFailure:
+        try:
+            answer = self._format.parse_answer(reply, request)
+        except MALFORMED:
+            answer = BAD_RESPONSE
+        if answer is BAD_RESPONSE or (isinstance(answer, Answer) and answer.is_unexplained):
+            shape = describe_shape(reply.body)
+            logs.warning("provider_reply_unreadable", provider=self._format.name, status=reply.status, shape=shape)
+        return answer
+
+    def _embedded_error(self, reply: HttpReply) -> Body | None:
+        try:
+            return self._format.embedded_error(reply.body)
+        except MALFORMED:
+            return None
+
+    def _usage(self, reply: HttpReply) -> Usage:
+        try:
+            return self._format.read_usage(reply.body)
+        except MALFORMED:
+            return Usage()
+
+    def _error_failure(self, reply: HttpReply, error: Body, status: int, sent: Body) -> CallFailure:
+        """Return the failure of an error, by the provider's names for it or by its status."""
+        name = self._format.name
         wait = retry_after(reply, self._clock.now())
-        if classified := self._format.classify_error(reply, wait):
-            return classified
-        if status in (401, 402, 403):
-            message = f"{name} rejected the API key (HTTP {status}): the operator must check {self._format.key}."
-            return account_failure(message, maybe_request_specific=status == 403)
-        if status == 429 or (status == 503 and wait is not None):
-            return throttled_failure(name, wait)
-        if status >= 500 or status in (408, 409, 499):
-            return CallFailure(FailureKind.UNKNOWN, "provider_error", f"{name} reported an error (HTTP {status}).")
-        if status < 400:
-            return BAD_RESPONSE
-        message = f"{name} rejected the request of this prompt (HTTP {status})."
-        return CallFailure(FailureKind.PROMPT, "prompt_rejected", message)
+        report = read_report(error, status, _fields(sent), self._secret)
+        failure = (
+            quota_failure(name, report, wait)
+            or self._format.classify_error(report, wait)
+            or known_rejection(name, report)
+            or failure_of_status(name, self._format.key, report, wait)
+        )
+        return replace(failure, error=report.identifiers)
+
+    def _outcome(self, answer: Answer, request: CompletionRequest) -> Completion | CallFailure:
+        is_fixed = self._format.sets_limit(request.params.extra or {})
+        has_default = self._format.has_default_limit and request.params.max_tokens is None
+        return answer.outcome(has_default, is_fixed)
 
 
 def build_provider(
-    name: str, provider_format: ProviderFormat, headers: Mapping[str, str], settings: Settings, clock: Clock
+    name: str,
+    provider_format: ProviderFormat,
+    headers: Mapping[str, str],
+    settings: Settings,
+    clock: Clock,
 ) -> HttpProvider:
     """Return the provider of that name, at the address of the settings; `headers` hold its key."""
     url = settings.provider_urls[name]
     transport = Transport(url, headers, settings.max_in_flight, settings.max_answer_bytes)
-    return HttpProvider(transport, provider_format, clock)
+    key = settings.provider_keys[name]
+    return HttpProvider(transport, provider_format, clock, key, lists_models=is_own_address(name, url))
 
 
-def completion_or_failure(text: Any, reason: FinishReason, completion: Completion) -> Completion | CallFailure:
-    """Return the completion if there is a text, else the failure that its absence means."""
-    if isinstance(text, str) and text:
-        return completion
-    return NO_TEXT_FAILURES.get(reason, BAD_RESPONSE)
+def is_own_address(name: str, url: str) -> bool:
+    """Return whether a base URL is on the provider's own host."""
+    return host_of(url) == host_of(PROVIDER_URLS[name][1])
 
 
-def account_failure(message: str, maybe_request_specific: bool = False) -> CallFailure:
-    """Return the failure of a rejected key or account."""
-    return CallFailure(FailureKind.ACCOUNT, "provider_account", message, maybe_request_specific=maybe_request_specific)
-
-
-def throttled_failure(name: str, retry_after_seconds: float | None) -> CallFailure:
-    """Return the failure of a throttled call."""
-    return CallFailure(FailureKind.THROTTLED, "throttled", f"{name} throttled the call.", retry_after_seconds)
+def host_of(url: str) -> str | None:
+    """Return the host of a base URL, or None for an invalid one."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def retry_after(reply: HttpReply, now: float) -> float | None:
@@ -165,59 +214,11 @@ def retry_after(reply: HttpReply, now: float) -> float | None:
     return precise if precise is not None else parse_retry_after(reply.headers.get("retry-after"), now)
 
 
-def token_count(value: Any) -> int:
-    """Return a number of tokens; any other value counts as 0."""
-    return value if type(value) is int and 0 <= value < 2**31 else 0
+def _is_success(reply: HttpReply) -> bool:
+    return 200 <= reply.status <= 299
 
 
-def text_or_none(value: Any) -> str | None:
-    """Return the id of a request or the name of a model, if the value is one."""
-    return value[:200] if isinstance(value, str) and value else None
-
-
-def chat_messages(request: CompletionRequest) -> list[dict[str, str]]:
-    """Return the conversation in the form of most providers, `system` as its first message."""
-    messages = [message.model_dump() for message in request.messages] or [{"role": "user", "content": request.prompt}]
-    system = request.params.system
-    return [{"role": "system", "content": system}, *messages] if system else messages
-
-
-def extract_system(request: CompletionRequest) -> tuple[str | None, list[dict[str, str]]]:
-    """Return the system messages as one text, and all other messages."""
-    messages = chat_messages(request)
-    system = "\n\n".join(message["content"] for message in messages if message["role"] == "system")
-    return system or None, [message for message in messages if message["role"] != "system"]
-
-
-def response_format_body(response_format: ResponseFormat | None) -> dict[str, Any] | None:
-    """Return the response format in OpenAI's form."""
-    if response_format is None:
-        return None
-    if response_format.json_schema is None:
-        return {"type": response_format.type}
-    schema = {"name": "answer", "schema": response_format.json_schema, "strict": True}
-    return {"type": response_format.type, "json_schema": schema}
-
-
-def error_object(body: Any) -> dict[str, Any]:
-    """Return the error object of a body, or an empty one.
-
-    Google sometimes puts a list around the body.
-    """
-    whole = body[0] if isinstance(body, list) and body else body
-    error = whole.get("error") if isinstance(whole, dict) else None
-    return error if isinstance(error, dict) else {}
-
-
-def drop_none(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values that are set."""
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def deep_merge(body: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
-    """Return the body with `extra` merged into it; objects in both are merged."""
-    merged = dict(body)
-    for name, value in extra.items():
-        present = merged.get(name)
-        merged[name] = deep_merge(present, value) if isinstance(present, dict) and isinstance(value, dict) else value
-    return merged
+def _fields(body: Body) -> set[str]:
+    """Return the names of the fields of a request that an error may name."""
+    config = body.get("generationConfig")
+    return {*body, *(config if isinstance(config, dict) else ())}

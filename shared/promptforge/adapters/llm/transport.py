@@ -1,54 +1,47 @@
 """One HTTP call to a provider: keep-alive, total deadline, no redirects, bounded answer, no retry."""
 
 import asyncio
-import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 
 from promptforge import logs
-from promptforge.domain.retry import FailureKind
+from promptforge.adapters.llm.connector import SafeConnector
+from promptforge.adapters.llm.json_body import is_markup, parse_json
+from promptforge.adapters.llm.network_errors import (
+    BAD_RESPONSE,
+    TOO_LARGE,
+    address_of,
+    invalid_address,
+    network_failure,
+    timeout_failure,
+    unreachable,
+)
+from promptforge.adapters.llm.proxies import proxy_for
 from promptforge.ports.provider import CallFailure
 
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 60.0
-
-NOT_SENT_ERRORS = (  # aiohttp's exceptions before the first byte of a request; some are TimeoutErrors too
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.InvalidURL,
-    aiohttp.NonHttpUrlClientError,
-    socket.gaierror,
-    OverflowError,
-    UnicodeError,
-)
-
-TIMEOUT = CallFailure(FailureKind.UNKNOWN, "provider_timeout", "The provider did not answer in time.")
-CONNECT = CallFailure(FailureKind.NOT_SENT, "provider_unreachable", "The provider could not be reached.")
-RESET = CallFailure(
-    FailureKind.UNKNOWN, "provider_connection_lost", "The connection was lost before the answer was complete."
-)
-TOO_LARGE = CallFailure(
-    FailureKind.UNKNOWN, "provider_answer_too_large", "The provider's answer exceeds the size limit."
-)
-BAD_RESPONSE = CallFailure(
-    FailureKind.UNKNOWN, "provider_bad_response", "The provider's answer could not be understood."
-)
+MAX_HEADER_BYTES = 64 * 1024
+MAX_HEADERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
     """A complete reply.
 
-    `body` is the parsed JSON, or None if it is not JSON.
+    `body` is the parsed JSON, or None if it is not JSON. `is_markup` marks a web page or XML instead.
     """
 
     status: int
     headers: Mapping[str, str]
     body: Any
+    is_markup: bool = False
 
 
 class Transport:
@@ -56,6 +49,8 @@ class Transport:
 
     def __init__(self, base_url: str, headers: Mapping[str, str], connections: int, max_answer_bytes: int) -> None:
         self._base_url = base_url
+        self._address = address_of(base_url)
+        self._proxy, self._fault = _way_out(base_url, self._address)
         self._headers = {"Content-Type": "application/json", **headers}
         self._connections = connections
         self._max_answer_bytes = max_answer_bytes
@@ -68,31 +63,44 @@ class Transport:
 
         Every error of the network is returned as a CallFailure; the caller interprets the status.
         """
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                return await self._post(path, orjson.dumps(body), headers)
-        except NOT_SENT_ERRORS:
-            return CONNECT
-        except TimeoutError:
-            return TIMEOUT
-        except (aiohttp.ClientError, OSError):
-            return RESET
-        except Exception as exc:  # no reply of a server may stop the processing of a chunk
-            logs.error("provider_call_failed", error=type(exc).__name__)
-            return BAD_RESPONSE
+        return await self._request("POST", path, orjson.dumps(body), timeout_seconds, headers)
+
+    async def get(self, path: str, timeout_seconds: float) -> HttpReply | CallFailure:
+        """GET once, likewise."""
+        return await self._request("GET", path, None, timeout_seconds, None)
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session:
             await self._session.close()
 
-    async def _post(self, path: str, body: bytes, headers: Mapping[str, str] | None) -> HttpReply | CallFailure:
-        url = self._base_url + path
-        async with self._open().post(url, data=body, headers=headers, allow_redirects=False) as response:
+    async def _request(
+        self, method: str, path: str, body: bytes | None, timeout_seconds: float, headers: Mapping[str, str] | None
+    ) -> HttpReply | CallFailure:
+        if self._fault:
+            return self._fault
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._exchange(method, path, body, headers)
+        except Exception as exc:  # no reply of a server may stop the processing of a chunk
+            if type(exc) is TimeoutError:
+                return timeout_failure(timeout_seconds)
+            if failure := network_failure(exc, self._address):
+                return failure
+            logs.error("provider_call_failed", error=type(exc).__name__)
+            return BAD_RESPONSE
+
+    async def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None
+    ) -> HttpReply | CallFailure:
+        request = self._open().request(
+            method, self._base_url + path, data=body, headers=headers, allow_redirects=False, proxy=self._proxy
+        )
+        async with request as response:
             content = await self._read(response)
             if content is None:
                 return TOO_LARGE
-            return HttpReply(response.status, response.headers, _json(content))
+            return HttpReply(response.status, response.headers, parse_json(content), is_markup(content))
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
         blocks, size = [], 0
@@ -107,16 +115,38 @@ class Transport:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_SECONDS),
+                connector=SafeConnector(
+                    limit=self._connections, keepalive_timeout=KEEPALIVE_SECONDS, ssl=_ssl_context(self._base_url)
+                ),
                 timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT_SECONDS),
                 headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
+                max_line_size=MAX_HEADER_BYTES,
+                max_field_size=MAX_HEADER_BYTES,
+                max_headers=MAX_HEADERS,
             )
         return self._session
 
 
-def _json(content: bytes) -> Any:
+def _ssl_context(base_url: str) -> ssl.SSLContext | bool:
+    """Return the certificates to trust: those of the system, or of SSL_CERT_FILE and SSL_CERT_DIR."""
+    if not base_url.startswith("https:"):
+        return True
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _way_out(base_url: str, address: str) -> tuple[str | None, CallFailure | None]:
+    """Return the proxy for an address, and the failure of every call if aiohttp cannot use the address or the proxy."""
     try:
-        return orjson.loads(content)
+        proxy, user = proxy_for(base_url), urlsplit(base_url).username
     except ValueError:
-        return None
+        return None, invalid_address(address)
+    if user is not None:
+        cause = f"The base URL of {address} must not contain a user or password: remove them."
+        return None, unreachable(cause, permanent=True)
+    if proxy and urlsplit(proxy).scheme not in ("http", "https"):
+        cause = f"The proxy for {address} must have an address with http or https: correct HTTPS_PROXY or ALL_PROXY."
+        return None, unreachable(cause, permanent=True)
+    return proxy, None

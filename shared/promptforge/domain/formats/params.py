@@ -29,11 +29,26 @@ def _reserved_names_schema(schema: dict[str, Any]) -> None:
     schema["anyOf"][0]["propertyNames"] = {"not": {"enum": sorted(RESERVED)}}
 
 
-def _schema_presence_schema(schema: dict[str, Any]) -> None:
-    kind, needed = {"type": {"const": "json_schema"}}, {"schema": {"type": "object"}}
-    schema["if"] = {"properties": kind, "required": ["type"]}
-    schema["then"] = {"properties": needed, "required": ["schema"]}
-    schema["else"] = {"properties": {"schema": {"type": "null"}}}
+def _response_format_schema(schema: dict[str, Any]) -> None:
+    """Describe both places of a schema: its own field, or an object `json_schema` as OpenAI has it."""
+    properties, given = schema["properties"], {"type": "object"}
+    fields = {name: properties[name] for name in ("name", "description", "strict")}
+    nested = {"properties": {"schema": given, **fields}, "required": ["schema"], "additionalProperties": False}
+    properties["json_schema"] = {
+        "anyOf": [given | nested, {"type": "null"}],
+        "default": None,
+        "description": "OpenAI's form: an object with `schema`, `name`, `description` and `strict`, in place of these.",
+    }
+    no_fields = {name: {"type": "null"} for name in ("schema", *fields)}
+    no_object = {"json_schema": {"type": "null"}}
+    schema["if"] = {"properties": {"type": {"const": "json_schema"}}, "required": ["type"]}
+    schema["then"] = {
+        "oneOf": [
+            {"properties": {"schema": given, **no_object}, "required": ["schema"]},
+            {"properties": {"json_schema": given, **no_fields}, "required": ["json_schema"]},
+        ]
+    }
+    schema["else"] = {"properties": {**no_fields, **no_object}}
 
 
 def _as_list(value: object) -> object:
@@ -74,17 +89,45 @@ class ChatMessage(StrictModel):
 
 
 class ResponseFormat(StrictModel):
-    """The required form of every answer: JSON, or JSON that matches a schema."""
+    """The required form of every answer: JSON, or JSON that matches a schema.
 
-    model_config = ConfigDict(json_schema_extra=_schema_presence_schema, serialize_by_alias=True)
+    `strict` False sends the schema unchanged. Providers with a field for `name` and `description` get them.
+    OpenAI's form, an object `json_schema` with these fields, is accepted too.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_response_format_schema, serialize_by_alias=True)
 
     type: Literal["json_object", "json_schema"]
     json_schema: JsonObject | None = Field(None, alias="schema")
+    strict: bool | None = Field(
+        None,
+        description="False sends the schema unchanged. Otherwise it is sent in the form that the provider enforces.",
+    )
+    name: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")] | None = Field(
+        None, description="The name of the schema, `answer` by default."
+    )
+    description: NonEmptyText | None = Field(None, description="The purpose of the schema.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_form_of_openai(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "json_schema" not in value:
+            return value
+        outer = {name: field for name, field in value.items() if name != "json_schema"}
+        nested = value["json_schema"]
+        if not isinstance(nested, dict):
+            return outer if nested is None else value
+        set_fields = {name for name, field in outer.items() if field is not None}
+        if repeated := set_fields.intersection({"schema", "strict", "name", "description", *nested}):
+            raise ValueError(f"{min(repeated)} must be inside json_schema only")
+        return outer | nested
 
     @model_validator(mode="after")
     def _check_schema_presence(self) -> Self:
         if (self.type == "json_schema") != (self.json_schema is not None):
             raise ValueError("json_schema needs a schema, json_object has none")
+        if self.json_schema is None and (self.strict, self.name, self.description) != (None, None, None):
+            raise ValueError("strict, name and description need a schema")
         return self
 
 

@@ -7,10 +7,18 @@ import pytest
 from pydantic import ValidationError
 
 from promptforge.domain.formats.native import InvalidLine, Prompt, parse_line, valid_prompt_ids, validation_message
-from promptforge.domain.formats.params import MAX_DEPTH, LineParams, Params, unreturned_output, unsupported_parameter
+from promptforge.domain.formats.params import (
+    MAX_DEPTH,
+    LineParams,
+    Params,
+    ResponseFormat,
+    unreturned_output,
+    unsupported_parameter,
+)
 from promptforge.domain.model import Model
 
 SCHEMA = {"type": "json_schema", "schema": {"type": "object"}}
+OPENAI_SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}, "strict": True}}
 VALID: list[tuple[str, Any]] = [
     ("system", "Be brief."),
     ("max_tokens", 1),
@@ -28,6 +36,10 @@ VALID: list[tuple[str, Any]] = [
     ("seed", 0),
     ("response_format", {"type": "json_object"}),
     ("response_format", SCHEMA),
+    ("response_format", SCHEMA | {"strict": False, "name": "a-name_1", "description": "An answer."}),
+    ("response_format", SCHEMA | {"json_schema": None}),
+    ("response_format", OPENAI_SCHEMA),
+    ("response_format", OPENAI_SCHEMA | {"schema": None}),
     ("metadata", {}),
     ("metadata", {"a": [None, True, 1.5, "x", {"b": {}}]}),
     ("extra", {"reasoning": {"effort": "low"}}),
@@ -61,7 +73,18 @@ INVALID: list[tuple[str, Any]] = [
     ("response_format", {"type": "text"}),
     ("response_format", {"type": "json_schema"}),
     ("response_format", {"type": "json_object", "schema": {}}),
-    ("response_format", SCHEMA | {"strict": True}),
+    ("response_format", SCHEMA | {"strict": "no"}),
+    ("response_format", SCHEMA | {"strictly": True}),
+    ("response_format", SCHEMA | {"name": "a name"}),
+    ("response_format", SCHEMA | {"description": ""}),
+    ("response_format", SCHEMA | {"json_schema": {"schema": {}}}),
+    ("response_format", {"type": "json_object", "strict": True}),
+    ("response_format", {"type": "json_object", "json_schema": {"schema": {}}}),
+    ("response_format", {"type": "json_schema", "json_schema": {}}),
+    ("response_format", {"type": "json_schema", "json_schema": []}),
+    ("response_format", {"type": "json_schema", "json_schema": {"type": "json_object", "schema": {}}}),
+    ("response_format", {"type": "json_schema", "json_schema": {"schema": {}, "more": 1}}),
+    ("response_format", {"type": "json_schema", "strict": True, "json_schema": {"schema": {}}}),
     ("metadata", []),
     ("metadata", "x"),
     ("extra", ["x"]),
@@ -266,3 +289,16 @@ def test_params_stored_value_is_read_back(name: str, value: Any) -> None:
 
     data = orjson.dumps(Stored(params=params).model_dump(mode="json"))
     assert Stored.model_validate(orjson.loads(data)).params == params
+
+
+def test_response_format_of_openai_is_the_same_as_its_own_form() -> None:
+    own = {"type": "json_schema", "schema": {"type": "object"}, "name": "x", "strict": True}
+
+    assert ResponseFormat.model_validate(OPENAI_SCHEMA) == ResponseFormat.model_validate(own)
+
+
+def test_response_format_is_read_from_its_own_serialization() -> None:
+    response_format = ResponseFormat.model_validate(OPENAI_SCHEMA)
+
+    for exclude_none in (True, False):
+        assert ResponseFormat.model_validate(response_format.model_dump(exclude_none=exclude_none)) == response_format
