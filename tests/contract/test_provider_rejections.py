@@ -7,9 +7,10 @@ import pytest
 from promptforge.domain.formats.params import Params
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, CompletionRequest, ProviderError
-from tests.contract.provider_bench import HttpBench
+from tests.contract.provider_bench import HttpBench, own_provider
 from tests.contract.provider_replies import error
 from tests.contract.provider_server import ProviderServer, json_reply
+from tests.harness.clock import HandClock
 
 QUESTION = CompletionRequest("gpt-x", "canary: why?", params=Params(temperature=0.5, max_tokens=9))
 BAD_REQUEST = "invalid_request_error"
@@ -207,6 +208,18 @@ async def test_error_never_repeats_the_key(http_bench: HttpBench, part: slice) -
         failure = await failure_of(http_bench, body, status)
 
         assert failure.error == ProviderError(status)
+
+
+@pytest.mark.parametrize("key", ["x", "ollama"])
+async def test_short_key_hides_no_identifier(server: ProviderServer, key: str) -> None:
+    server.reply = json_reply(error("openai", 400, "context_length_ollama_x", param=key), 400)
+    provider = own_provider("openai", server.url, key, HandClock())
+
+    failure = await provider.complete(QUESTION, 10.0)
+    await provider.close()
+
+    assert isinstance(failure, CallFailure)
+    assert failure.error == ProviderError(400, "context_length_ollama_x", "t", None)
 
 
 async def test_exhausted_quota_is_final(http_bench: HttpBench, server: ProviderServer) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from promptforge.domain.formats.params import Params
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, CompletionRequest
 from tests.contract.provider_bench import HttpBench
@@ -130,6 +131,25 @@ async def test_unreadable_reply_is_logged_without_its_text(
 
     (line,) = log_fields
     assert line["shape"] == "choice: list of 1 (string), output: {text: string, n: number}"
+
+
+async def test_understood_error_is_not_logged_as_unreadable(
+    http_bench: HttpBench, server: ProviderServer, log_fields: list[dict[str, object]]
+) -> None:
+    server.reply = json_reply({"error": {"code": 429, "message": "canary"}})
+
+    await failure_of(http_bench)
+
+    assert log_fields == []
+
+
+async def test_request_that_json_cannot_hold_fails_its_prompt(http_bench: HttpBench, server: ProviderServer) -> None:
+    question = CompletionRequest("gpt-x", "canary: why?", params=Params(extra={"number": 2**70}))
+
+    failure = await failure_of(http_bench, question)
+
+    assert (failure.kind, failure.code) == (FailureKind.PROMPT, "prompt_rejected")
+    assert server.received == []
 
 
 async def test_timeout_names_the_settings(http_bench: HttpBench) -> None:

@@ -125,7 +125,8 @@ async def test_throttling_unreachable_provider_costs_no_attempt(tmp_path: Path) 
                 await wait_until_finished(one, job_id)
         after, results = await one.status(job_id), await one.results(job_id)
 
-    assert reason == {"code": "provider_unreachable", "message": "The provider could not be reached."}
+    message = f"Connection refused by 127.0.0.1:{port}: check that the server runs and the base URL."
+    assert reason == {"code": "provider_unreachable", "message": message}
     assert (after["status"], after["waiting"]) == ("COMPLETED", None)
     assert [line["attempts"] for line in results] == [1] * 5
 

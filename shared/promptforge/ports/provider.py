@@ -77,9 +77,9 @@ class CallFailure:
     `code` is stable. `message` is a sentence of PromptForge, never the provider's text. `retry_after_seconds` is the
     wait that a throttling provider asked for. `maybe_request_specific` marks an ACCOUNT failure that may concern only
     the model or the extra fields of this request. `final` marks an ACCOUNT failure that no later call can heal, such as
-    an exhausted balance. `permanent` marks a NOT_SENT failure that waiting rarely heals, such as an unknown host or a
-    certificate that is not trusted. `larger_limit_helps` marks an answer that reasoning or a default limit cut off
-    before text. The tokens are those that the provider bills anyway. `text` is the last text of an answer that was not
+    an exhausted balance. `larger_limit_helps` marks an answer that reasoning or a default limit cut off before text.
+    `permanent` marks a call that could not be sent for a cause that waiting does not remove, such as an untrusted
+    certificate. The tokens are those that the provider bills anyway. `text` is the last text of an answer that was not
     accepted.
     """
 
@@ -92,7 +92,6 @@ class CallFailure:
     output_tokens: int = 0
     error: ProviderError | None = None
     final: bool = False
-    permanent: bool = False
     larger_limit_helps: bool = False
     permanent: bool = False
     text: str | None = None

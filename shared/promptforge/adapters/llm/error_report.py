@@ -148,9 +148,17 @@ def _identifier(value: Any, secret: str) -> str | None:
     name = clean_identifier(INDEX.sub(r".\1", text)) if isinstance(text, str) else None
     if name is None or name.lower() in NO_IDENTIFIER:
         return None
-    if secret and (secret in name or (len(name) >= MIN_SECRET_CHARS and name in secret)):
-        return None
-    return name
+    return None if _shows(name, secret) else name
+
+
+def _shows(name: str, secret: str) -> bool:
+    """Whether a name shows the API key, or a part of it.
+
+    Servers without keys get a short one, which is no secret.
+    """
+    if len(secret) < MIN_SECRET_CHARS:
+        return name == secret
+    return secret in name or (len(name) >= MIN_SECRET_CHARS and name in secret)
 
 
 def _status(value: Any) -> int | None:

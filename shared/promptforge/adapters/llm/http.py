@@ -121,26 +121,31 @@ class HttpProvider:
             return self._error_failure(reply, error_object(reply.body), reply.status, sent)
         if reply.body is None and reply.is_markup:
             return provider_fault(f"{name} sent a web page in place of an answer (HTTP {reply.status}).")
-        answer, error = self._parse(reply, request), self._embedded_error(reply)
-        if error and not (isinstance(answer, Answer) and answer.text):
-            failure = self._error_failure(reply, error, meant_status(error), sent)
-        elif isinstance(answer, CallFailure):
+        answer = self._parse(reply, request)
+        failure = self._reported_failure(reply, answer, sent)
+        if failure is None:
+            if answer is BAD_RESPONSE or (isinstance(answer, Answer) and answer.is_unexplained):
+                shape = describe_shape(reply.body)
+                logs.warning("provider_reply_unreadable", provider=name, status=reply.status, shape=shape)
+            if isinstance(answer, Answer):
+                return answer
             failure = answer
-        elif error or answer.is_broken:
-            failure = provider_fault(f"{name} ended the answer with an error of its own.")
-        else:
-            return answer
         return billed(failure, self._usage(reply))
+
+    def _reported_failure(self, reply: HttpReply, answer: Answer | CallFailure, sent: Body) -> CallFailure | None:
+        """Return the failure of an error inside a reply with a status of success, or None."""
+        error = self._embedded_error(reply)
+        if error and not (isinstance(answer, Answer) and answer.text):
+            return self._error_failure(reply, error, meant_status(error), sent)
+        if error or (isinstance(answer, Answer) and answer.is_broken):
+            return provider_fault(f"{self._format.name} ended the answer with an error of its own.")
+        return None
 
     def _parse(self, reply: HttpReply, request: CompletionRequest) -> Answer | CallFailure:
         try:
-            answer = self._format.parse_answer(reply, request)
+            return self._format.parse_answer(reply, request)
         except MALFORMED:
-            answer = BAD_RESPONSE
-        if answer is BAD_RESPONSE or (isinstance(answer, Answer) and answer.is_unexplained):
-            shape = describe_shape(reply.body)
-            logs.warning("provider_reply_unreadable", provider=self._format.name, status=reply.status, shape=shape)
-        return answer
+            return BAD_RESPONSE
 
     def _embedded_error(self, reply: HttpReply) -> Body | None:
         try:

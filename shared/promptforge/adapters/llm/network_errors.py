@@ -20,6 +20,9 @@ CERTIFICATE_OF_OTHER_HOST = 62  # X509_V_ERR_HOSTNAME_MISMATCH
 BAD_RESPONSE = CallFailure(
     FailureKind.UNREADABLE, "provider_bad_response", "The provider's answer could not be understood."
 )
+UNWRITABLE = CallFailure(
+    FailureKind.PROMPT, "prompt_rejected", "A number in the request has more than 64 bits: write it as a text."
+)
 TOO_LARGE = CallFailure(
     FailureKind.PROMPT,
     "provider_answer_too_large",

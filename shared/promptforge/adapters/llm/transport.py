@@ -16,6 +16,7 @@ from promptforge.adapters.llm.json_body import is_markup, parse_json
 from promptforge.adapters.llm.network_errors import (
     BAD_RESPONSE,
     TOO_LARGE,
+    UNWRITABLE,
     address_of,
     invalid_address,
     network_failure,
@@ -63,7 +64,11 @@ class Transport:
 
         Every error of the network is returned as a CallFailure; the caller interprets the status.
         """
-        return await self._request("POST", path, orjson.dumps(body), timeout_seconds, headers)
+        try:
+            content = orjson.dumps(body)
+        except TypeError:  # a number of more than 64 bits in the client's fields
+            return UNWRITABLE
+        return await self._request("POST", path, content, timeout_seconds, headers)
 
     async def get(self, path: str, timeout_seconds: float) -> HttpReply | CallFailure:
         """GET once, likewise."""
