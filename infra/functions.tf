@@ -189,7 +189,7 @@ module "function" {
     local.settings,
     each.value.settings,
     { for variable, placeholder in local.provider_key_placeholders : variable => placeholder if each.value.providers == "names" },
-    { for provider, url in var.provider_urls : local.provider_url_variables[provider] => url if each.value.providers == "keys" },
+    { for provider, url in var.provider_urls : local.provider_url_variables[provider] => url if each.value.providers != "none" },
   )
   secrets = {
     for name in local.secrets_of[each.key] : local.secrets[name] => {

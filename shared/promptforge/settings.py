@@ -220,6 +220,11 @@ class Settings(BaseModel):
         variable = PROVIDER_KEYS[provider]
         return None if variable is None or provider in self.provider_keys else variable
 
+    def provider_address(self, provider: str) -> str | None:
+        """Return the base URL of a provider without user name and password, or None for a provider without one."""
+        url = self.provider_urls.get(provider)
+        return url and re.sub("//[^/]*@", "//", url)
+
     def _require_gcp_settings(self, function: str) -> None:
         """Raise SettingsError if a setting that the function requires is empty.
 

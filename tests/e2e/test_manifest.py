@@ -40,6 +40,8 @@ async def test_manifest_lists_input_and_output(tmp_path: Path) -> None:
         "job_id": job_id,
         "provider": "echo",
         "model": "echo-7",
+        "provider_url": None,
+        "endpoint": None,
         "input": {
             "name": f"{job_id}/input.jsonl",
             "generation": upload.generation,

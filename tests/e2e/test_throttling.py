@@ -1,11 +1,13 @@
 """A job waits for a throttled, unreachable or unconfigured provider; its status shows the reason."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from tests.fakes.openai_server import openai_server, refusal
@@ -129,6 +131,36 @@ async def test_throttling_unreachable_provider_costs_no_attempt(tmp_path: Path) 
     assert reason == {"code": "provider_unreachable", "message": message}
     assert (after["status"], after["waiting"]) == ("COMPLETED", None)
     assert [line["attempts"] for line in results] == [1] * 5
+
+
+async def test_worker_with_another_address_makes_no_call_and_the_job_continues_at_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire = OpenAIFormat()
+    async with scripted(ScriptedProvider(wire, good)) as first, scripted(ScriptedProvider(wire, good)) as second:
+        async with in_process_stack(tmp_path, **settings_for(first.url)) as one:
+            job_id = await one.submit(prompts(5), provider="openai")
+        clock = HandClock(time.time())
+        async with in_process_stack(tmp_path, clock, **settings_for(second.url)) as other:
+            other.key = one.key
+            delivering = asyncio.create_task(other.until_ended(job_id))
+            reason = await wait_until_waiting(other, job_id)
+            delivering.cancel()
+        calls = first.calls.total(), second.calls.total()
+        clock.move(61)
+        async with in_process_stack(tmp_path, clock, **settings_for(first.url)) as again:
+            again.key = one.key
+            async with deliveries(again, job_id):
+                await wait_until_finished(again, job_id)
+            results = await again.results(job_id)
+
+    assert reason["code"] == "provider_address_changed"
+    assert first.url in reason["message"]
+    assert second.url in reason["message"]
+    assert calls == (0, 0)
+    assert second.calls.total() == 0
+    assert len(results) == 5
+    assert caplog.messages.count("job_waiting") == 1
 
 
 async def test_throttling_worker_without_key_names_the_variable_to_set(tmp_path: Path) -> None:

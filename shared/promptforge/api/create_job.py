@@ -14,6 +14,7 @@ from promptforge.domain.formats.json_schema import schema_error
 from promptforge.domain.formats.params import PARAMS, Params, integral, unreturned_output, unsupported_parameter
 from promptforge.domain.job import Job, JobParams
 from promptforge.domain.limits.pricing import usd_to_nanos
+from promptforge.domain.providers import PROVIDERS
 from promptforge.domain.timeouts import TOO_MANY_JOBS_RETRY_SECONDS, UPLOAD_CHECK_SECONDS, UPLOAD_GRACE_SECONDS
 from promptforge.domain.timestamps import DAY_SECONDS, Rfc3339, rfc3339
 from promptforge.errors import RequestError
@@ -169,6 +170,8 @@ def _new_job(context: AppContext, client: str, request: CreateJobRequest, idempo
         request_digest=_digest(request),
         provider=request.provider,
         model=request.model,
+        provider_url=settings.provider_address(request.provider),
+        endpoint=PROVIDERS[request.provider].endpoint,
         max_retries=request.max_retries,
         timeout_seconds=request.timeout_seconds,
         max_in_flight=request.max_in_flight,

@@ -130,6 +130,9 @@ class Job(StoredDocument):
     it. The sweeper sets it at `deadline_at` at the latest. `waiting` is the last reason for which a chunk was deferred,
     shown to the client until `waiting_until`.
 
+    `provider_url` is the base URL of the provider when the job was created, and `endpoint` the path below it. No call
+    goes to another address.
+
     `timeout_seconds` limits each call of the job, and `max_in_flight` its concurrent calls in each worker process.
 
     `price` is the price of the model when the job was created. A job is stopped when its calls cost `max_cost_nanos`.
@@ -140,6 +143,8 @@ class Job(StoredDocument):
     client: str
     provider: str
     model: str
+    provider_url: str | None = None
+    endpoint: str | None = None
     max_retries: int
     timeout_seconds: float | None = None
     max_in_flight: int | None = None

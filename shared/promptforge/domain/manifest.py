@@ -44,6 +44,7 @@ class FileEntry(Model):
 class Manifest(Model):
     """The content of manifest.json.
 
+    `provider_url` and `endpoint` are the address of the calls; both are null for a provider without one.
     If no line is lost, prompt_count = completed_count + failed_count = the number of lines in the files.
     """
 
@@ -51,6 +52,8 @@ class Manifest(Model):
     job_id: str
     provider: str
     model: str
+    provider_url: str | None = None
+    endpoint: str | None = None
     input: InputEntry
     prompt_count: int
     completed_count: int

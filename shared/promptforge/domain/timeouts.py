@@ -20,8 +20,8 @@ UNCLAIMED_REQUEUE_SECONDS = 3600.0
 """A published chunk that nothing claimed for this long is published again."""
 STOP_POLL_SECONDS = 2.0
 """How often the holder of a chunk checks whether its job was stopped or deleted."""
-KEY_MISSING_SECONDS = 60.0
-"""A worker without the provider's key looks for it again after this long."""
+ACCESS_CHECK_SECONDS = 60.0
+"""A worker without the provider's key, or with another address of it, looks at its settings again after this long."""
 PROBE_SECONDS = 5.0
 """A first call that runs this long counts as accepted: a provider rejects a key quickly."""
 TOTAL_REFRESH_SECONDS = 2.0

@@ -87,6 +87,8 @@ async def write_manifest(
         job_id=job.job_id,
         provider=job.provider,
         model=job.model,
+        provider_url=job.provider_url,
+        endpoint=job.endpoint,
         input=InputEntry(
             name=upload_object(job.job_id), **pinned.model_dump(include=set(InputEntry.model_fields) - {"name"})
         ),

@@ -6,6 +6,7 @@ A tombstone in a job's place means that there is no job.
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from promptforge import logs
 from promptforge.domain.job import Job, JobError
 from promptforge.domain.timeouts import JOB_CACHE_SECONDS, WAITING_NOTE_INTERVAL_SECONDS
 from promptforge.errors import Conflict
@@ -100,15 +101,19 @@ class JobStore:
     async def set_waiting(self, job_id: str, reason: JobError, resume_at: float) -> None:
         """Record why the job waits, for a while longer than until `resume_at`.
 
-        A repeated reason is not written more often than every WAITING_NOTE_INTERVAL_SECONDS.
+        A repeated reason is not written more often than every WAITING_NOTE_INTERVAL_SECONDS. A new one is logged.
         """
-        until = resume_at + 2 * WAITING_NOTE_INTERVAL_SECONDS
+        until, is_new = resume_at + 2 * WAITING_NOTE_INTERVAL_SECONDS, False
 
         def decide(job: Job) -> Job | None:
+            nonlocal is_new
+            is_new = job.open and job.waiting != reason
             known = job.waiting == reason and until - job.waiting_until < WAITING_NOTE_INTERVAL_SECONDS
             return None if known or not job.open else job.waiting_for(reason, until)
 
         await self.update(job_id, decide)
+        if is_new:
+            logs.warning("job_waiting", job_id=job_id, code=reason.code, message=reason.message)
 
     async def reschedule(self, job_id: str, due_at: float) -> None:
         """Let the sweeper look at the job at that time, unless it has finished."""

@@ -14,12 +14,13 @@ from promptforge.domain.formats.native import Prompt
 from promptforge.domain.job import JobError
 from promptforge.domain.limits.pricing import token_cost
 from promptforge.domain.retry import FailureKind
-from promptforge.domain.timeouts import KEY_MISSING_SECONDS
+from promptforge.domain.timeouts import ACCESS_CHECK_SECONDS
 from promptforge.errors import PromptForgeError
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
 from promptforge.worker.admission import Admission, Outcome, Slots
 from promptforge.worker.call_outcome import Decision, PromptCalls
 from promptforge.worker.chunk_run import ChunkRun
+from promptforge.worker.provider_access import access_error
 
 INVALID_OUTPUT = CallFailure(FailureKind.UNKNOWN, "invalid_output", "The answer does not match the response_format.")
 CUT_OFF_OUTPUT = CallFailure(
@@ -55,11 +56,10 @@ class RealtimeLane:
         Calls in flight are paid for, so they are waited for. A process that must end waits DRAIN_SECONDS at most.
         Raises LeaseLost.
         """
-        if variable := self._context.settings.missing_key(self._job.provider):
-            # The job was created with a key. The operator of this process may still set it.
-            logs.error("provider_key_missing", job_id=self._job.job_id, variable=variable)
-            waiting_for = JobError(code="provider_key_missing", message=f"A worker has no {variable}; set it.")
-            self._stop.release_at(self._context.clock.now() + KEY_MISSING_SECONDS, waiting_for)
+        if error := access_error(self._context.settings, self._job):
+            if error.code == "provider_key_missing":
+                logs.error("provider_key_missing", job_id=self._job.job_id, provider=self._job.provider)
+            self._stop.release_at(self._context.clock.now() + ACCESS_CHECK_SECONDS, error)
         if not prompts or self._stop.is_set:
             return
         with suppress(TimeoutError):

@@ -8,6 +8,13 @@ from promptforge.bootstrap import build_context, build_worker_runtime
 from promptforge.domain.formats.params import PARAMS
 from promptforge.domain.providers import JSON_OBJECT, PROVIDERS, Provider
 from promptforge.settings import Settings
+from tests.fakes.provider_formats import FORMATS
+
+
+def test_provider_endpoint_is_the_path_of_its_calls() -> None:
+    for name, wire in FORMATS.items():
+        path = wire.path.replace("{version}", "v1").replace("{model}", "MODEL")
+        assert path == f"{wire.base}{PROVIDERS[name].endpoint}"
 
 
 @pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
