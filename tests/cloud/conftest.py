@@ -40,7 +40,7 @@ def urls(storage: StrictStorage, clock: HandClock, operations: BilledOperations)
 
 @pytest.fixture
 def open_bucket(storage: StrictStorage, urls: SignedUrls, operations: BilledOperations) -> Iterator[OpenBucket]:
-    """Opens the bucket for an adapter with so many seconds of patience."""
+    """Opens the bucket for an adapter that repeats failed calls for a number of seconds."""
     opened: list[BucketObjects] = []
 
     def open_again(retry_seconds: float) -> BucketObjects:

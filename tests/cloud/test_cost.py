@@ -1,4 +1,4 @@
-"""What a chunk costs is counted, so that a call too many is noticed."""
+"""The billed operations of a chunk are counted, so that an extra call is noticed."""
 
 from collections import Counter
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.harness.emulators import Firestore, Pubsub
 pytestmark = pytest.mark.cloud
 
 
-async def test_a_chunk_costs_so_many_operations_and_no_more(
+async def test_chunk_uses_expected_number_of_billed_operations(
     tmp_path: Path, firestore: Firestore, pubsub: Pubsub
 ) -> None:
     run = await measure(tmp_path / "run", firestore, pubsub, 2000, latency=0.0)

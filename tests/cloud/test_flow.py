@@ -75,7 +75,7 @@ class Play:
         assert set(self.provider.calls) == {f"prompt {number}" for number in range(count)}
 
     async def asked(self, calls: int) -> None:
-        """Wait until so many calls were made."""
+        """Wait for a number of calls."""
         while self.provider.calls.total() < calls:
             await asyncio.sleep(0.02)
 
@@ -124,7 +124,7 @@ async def firestore_stands_still(play: Play) -> None:
 
 async def pubsub_is_away(play: Play) -> None:
     await nobody_gets_through(play.one.pubsub, 30)
-    assert play.provider.calls.total() == 0  # nothing could be announced before
+    assert play.provider.calls.total() == 0  # nothing could be published before
 
 
 async def storage_connections_break(play: Play) -> None:
@@ -147,11 +147,11 @@ async def firestore_restarts(play: Play) -> None:
 @pytest.mark.parametrize(
     "trouble", [firestore_is_away, firestore_stands_still, pubsub_is_away, storage_connections_break]
 )
-async def test_an_outage_in_the_middle_of_a_job_loses_nothing(tmp_path: Path, play: Play, trouble: Trouble) -> None:
+async def test_job_survives_outage_without_loss(tmp_path: Path, play: Play, trouble: Trouble) -> None:
     await play.run_through(trouble, tmp_path)
 
 
-async def test_a_restart_of_firestore_in_the_middle_of_a_job_loses_nothing(tmp_path: Path, pubsub: Pubsub) -> None:
+async def test_job_survives_firestore_restart_without_loss(tmp_path: Path, pubsub: Pubsub) -> None:
     own = Firestore().start()  # what it brings back after the restart, it brings back to every project
     try:
         async with slow_play(tmp_path, own, pubsub) as play:
@@ -160,7 +160,9 @@ async def test_a_restart_of_firestore_in_the_middle_of_a_job_loses_nothing(tmp_p
         own.kill()
 
 
-async def test_a_thousand_prompts_come_back_in_order(tmp_path: Path, firestore: Firestore, pubsub: Pubsub) -> None:
+async def test_job_of_thousand_prompts_returns_results_in_order(
+    tmp_path: Path, firestore: Firestore, pubsub: Pubsub
+) -> None:
     """By a client that asks each function at an address of its own."""
     file = tmp_path / "prompts.jsonl"
     file.write_bytes(prompts(500) + b"not json\n" + prompts(500, first=500))
@@ -174,7 +176,7 @@ async def test_a_thousand_prompts_come_back_in_order(tmp_path: Path, firestore: 
     assert (status["status"], status["completed_count"], status["failed_count"]) == ("COMPLETED", 1000, 1)
 
 
-async def test_a_deleted_job_leaves_nothing_but_its_place(tmp_path: Path, firestore: Firestore, pubsub: Pubsub) -> None:
+async def test_deleted_job_leaves_only_its_tombstone(tmp_path: Path, firestore: Firestore, pubsub: Pubsub) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_bytes(prompts(300))
     async with cloud_stack(tmp_path, firestore, pubsub, {"PROMPTFORGE_CHUNK_LINES": "50"}) as one:
@@ -195,7 +197,7 @@ async def test_a_deleted_job_leaves_nothing_but_its_place(tmp_path: Path, firest
 
 
 async def _left(app: AppContext, job_id: str) -> list[str]:
-    """What there still is of a job."""
+    """Return the remaining documents and objects of a job."""
     buckets = [bucket.list(f"{job_id}/") for bucket in (app.uploads, app.work, app.results)]
     objects = [name for bucket in buckets async for name in bucket]
     return objects + [str(chunk.number) async for chunk in app.chunks.list_all(job_id)]

@@ -1,4 +1,4 @@
-"""What the Cloud Storage adapter asks for, and what is counted of it."""
+"""The requests of the Cloud Storage adapter, and their counts."""
 
 import asyncio
 from collections import Counter
@@ -16,13 +16,13 @@ LARGE = b"x" * (2 * BLOCK_BYTES + 1)
 
 
 def counted(operations: BilledOperations) -> Counter[BilledOperation]:
-    """What was counted since the last call."""
+    """Return the counts since the last call."""
     counts = operations.counts.copy()
     operations.counts.clear()
     return counts
 
 
-async def test_every_operation_is_counted_as_it_is_billed(bucket: BucketObjects, operations: BilledOperations) -> None:
+async def test_bucket_operations_are_counted_as_billed(bucket: BucketObjects, operations: BilledOperations) -> None:
     await bucket.create("a/1", b"one")
     assert counted(operations) == {BilledOperation.CLASS_A: 1}
 
@@ -47,9 +47,7 @@ async def test_every_operation_is_counted_as_it_is_billed(bucket: BucketObjects,
     assert counted(operations) == {BilledOperation.OBJECT_DELETE: 1, BilledOperation.SIGN: 1}
 
 
-async def test_the_library_asks_for_nothing_that_was_not_asked_of_it(
-    storage: StrictStorage, bucket: BucketObjects
-) -> None:
+async def test_bucket_library_makes_no_extra_requests(storage: StrictStorage, bucket: BucketObjects) -> None:
     await bucket.create("a", b"one")
     await bucket.stat("a")
     await bucket.stat("b")
@@ -62,7 +60,7 @@ async def test_the_library_asks_for_nothing_that_was_not_asked_of_it(
     ]
 
 
-async def test_large_objects_are_read_and_sent_in_blocks(storage: StrictStorage, bucket: BucketObjects) -> None:
+async def test_bucket_large_objects_are_transferred_in_blocks(storage: StrictStorage, bucket: BucketObjects) -> None:
     await bucket.create("a", blocks(LARGE))
 
     sizes = [len(block) async for block in bucket.read("a")]
@@ -71,7 +69,7 @@ async def test_large_objects_are_read_and_sent_in_blocks(storage: StrictStorage,
     assert sum(request.startswith("PUT") for request in storage.requests) == 3
 
 
-async def test_a_pinned_read_past_the_end_is_cut(bucket: BucketObjects) -> None:
+async def test_bucket_pinned_read_past_end_is_cut(bucket: BucketObjects) -> None:
     info = await bucket.create("a", b"0123456789")
     empty = await bucket.create("b", b"")
 
@@ -80,14 +78,14 @@ async def test_a_pinned_read_past_the_end_is_cut(bucket: BucketObjects) -> None:
     assert await content(bucket, "b", generation=empty.generation, start=0, end=99) == b""
 
 
-async def test_calls_beyond_the_threads_wait_for_their_turn(storage: StrictStorage, bucket: BucketObjects) -> None:
+async def test_bucket_calls_beyond_thread_limit_wait(storage: StrictStorage, bucket: BucketObjects) -> None:
     await asyncio.gather(*(bucket.stat(f"{number}") for number in range(10 * THREADS)))
 
     assert len(storage.requests) == 10 * THREADS
     assert storage.most_in_flight <= THREADS
 
 
-async def test_an_object_of_another_size_or_checksum_is_another(bucket: BucketObjects) -> None:
+async def test_bucket_object_with_other_size_or_checksum_differs(bucket: BucketObjects) -> None:
     await bucket.create("a", LARGE)
 
     for other in (LARGE[:-1] + b"y", LARGE[:-1], LARGE + b"x", b"y" + LARGE[1:], b""):
@@ -95,7 +93,7 @@ async def test_an_object_of_another_size_or_checksum_is_another(bucket: BucketOb
             await bucket.create("a", blocks(other))
 
 
-async def test_a_bucket_that_is_not_there_fails_what_writes_to_it(
+async def test_bucket_missing_makes_writes_fail(
     storage: StrictStorage, urls: SignedUrls, operations: BilledOperations
 ) -> None:
     nowhere = BucketObjects("nowhere", urls, operations, storage.url)
@@ -106,10 +104,10 @@ async def test_a_bucket_that_is_not_there_fails_what_writes_to_it(
     nowhere.close()
 
 
-async def test_an_emulator_named_by_the_environment_is_used(
+async def test_bucket_uses_emulator_of_environment(
     storage: StrictStorage, urls: SignedUrls, operations: BilledOperations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.url)  # the library's own switch, which has no other door
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.url)  # the only switch that the library has
     bucket = BucketObjects("bucket", urls, operations)
 
     await bucket.create("a", b"one")
@@ -118,7 +116,7 @@ async def test_an_emulator_named_by_the_environment_is_used(
     bucket.close()
 
 
-async def test_nothing_listens(urls: SignedUrls, operations: BilledOperations) -> None:
+async def test_bucket_without_server_raises_unavailable(urls: SignedUrls, operations: BilledOperations) -> None:
     bucket = BucketObjects("bucket", urls, operations, "http://127.0.0.1:9", retry_seconds=0.2)
 
     with pytest.raises(Unavailable):

@@ -1,4 +1,4 @@
-"""What goes wrong on the way to Cloud Storage and back, and what the adapter makes of it."""
+"""Faults between the adapter and Cloud Storage, and their effects."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ async def sessions_end(storage: StrictStorage) -> bool:
 
 @pytest.mark.parametrize("fault", [Fault.LOST, Fault.UNAVAILABLE, Fault.THROTTLED])
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
-async def test_a_create_that_fails_once_at_each_step_succeeds_and_writes_once(
+async def test_create_with_one_fault_at_each_step_writes_once(
     storage: StrictStorage, bucket: BucketObjects, fault: Fault, data: bytes
 ) -> None:
     told: list[dict[str, str]] = []
@@ -50,7 +50,7 @@ async def test_a_create_that_fails_once_at_each_step_succeeds_and_writes_once(
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
-async def test_a_create_whose_success_was_never_heard_is_recognised_when_it_is_repeated(
+async def test_create_with_lost_answer_recognises_own_object(
     storage: StrictStorage, open_bucket: OpenBucket, data: bytes
 ) -> None:
     impatient, bucket = open_bucket(0), open_bucket(20)
@@ -65,7 +65,7 @@ async def test_a_create_whose_success_was_never_heard_is_recognised_when_it_is_r
     assert stored(storage) == {"job/part": data}
 
 
-async def test_a_compose_whose_answer_is_lost_succeeds(storage: StrictStorage, bucket: BucketObjects) -> None:
+async def test_compose_with_lost_answer_succeeds(storage: StrictStorage, bucket: BucketObjects) -> None:
     for number in range(3):
         await bucket.create(f"part/{number}", b"%d\n" % number)
     storage.faults = [("/compose", Fault.LOST)]
@@ -76,7 +76,7 @@ async def test_a_compose_whose_answer_is_lost_succeeds(storage: StrictStorage, b
     assert stored(storage)["whole"] == b"0\n1\n2\n"
 
 
-async def test_a_deletion_whose_answer_is_lost_succeeds(storage: StrictStorage, bucket: BucketObjects) -> None:
+async def test_delete_with_lost_answer_succeeds(storage: StrictStorage, bucket: BucketObjects) -> None:
     await bucket.create("job/part", SMALL)
     storage.faults = [("DELETE", Fault.LOST)]
 
@@ -85,9 +85,7 @@ async def test_a_deletion_whose_answer_is_lost_succeeds(storage: StrictStorage, 
     assert stored(storage) == {}
 
 
-async def test_a_piece_of_which_only_a_half_is_kept_is_sent_to_its_end(
-    storage: StrictStorage, bucket: BucketObjects
-) -> None:
+async def test_upload_of_half_stored_piece_continues(storage: StrictStorage, bucket: BucketObjects) -> None:
     storage.faults = [("PUT /upload", Fault.HALF_KEPT)] * 3
 
     await bucket.create("job/part", LARGE)
@@ -96,7 +94,7 @@ async def test_a_piece_of_which_only_a_half_is_kept_is_sent_to_its_end(
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
-async def test_what_was_damaged_on_its_way_is_not_written(
+async def test_upload_of_damaged_content_is_rejected(
     storage: StrictStorage, bucket: BucketObjects, data: bytes
 ) -> None:
     storage.faults = [("PUT /upload" if data is LARGE else "POST /upload", Fault.DAMAGED)]
@@ -109,7 +107,7 @@ async def test_what_was_damaged_on_its_way_is_not_written(
     assert stored(storage) == {"job/part": data}
 
 
-async def test_a_source_that_breaks_leaves_neither_object_nor_session(
+async def test_create_from_failing_stream_leaves_no_object_and_no_session(
     storage: StrictStorage, bucket: BucketObjects
 ) -> None:
     with pytest.raises(Broken):
@@ -120,7 +118,7 @@ async def test_a_source_that_breaks_leaves_neither_object_nor_session(
 
 
 @pytest.mark.parametrize("after", range(4))
-async def test_a_stream_that_is_cancelled_leaves_neither_object_nor_session(
+async def test_create_cancelled_leaves_no_object_and_no_session(
     storage: StrictStorage, bucket: BucketObjects, after: int
 ) -> None:
     sent = asyncio.Event()
@@ -142,18 +140,14 @@ async def test_a_stream_that_is_cancelled_leaves_neither_object_nor_session(
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-async def test_a_download_that_is_cut_goes_on_to_its_end(
-    storage: StrictStorage, bucket: BucketObjects, times: int
-) -> None:
+async def test_download_interrupted_continues(storage: StrictStorage, bucket: BucketObjects, times: int) -> None:
     await bucket.create("job/part", LARGE)
     storage.faults = [("alt=media", Fault.CUT)] * times
 
     assert await content(bucket, "job/part") == LARGE
 
 
-async def test_a_download_that_is_always_cut_is_unavailable_and_never_short(
-    storage: StrictStorage, open_bucket: OpenBucket
-) -> None:
+async def test_download_always_interrupted_raises_unavailable(storage: StrictStorage, open_bucket: OpenBucket) -> None:
     bucket = open_bucket(0.5)
     await bucket.create("job/part", LARGE)
     storage.faults = [("alt=media", Fault.NONE), *[("alt=media", Fault.CUT)] * 100]
@@ -166,7 +160,7 @@ async def test_a_download_that_is_always_cut_is_unavailable_and_never_short(
     assert first == LARGE[:BLOCK_BYTES]
 
 
-async def test_what_fails_for_longer_than_the_patience_is_unavailable(
+async def test_call_failing_longer_than_retry_time_raises_unavailable(
     storage: StrictStorage, open_bucket: OpenBucket
 ) -> None:
     bucket = open_bucket(0.5)

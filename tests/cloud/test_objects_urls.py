@@ -39,7 +39,7 @@ async def by_iam(iam: FakeIam, storage: StrictStorage, clock: HandClock) -> Asyn
 
 
 @pytest.mark.parametrize("name", [NAME, "a b/ü?#%&+~'()*", "x"])
-async def test_a_url_is_the_one_that_googles_library_writes(name: str) -> None:
+async def test_signed_url_equals_url_of_google_library(name: str) -> None:
     accounts = key_account(UPLOADER), key_account(DOWNLOADER)
     urls = SignedUrls(*accounts, BilledOperations(), SystemClock())
     blob = Client(project="none", credentials=nobody()).bucket("bucket").blob(name)
@@ -60,7 +60,7 @@ async def test_a_url_is_the_one_that_googles_library_writes(name: str) -> None:
     assert ours == theirs
 
 
-async def test_what_iam_signs_is_good(by_iam: SignedUrls, storage: StrictStorage, clock: HandClock) -> None:
+async def test_signed_url_by_iam_is_valid(by_iam: SignedUrls, storage: StrictStorage, clock: HandClock) -> None:
     async with httpx.AsyncClient() as http:
         put = await http.put(await by_iam.put("bucket", NAME, clock.now() + 900), content=b"one", headers=TYPE)
         got = await http.get(await by_iam.get("bucket", NAME, "input.jsonl", clock.now() + 900))
@@ -96,7 +96,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("method", "old", "new", "headers"), CHANGES)
-async def test_a_changed_request_is_refused(
+async def test_signed_url_changed_is_rejected(
     storage: StrictStorage, urls: SignedUrls, clock: HandClock, method: str, old: str, new: str, headers: dict[str, str]
 ) -> None:
     url = await urls.put("bucket", NAME, clock.now() + 900)
@@ -109,9 +109,7 @@ async def test_a_changed_request_is_refused(
         assert (await http.put(url, content=b"one", headers=TYPE)).status_code == 200
 
 
-async def test_many_urls_are_signed_quickly_and_a_few_at_a_time(
-    by_iam: SignedUrls, iam: FakeIam, clock: HandClock
-) -> None:
+async def test_signing_many_urls_is_fast_and_bounded(by_iam: SignedUrls, iam: FakeIam, clock: HandClock) -> None:
     began, worked = time.perf_counter(), time.process_time()
 
     made = await asyncio.gather(*(by_iam.get("bucket", f"{n}", f"{n}", clock.now() + 900) for n in range(500)))
@@ -122,11 +120,11 @@ async def test_many_urls_are_signed_quickly_and_a_few_at_a_time(
     assert len(set(made)) == 500
     assert iam.calls == 500
     assert 1 < iam.most_in_flight <= IN_FLIGHT
-    assert work < 2, report  # 1.2 ms a URL for us and as much for IAM; other processes do not count
+    assert work < 2, report  # 1.2 ms a URL for the signing and as much for IAM; other processes do not count
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-async def test_a_signing_that_fails_once_is_repeated(
+async def test_signing_with_one_fault_is_repeated(
     by_iam: SignedUrls, iam: FakeIam, clock: HandClock, status: int
 ) -> None:
     iam.first = [status]
@@ -136,7 +134,7 @@ async def test_a_signing_that_fails_once_is_repeated(
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-async def test_an_account_that_may_not_be_used_is_unavailable(
+async def test_signing_without_permission_raises_unavailable(
     by_iam: SignedUrls, iam: FakeIam, clock: HandClock, status: int
 ) -> None:
     iam.first = [status]
@@ -147,14 +145,14 @@ async def test_an_account_that_may_not_be_used_is_unavailable(
     assert iam.calls == 1
 
 
-async def test_an_iam_that_is_down_is_unavailable(by_iam: SignedUrls, iam: FakeIam, clock: HandClock) -> None:
+async def test_signing_without_iam_raises_unavailable(by_iam: SignedUrls, iam: FakeIam, clock: HandClock) -> None:
     iam.first = [503] * 10
 
     with pytest.raises(Unavailable):
         await by_iam.put("bucket", NAME, clock.now() + 900)
 
 
-async def test_a_url_lives_a_week_at_the_most(urls: SignedUrls, clock: HandClock) -> None:
+async def test_signed_url_expires_after_a_week_at_most(urls: SignedUrls, clock: HandClock) -> None:
     await urls.put("bucket", NAME, clock.now() + MAX_URL_SECONDS)
 
     with pytest.raises(ValueError, match="604800"):

@@ -1,4 +1,4 @@
-"""What the cloud adapters do while Google does not answer, and after."""
+"""The cloud adapters during and after an outage of Google's services."""
 
 import asyncio
 import time
@@ -70,9 +70,7 @@ async def goes_on(documents: FirestoreDocuments) -> None:
     assert await documents.sum("jobs", ["n"]) == {"n": 2}
 
 
-async def test_a_frozen_firestore_is_unavailable_in_seconds(
-    documents: FirestoreDocuments, firestore: Firestore
-) -> None:
+async def test_firestore_frozen_raises_unavailable_quickly(documents: FirestoreDocuments, firestore: Firestore) -> None:
     firestore.freeze()
     try:
         await given_up(*reads(documents), documents.commit([Create("jobs/unknown", {})]))
@@ -82,9 +80,7 @@ async def test_a_frozen_firestore_is_unavailable_in_seconds(
     await goes_on(documents)
 
 
-async def test_a_firestore_that_refuses_is_unavailable_in_seconds(
-    documents: FirestoreDocuments, cut: FlakyProxy
-) -> None:
+async def test_firestore_refusing_raises_unavailable_quickly(documents: FirestoreDocuments, cut: FlakyProxy) -> None:
     cut.refuse()
     cut.cut()
     await given_up(*reads(documents), documents.commit([Create("jobs/never", {})]))
@@ -94,14 +90,14 @@ async def test_a_firestore_that_refuses_is_unavailable_in_seconds(
     assert await documents.get("jobs/never") is None
 
 
-async def test_a_read_goes_through_a_cut_that_ends_at_once(documents: FirestoreDocuments, cut: FlakyProxy) -> None:
+async def test_firestore_read_survives_short_cut(documents: FirestoreDocuments, cut: FlakyProxy) -> None:
     for _ in range(5):
         cut.cut()
         document = await documents.get("jobs/1")
         assert document is not None
 
 
-async def test_a_commit_that_no_answer_comes_to_is_unavailable_in_seconds(
+async def test_firestore_commit_without_answer_raises_unavailable_quickly(
     documents: FirestoreDocuments, cut: FlakyProxy
 ) -> None:
     cut.mute()
@@ -112,7 +108,7 @@ async def test_a_commit_that_no_answer_comes_to_is_unavailable_in_seconds(
     assert await documents.get("jobs/2") is not None
 
 
-async def test_a_publish_that_is_not_answered_is_unavailable_and_the_next_arrives(pubsub: Pubsub, project: str) -> None:
+async def test_publish_without_answer_raises_unavailable_and_next_succeeds(pubsub: Pubsub, project: str) -> None:
     operations = BilledOperations()
     async with FlakyProxy(pubsub.address) as cut, Subscriber(pubsub.address, project, ["chunks"]) as subscriber:
         topics = PubsubTopics(project, "", operations, cut.address)
@@ -136,14 +132,14 @@ async def test_a_publish_that_is_not_answered_is_unavailable_and_the_next_arrive
     assert operations.counts[BilledOperation.PUBLISHED_MESSAGE] == 3
 
 
-async def test_a_topic_that_is_not_there_is_unavailable(pubsub: Pubsub, project: str) -> None:
+async def test_publish_to_missing_topic_raises_unavailable(pubsub: Pubsub, project: str) -> None:
     topics = PubsubTopics(project, "", BilledOperations(), pubsub.address)
     with pytest.raises(Unavailable):
         await topics.publish("nowhere", [b"m"])
     await topics.close()
 
 
-async def test_fifty_thousand_messages_are_published_in_seconds(pubsub: Pubsub, project: str) -> None:
+async def test_publish_of_fifty_thousand_messages_is_fast(pubsub: Pubsub, project: str) -> None:
     messages = [b'{"v":1,"job_id":"job_%032d","chunk":%d}' % (0, number) for number in range(50_000)]
     operations = BilledOperations()
     topics = PubsubTopics(project, "", operations, pubsub.address)

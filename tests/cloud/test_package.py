@@ -26,13 +26,13 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Packaged]:
     return install(tmp_path_factory.mktemp("packaged"))
 
 
-def test_no_environment_knows_the_checkout(packaged: dict[str, Packaged], tmp_path: Path) -> None:
+def test_packaged_environments_do_not_contain_the_checkout(packaged: dict[str, Packaged], tmp_path: Path) -> None:
     for python in {function.python for function in packaged.values()}:
         found = subprocess.run([python, "-c", "import promptforge"], cwd=tmp_path, capture_output=True, check=False)
         assert b"No module named 'promptforge'" in found.stderr
 
 
-async def test_a_job_goes_through_the_archives_of_all_functions(
+async def test_packaged_functions_complete_a_job(
     tmp_path: Path, firestore: Firestore, pubsub: Pubsub, packaged: dict[str, Packaged]
 ) -> None:
     file, log = tmp_path / "prompts.jsonl", tmp_path / "functions.err"

@@ -41,7 +41,7 @@ async def served(variables: Mapping[str, str], log: Path) -> AsyncIterator[tuple
     assert not leaks(log.read_bytes())
 
 
-async def test_a_key_is_made_and_jobs_are_run_and_sigterm_ends_it_at_once(
+async def test_serve_gcp_creates_key_runs_jobs_and_ends_at_sigterm(
     tmp_path: Path, firestore: Firestore, pubsub: Pubsub
 ) -> None:
     file = tmp_path / "prompts.jsonl"

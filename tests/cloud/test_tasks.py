@@ -1,4 +1,4 @@
-"""Tasks from our adapter through a Cloud Tasks server to a function: what is asked for, and what arrives."""
+"""Tasks from the adapter through a Cloud Tasks server to a function: the requests and the deliveries."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -20,7 +20,7 @@ from promptforge.bootstrap import set_current
 from promptforge.domain.commands import JobCommand
 from promptforge.engine.load_functions import load_function
 from promptforge.errors import Unavailable
-from tests.contract.task_benches import LOCATION, CloudBench, cloud_bench, make_queues
+from tests.contract.task_adapters import LOCATION, CloudBench, cloud_bench, make_queues
 from tests.fakes.cloud_tasks import task_server
 from tests.fakes.google_tokens import Issuer, issuer
 from tests.harness.asgi_server import serving
@@ -46,7 +46,7 @@ async def client(bench: CloudBench) -> AsyncIterator[CloudTasksAsyncClient]:
 
 
 @pytest.mark.parametrize("queue", DISPATCH_SECONDS)
-async def test_a_task_is_an_event_for_its_function_in_the_name_of_the_task_account(
+async def test_cloud_task_is_an_event_with_token_of_task_account(
     bench: CloudBench, client: CloudTasksAsyncClient, queue: str
 ) -> None:
     tasks = await bench.open()
@@ -69,7 +69,7 @@ async def test_a_task_is_an_event_for_its_function_in_the_name_of_the_task_accou
     assert (len(task_id), "finish" in task_id) == (64, False)
 
 
-async def test_every_task_asked_for_is_counted(bench: CloudBench) -> None:
+async def test_cloud_tasks_are_counted(bench: CloudBench) -> None:
     tasks = await bench.open()
     for name in ("a", "b", "b"):
         await tasks.enqueue("worker", b"", name=name)
@@ -77,7 +77,7 @@ async def test_every_task_asked_for_is_counted(bench: CloudBench) -> None:
     assert bench.operations.counts == {BilledOperation.TASK: 3}
 
 
-async def test_a_queue_that_is_not_there_and_a_server_that_is_not_there_are_unavailable(bench: CloudBench) -> None:
+async def test_cloud_task_to_missing_queue_or_server_raises_unavailable(bench: CloudBench) -> None:
     for prefix, address in (("other-", bench.address), ("pf-", "127.0.0.1:1")):
         tasks = CloudTasks(replace(bench.target, prefix=prefix), BilledOperations(), address, give_up_seconds=0.2)
         with pytest.raises(Unavailable):
@@ -85,7 +85,7 @@ async def test_a_queue_that_is_not_there_and_a_server_that_is_not_there_are_unav
         await tasks.close()
 
 
-async def test_a_task_reaches_the_function_with_a_token_that_it_accepts(tmp_path: Path) -> None:
+async def test_cloud_task_token_is_accepted_by_function(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         google = await stack.enter_async_context(issuer(Issuer()))
         clock = SystemClock()
@@ -108,7 +108,7 @@ async def test_a_task_reaches_the_function_with_a_token_that_it_accepts(tmp_path
     assert google.served == 1
 
 
-async def test_names_stay_taken_and_what_is_wrong_is_refused(client: CloudTasksAsyncClient) -> None:
+async def test_cloud_task_names_stay_taken_and_invalid_tasks_are_rejected(client: CloudTasksAsyncClient) -> None:
     request = {"url": "http://127.0.0.1:1/"}
     await client.create_task({"parent": PARENT, "task": {"name": f"{PARENT}/tasks/t", "http_request": request}})
     await client.delete_task(name=f"{PARENT}/tasks/t")

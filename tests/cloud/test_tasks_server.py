@@ -58,8 +58,8 @@ async def connected(address: str) -> AsyncIterator[CloudTasksAsyncClient]:
 
 
 @dataclass
-class Desk:
-    """A server with one queue, a client, and where tasks arrive."""
+class TaskServerFixture:
+    """A server with one queue, a client, and the receiver of its tasks."""
 
     server: TaskServer
     client: CloudTasksAsyncClient
@@ -79,89 +79,89 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(receiver: Receiver) -> AsyncIterator[Desk]:
+async def tasks(receiver: Receiver) -> AsyncIterator[TaskServerFixture]:
     clock = HandClock()
     async with task_server(clock) as (server, address), connected(address) as client:
-        yield Desk(server, client, receiver, clock)
+        yield TaskServerFixture(server, client, receiver, clock)
 
 
-async def test_a_failed_task_comes_again_after_pauses_that_double_then_grow_evenly_to_the_limit(desk: Desk) -> None:
-    await desk.make_queue(retry_config=OFTEN)
-    desk.receiver.statuses = [500, 404, 302, 429, 503, 400, 500]
-    await desk.add()
+async def test_task_server_retries_with_growing_backoff(tasks: TaskServerFixture) -> None:
+    await tasks.make_queue(retry_config=OFTEN)
+    tasks.receiver.statuses = [500, 404, 302, 429, 503, 400, 500]
+    await tasks.add()
     pauses = []
-    await desk.server.bring()
-    while left := await desk.left():
-        tried, began = left[0].dispatch_count, desk.clock.now()
-        while (await desk.left()) and (await desk.left())[0].dispatch_count == tried:
-            desk.clock.move(5)
-            await desk.server.bring()
-        pauses.append(desk.clock.now() - began)
+    await tasks.server.bring()
+    while left := await tasks.left():
+        tried, began = left[0].dispatch_count, tasks.clock.now()
+        while (await tasks.left()) and (await tasks.left())[0].dispatch_count == tried:
+            tasks.clock.move(5)
+            await tasks.server.bring()
+        pauses.append(tasks.clock.now() - began)
 
     assert pauses == [10, 20, 40, 80, 160, 240]
-    assert len(desk.receiver.seen) == 7
+    assert len(tasks.receiver.seen) == 7
     with pytest.raises(NotFound):
-        await desk.client.get_task(name=f"{QUEUE}/tasks/t")
+        await tasks.client.get_task(name=f"{QUEUE}/tasks/t")
 
 
-async def test_an_overloaded_function_says_how_long_to_leave_it_alone(desk: Desk) -> None:
-    await desk.make_queue(retry_config=OFTEN)
-    desk.receiver.statuses, desk.receiver.headers = [503, 200], {"Retry-After": "100"}
-    await desk.add()
-    await desk.server.bring()
-    desk.clock.move(99)
-    await desk.server.bring()
-    assert len(desk.receiver.seen) == 1
-    desk.clock.move(1)
-    await desk.server.bring()
+async def test_task_server_honours_retry_after(tasks: TaskServerFixture) -> None:
+    await tasks.make_queue(retry_config=OFTEN)
+    tasks.receiver.statuses, tasks.receiver.headers = [503, 200], {"Retry-After": "100"}
+    await tasks.add()
+    await tasks.server.bring()
+    tasks.clock.move(99)
+    await tasks.server.bring()
+    assert len(tasks.receiver.seen) == 1
+    tasks.clock.move(1)
+    await tasks.server.bring()
 
-    assert (len(desk.receiver.seen), await desk.left()) == (2, [])
+    assert (len(tasks.receiver.seen), await tasks.left()) == (2, [])
 
 
-async def test_no_more_run_at_once_than_the_queue_allows(desk: Desk) -> None:
-    await desk.make_queue(rate_limits=RateLimits(max_concurrent_dispatches=2))
+async def test_task_server_limits_concurrent_dispatches(tasks: TaskServerFixture) -> None:
+    await tasks.make_queue(rate_limits=RateLimits(max_concurrent_dispatches=2))
     for number in range(5):
-        await desk.add(f"t{number}")
+        await tasks.add(f"t{number}")
     seen = []
     for _ in range(3):
-        await desk.server.bring()
-        seen.append(len(desk.receiver.seen))
+        await tasks.server.bring()
+        seen.append(len(tasks.receiver.seen))
 
     assert seen == [2, 4, 5]
 
 
-async def test_a_request_tells_which_task_it_is_and_cannot_pass_for_another(desk: Desk) -> None:
-    await desk.make_queue()
-    desk.receiver.statuses = [500, 200]
-    await desk.add(headers={"X-CloudTasks-TaskName": "other", "User-Agent": "me", "ce-id": "1"}, body=b"body")
-    await desk.server.bring()
-    desk.clock.move(1)
-    await desk.server.bring()
+async def test_task_server_request_identifies_task(tasks: TaskServerFixture) -> None:
+    await tasks.make_queue()
+    tasks.receiver.statuses = [500, 200]
+    await tasks.add(headers={"X-CloudTasks-TaskName": "other", "User-Agent": "me", "ce-id": "1"}, body=b"body")
+    await tasks.server.bring()
+    tasks.clock.move(1)
+    await tasks.server.bring()
 
-    first, second = (request.headers for request in desk.receiver.seen)
+    first, second = (request.headers for request in tasks.receiver.seen)
     assert (first["X-CloudTasks-QueueName"], first["X-CloudTasks-TaskName"], first["ce-id"]) == ("q", "t", "1")
     assert first["User-Agent"] == "Google-Cloud-Tasks"
     assert (first["X-CloudTasks-TaskRetryCount"], first["X-CloudTasks-TaskExecutionCount"]) == ("0", "0")
     assert (second["X-CloudTasks-TaskRetryCount"], second["X-CloudTasks-TaskPreviousResponse"]) == ("1", "500")
 
 
-async def test_a_paused_queue_waits_and_a_purged_one_is_empty(desk: Desk) -> None:
-    await desk.make_queue()
-    await desk.client.pause_queue(name=QUEUE)
-    await desk.add("a")
-    await desk.server.bring()
-    assert desk.receiver.seen == []
-    await desk.client.resume_queue(name=QUEUE)
-    await desk.server.bring()
-    assert len(desk.receiver.seen) == 1
-    await desk.add("b")
-    await desk.client.purge_queue(name=QUEUE)
-    await desk.server.bring()
+async def test_task_server_paused_queue_waits_and_purged_queue_is_empty(tasks: TaskServerFixture) -> None:
+    await tasks.make_queue()
+    await tasks.client.pause_queue(name=QUEUE)
+    await tasks.add("a")
+    await tasks.server.bring()
+    assert tasks.receiver.seen == []
+    await tasks.client.resume_queue(name=QUEUE)
+    await tasks.server.bring()
+    assert len(tasks.receiver.seen) == 1
+    await tasks.add("b")
+    await tasks.client.purge_queue(name=QUEUE)
+    await tasks.server.bring()
 
-    assert (len(desk.receiver.seen), await desk.left()) == (1, [])
+    assert (len(tasks.receiver.seen), await tasks.left()) == (1, [])
 
 
-async def test_a_server_of_its_own_process_dispatches_by_itself(receiver: Receiver) -> None:
+async def test_task_server_process_dispatches(receiver: Receiver) -> None:
     command = (sys.executable, "-m", "tests.fakes.cloud_tasks", "0")
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
     try:

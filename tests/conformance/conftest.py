@@ -1,5 +1,7 @@
-"""Each provider twice before one recording server: through its official SDK, and through our transport. The clients
-are made once for all tests, because making one takes longer than using it; so all tests here share one loop."""
+"""Each provider twice in front of one recording server: through its official SDK and through the adapter.
+
+The clients are created once for all tests, because that takes longer than using them. So all tests here share one loop.
+"""
 
 import os
 import random
@@ -24,7 +26,7 @@ BUILDS = {"compatible": openai.build, "anthropic": anthropic.build, "gemini": ge
 
 
 class Pair:
-    """One provider's SDK and our adapter, side by side."""
+    """The SDK and the adapter of one provider, side by side."""
 
     def __init__(self, name: str, server: ProviderServer, seconds: float = PATIENT_SECONDS, url: str = "") -> None:
         self.name = name
@@ -40,8 +42,10 @@ class Pair:
         return WIRES[self.provider].answer
 
     async def theirs(self, question: CompletionRequest) -> Read | str:
-        """What the SDK makes of the answer, the name of the exception it raises, or "unreadable" if it hands over an
-        answer that cannot be read."""
+        """Return the SDK's result, the name of its exception, or "unreadable".
+
+        It is "unreadable" if the SDK returns an answer that cannot be read.
+        """
         try:
             answer = await self._sdk.ask(question)
         except Exception as exc:  # whatever it is: its name is what is compared
@@ -52,7 +56,7 @@ class Pair:
             return "unreadable"
 
     async def ours(self, question: CompletionRequest) -> Completion | CallFailure:
-        """What we make of it."""
+        """Return the outcome of the adapter."""
         return await self._ours.complete(question, self._seconds)
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What can come instead of a good answer: what the official SDK makes of it, and what we do."""
+"""Replies other than a valid answer: the outcome of the official SDK and that of the product."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +12,11 @@ CODES = {NOT_SENT: "provider_unreachable", THROTTLED: "throttled", ACCOUNT: "pro
 
 @dataclass(frozen=True)
 class Row:
-    """`sdk` is the exception that the SDK raises, "answer" if it takes this for one, or "unreadable" if it takes it for
-    one and trips over it later. `wait` is what the provider asks for."""
+    """One reply and its outcomes.
+
+    `sdk` is the exception of the SDK, "answer" if it returns one, or "unreadable" if that answer fails later. `wait` is
+    the wait that the provider asks for.
+    """
 
     provider: str
     status: int

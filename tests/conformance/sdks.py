@@ -1,4 +1,7 @@
-"""The four official SDKs, each asked one of our questions in its own words. They retry nothing here."""
+"""The four official SDKs, each called with one CompletionRequest.
+
+They retry nothing here.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -14,7 +17,7 @@ from promptforge.ports.provider import CompletionRequest
 
 
 class Read(NamedTuple):
-    """What an SDK makes of an answer."""
+    """The result of an SDK."""
 
     text: str | None
     model: str
@@ -30,7 +33,7 @@ class Sdk(Protocol):
         ...
 
     def read(self, answer: Any) -> Read:
-        """The same of its answers as our Answer holds."""
+        """The fields of its answer that a Completion has."""
         ...
 
     async def close(self) -> None:
@@ -74,8 +77,10 @@ class CompatibleSdk(OpenAISdk):
 
 
 class AnthropicSdk:
-    """It has no arguments for temperature and top_p any more: the version of the API that it speaks has none. Who needs
-    them sends them as `extra_body` to the version before."""
+    """It has no arguments for temperature and top_p any more: the version of the API that it speaks has none.
+
+    Callers that need them send them as `extra_body` to the version before.
+    """
 
     def __init__(self, url: str, key: str, seconds: float) -> None:
         self._client = anthropic.AsyncAnthropic(api_key=key, base_url=url, max_retries=0, timeout=seconds)
@@ -184,7 +189,10 @@ SDKS: dict[str, Callable[[str, str, float], Sdk]] = {
 
 
 def conversation(question: CompletionRequest, *system: str | None) -> list[dict[str, str]]:
-    """The turns. With no word about `system`, those of the system are left out: they go elsewhere."""
+    """The turns.
+
+    With no word about `system`, those of the system are left out: they go elsewhere.
+    """
     turns = [{"role": turn.role, "content": turn.content} for turn in question.messages]
     turns = turns or [{"role": "user", "content": question.prompt}]
     if not system:
@@ -193,7 +201,7 @@ def conversation(question: CompletionRequest, *system: str | None) -> list[dict[
 
 
 def system_of(question: CompletionRequest) -> str | None:
-    """What the system says, as one text."""
+    """Return the system messages as one text."""
     said = [question.params.system, *(turn.content for turn in question.messages if turn.role == "system")]
     return "\n\n".join(text for text in said if text) or None
 
@@ -207,7 +215,7 @@ def chat_format(params: Params, schema: str) -> dict[str, Any] | None:
 
 
 def generation_config(params: Params) -> dict[str, Any]:
-    """What `extra` adds to the configuration, in the SDK's spelling: candidateCount is candidate_count to it."""
+    """Return the configuration of `extra` in the SDK's spelling: candidateCount becomes candidate_count."""
     extra: Any = (params.extra or {}).get("generationConfig", {})
     return {"".join("_" + one.lower() if one.isupper() else one for one in name): extra[name] for name in extra}
 

@@ -1,5 +1,7 @@
-"""Each failure is played to the official SDK and to us. Where the SDK raises, we have the class that is documented for
-it; and what it takes for an answer without a text is none for us."""
+"""Each failure is sent to the official SDK and to the adapter.
+
+Where the SDK raises, the adapter has the documented class. An answer without a text is a failure here.
+"""
 
 import socket
 
@@ -40,7 +42,7 @@ ABSENT = {
 @pytest.mark.parametrize(
     ("pair", "row"), [pytest.param(row.provider, row, id=row.id) for row in ROWS], indirect=["pair"]
 )
-async def test_what_the_sdk_raises_is_the_failure_we_have_for_it(pair: Pair, row: Row) -> None:
+async def test_failure_matches_exception_of_sdk(pair: Pair, row: Row) -> None:
     pair.server.reply = (
         raw_reply(row.body, row.status, {"Content-Type": "text/html"} | row.headers)
         if isinstance(row.body, bytes)
@@ -59,7 +61,7 @@ async def test_what_the_sdk_raises_is_the_failure_we_have_for_it(pair: Pair, row
 @on_one_loop
 @pytest.mark.parametrize("pair", SDKS, indirect=True)
 @pytest.mark.parametrize("cut", [cut_before_the_answer, cut_in_the_body])
-async def test_a_connection_that_breaks(pair: Pair, cut: Reply) -> None:
+async def test_failure_of_lost_connection_matches_sdk(pair: Pair, cut: Reply) -> None:
     pair.server.reply = cut
 
     theirs, ours = await pair.theirs(QUESTION), await pair.ours(QUESTION)
@@ -72,7 +74,7 @@ async def test_a_connection_that_breaks(pair: Pair, cut: Reply) -> None:
 
 @on_one_loop
 @pytest.mark.parametrize("pair", SDKS, indirect=True)
-async def test_an_answer_that_does_not_come(pair: Pair) -> None:
+async def test_failure_of_missing_reply_matches_sdk(pair: Pair) -> None:
     pair.server.reply = pair.server.hang
     hasty = Pair(pair.name, pair.server, SHORT_SECONDS)
 
@@ -86,7 +88,7 @@ async def test_an_answer_that_does_not_come(pair: Pair) -> None:
 
 @on_one_loop
 @pytest.mark.parametrize("pair", SDKS, indirect=True)
-async def test_nobody_there(pair: Pair) -> None:
+async def test_failure_of_refused_connection_matches_sdk(pair: Pair) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         lost = Pair(pair.name, pair.server, url=f"http://127.0.0.1:{bound.getsockname()[1]}")

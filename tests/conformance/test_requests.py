@@ -1,4 +1,4 @@
-"""What the official SDK sends for a question is what we send for it."""
+"""The adapter sends the same request as the official SDK."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.contract.provider_server import Received
 on_one_loop = pytest.mark.asyncio(loop_scope="session")
 
 HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "anthropic-version", "content-type")
-"""What a provider acts upon. The rest tells it which client is calling, and how that was built."""
+"""The headers that a provider interprets. The others describe the client and its build."""
 
 SCHEMA = {
     "type": "object",
@@ -76,8 +76,11 @@ CASES = [
 
 
 def meant(value: Any) -> Any:
-    """A body without what says nothing: a field that is null, an object that is empty, and the two defaults that the
-    Mistral SDK writes out (`stream` and a message's `prefix`, both false)."""
+    """Return a body without fields that have no effect.
+
+    These are null fields, empty objects, and the two defaults that the Mistral SDK sends (`stream` and a
+    message's `prefix`, both false).
+    """
     if isinstance(value, list):
         return [meant(one) for one in value]
     if not isinstance(value, dict):
@@ -87,7 +90,7 @@ def meant(value: Any) -> Any:
 
 
 def relevant(request: Received) -> dict[str, Any]:
-    """What is compared of a request."""
+    """The compared parts of a request."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     return {
         "line": (request.method, request.path),
@@ -98,7 +101,7 @@ def relevant(request: Received) -> dict[str, Any]:
 
 @on_one_loop
 @pytest.mark.parametrize(("pair", "question"), CASES, indirect=["pair"])
-async def test_the_sdk_and_we_send_the_same(pair: Pair, question: CompletionRequest) -> None:
+async def test_request_equals_request_of_sdk(pair: Pair, question: CompletionRequest) -> None:
     read, answer = await pair.theirs(question), await pair.ours(question)
 
     theirs, ours = pair.server.received
@@ -107,11 +110,11 @@ async def test_the_sdk_and_we_send_the_same(pair: Pair, question: CompletionRequ
     assert (answer.text, answer.model, answer.input_tokens, answer.output_tokens) == read
 
 
-def test_every_parameter_is_among_the_cases() -> None:
+def test_requests_cover_every_parameter() -> None:
     assert {name for case in CASES for name in case.values[1].params.set_fields} == set(PARAMS)  # type: ignore[union-attr]
 
 
-def test_what_is_refused_before_it_is_sent_is_what_the_providers_have_no_place_for() -> None:
+def test_unsupported_parameters_are_those_without_a_field_in_the_sdk() -> None:
     refused = {
         (name, what)
         for name in SDKS
@@ -128,7 +131,7 @@ GEMINI_MODELS = ["model-1", "models/model-1", "tunedModels/mine-1", "gemini-2.5-
 @on_one_loop
 @pytest.mark.parametrize("pair", ["gemini"], indirect=True)
 @pytest.mark.parametrize("model", GEMINI_MODELS)
-async def test_the_sdk_and_we_find_the_same_place_for_a_model(pair: Pair, model: str) -> None:
+async def test_model_path_equals_path_of_sdk(pair: Pair, model: str) -> None:
     await pair.theirs(CompletionRequest(model, "Why?"))
     await pair.ours(CompletionRequest(model, "Why?"))
 

@@ -1,4 +1,7 @@
-"""What the suites run on. An adapter is one more parameter here; whatever is opened is closed."""
+"""The adapters that the suites run on.
+
+An adapter is one more parameter here; whatever is opened is closed.
+"""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager

@@ -27,7 +27,7 @@ async def broken(*parts: bytes) -> AsyncIterator[bytes]:
 async def content(
     objects: Objects, name: str, *, generation: int | None = None, start: int = 0, end: int | None = None
 ) -> bytes:
-    """What a read gives in all."""
+    """Return the whole content of a read."""
     found = [block async for block in objects.read(name, generation=generation, start=start, end=end)]
     assert all(found), "a block is never empty"
     return b"".join(found)

@@ -22,8 +22,10 @@ class Post:
 
 @dataclass(frozen=True)
 class Feed:
-    """A topic's two ends, of which only the first is a port. `receive` takes at least so many of the messages that
-    came since it was called last, in any order, and all others that came by then."""
+    """A topic's two ends, of which only the first is a port.
+
+    `receive` takes a minimum number of messages and returns all that arrived since its last call, in any order.
+    """
 
     topics: Topics
     receive: Callable[[str, int], Awaitable[list[bytes]]]
@@ -36,7 +38,7 @@ OpenPost = Callable[[], Post]
 
 
 async def claimed(deliveries: SqliteQueue, topic: str, count: int) -> list[bytes]:
-    """What is due of a topic; it is all there at once."""
+    """Return the due messages of a topic."""
     found = await deliveries.claim(f"topic:{topic}", 100_000, 60.0)
     for delivery in found:
         await deliveries.ack(delivery)

@@ -30,7 +30,7 @@ async def outcome(
         (Params(extra={"service_tier": "auto"}), "2026-10-21"),
     ],
 )
-async def test_sampling_is_asked_of_the_version_of_the_api_that_still_has_it(
+async def test_anthropic_sampling_parameters_select_the_older_api_version(
     anthropic: HttpBench, server: ProviderServer, params: Params, version: str
 ) -> None:
     await anthropic.answering().complete(CompletionRequest("gpt-x", "Why?", params=params), 10.0)
@@ -39,7 +39,7 @@ async def test_sampling_is_asked_of_the_version_of_the_api_that_still_has_it(
 
 
 @pytest.mark.parametrize(("given", "sent"), [(None, 4096), (5, 5), (100_000, 100_000)])
-async def test_there_is_always_a_limit_of_tokens(
+async def test_anthropic_request_without_limit_has_default_max_tokens(
     anthropic: HttpBench, server: ProviderServer, given: int | None, sent: int
 ) -> None:
     await anthropic.answering().complete(CompletionRequest("gpt-x", "Why?", params=Params(max_tokens=given)), 10.0)
@@ -47,7 +47,7 @@ async def test_there_is_always_a_limit_of_tokens(
     assert json.loads(server.received[0].body)["max_tokens"] == sent
 
 
-async def test_what_was_cached_is_paid_for_and_thoughts_are_not_said(
+async def test_anthropic_usage_counts_cached_tokens_and_text_excludes_thoughts(
     anthropic: HttpBench, server: ProviderServer
 ) -> None:
     usage = {"input_tokens": 5, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 2, "output_tokens": 7}
@@ -63,7 +63,7 @@ async def test_what_was_cached_is_paid_for_and_thoughts_are_not_said(
 
 
 @pytest.mark.parametrize(
-    ("reason", "said", "unsaid"),
+    ("reason", "said", "no_text_code"),
     [
         ("end_turn", FinishReason.STOP, "provider_bad_response"),
         ("stop_sequence", FinishReason.STOP, "provider_bad_response"),
@@ -75,8 +75,8 @@ async def test_what_was_cached_is_paid_for_and_thoughts_are_not_said(
         ("a reason of tomorrow", FinishReason.OTHER, "provider_bad_response"),
     ],
 )
-async def test_a_text_tells_why_it_ended_and_without_one_there_is_no_answer(
-    anthropic: HttpBench, server: ProviderServer, reason: str, said: FinishReason, unsaid: str
+async def test_anthropic_stop_reason_maps_to_finish_reason_or_failure(
+    anthropic: HttpBench, server: ProviderServer, reason: str, said: FinishReason, no_text_code: str
 ) -> None:
     answer = await outcome(anthropic, server, stop_reason=reason)
     failure = await outcome(anthropic, server, stop_reason=reason, content=[])
@@ -84,7 +84,7 @@ async def test_a_text_tells_why_it_ended_and_without_one_there_is_no_answer(
     assert isinstance(answer, Completion)
     assert answer.finish_reason is said
     assert isinstance(failure, CallFailure)
-    assert failure.code == unsaid
+    assert failure.code == no_text_code
 
 
 @pytest.mark.parametrize("error", [None, "x", {}, {"details": 7}, {"details": {"error_code": 7}}, {"message": 7}])
@@ -92,7 +92,7 @@ async def test_a_text_tells_why_it_ended_and_without_one_there_is_no_answer(
     ("status", "kind"),
     [(400, FailureKind.PROMPT), (429, FailureKind.THROTTLED), (500, FailureKind.UNKNOWN), (529, FailureKind.THROTTLED)],
 )
-async def test_an_odd_error_is_taken_by_its_status(
+async def test_anthropic_unusual_error_is_classified_by_status(
     anthropic: HttpBench, server: ProviderServer, error: Any, status: int, kind: FailureKind
 ) -> None:
     failure = await outcome(anthropic, server, status, error=error)
@@ -101,7 +101,9 @@ async def test_an_odd_error_is_taken_by_its_status(
     assert failure.kind is kind
 
 
-async def test_a_prompt_that_speaks_of_credit_is_no_empty_account(anthropic: HttpBench, server: ProviderServer) -> None:
+async def test_anthropic_prompt_about_credit_is_not_an_account_failure(
+    anthropic: HttpBench, server: ProviderServer
+) -> None:
     message = "messages.0: unexpected value in a prompt about an account whose balance is low"
 
     failure = await outcome(anthropic, server, 400, error={"type": "invalid_request_error", "message": message})

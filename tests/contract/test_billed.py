@@ -1,4 +1,4 @@
-"""What a provider bills for a reply that is no answer."""
+"""The billed tokens of replies without an answer."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,7 +10,7 @@ from tests.contract.provider_bench import WIRES, HttpBench
 from tests.contract.provider_server import ProviderServer, json_reply
 
 QUESTION = CompletionRequest("gpt-x", "Why is the sky blue?")
-UNSAID: dict[str, Any] = {"choices": [], "content": [], "candidates": []}
+NO_ANSWER: dict[str, Any] = {"choices": [], "content": [], "candidates": []}
 
 
 @pytest.fixture(params=sorted(WIRES))
@@ -27,21 +27,21 @@ async def failure_of(http: HttpBench, body: object) -> CallFailure:
     return failure
 
 
-async def test_a_reply_that_is_no_answer_tells_the_tokens_it_costs(http: HttpBench) -> None:
-    failure = await failure_of(http, http.wire.answer | UNSAID)
+async def test_failure_with_usage_reports_billed_tokens(http: HttpBench) -> None:
+    failure = await failure_of(http, http.wire.answer | NO_ANSWER)
 
     assert (failure.input_tokens, failure.output_tokens) == (5, 7)
 
 
 @pytest.mark.parametrize("usage", [None, "x", 7, [], {}, {"prompt_tokens": "x"}])
-async def test_who_tells_no_usage_bills_nothing(http: HttpBench, usage: object) -> None:
-    failure = await failure_of(http, http.wire.answer | UNSAID | {"usage": usage, "usageMetadata": usage})
+async def test_failure_without_usage_reports_no_tokens(http: HttpBench, usage: object) -> None:
+    failure = await failure_of(http, http.wire.answer | NO_ANSWER | {"usage": usage, "usageMetadata": usage})
 
     assert (failure.input_tokens, failure.output_tokens) == (0, 0)
 
 
 @pytest.mark.parametrize("body", [None, "x", [], {}])
-async def test_what_is_no_reply_at_all_bills_nothing(http: HttpBench, body: object) -> None:
+async def test_failure_without_reply_reports_no_tokens(http: HttpBench, body: object) -> None:
     failure = await failure_of(http, body)
 
     assert (failure.input_tokens, failure.output_tokens) == (0, 0)

@@ -16,7 +16,7 @@ async def parts(objects: Objects, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("count", [1, 2, MAX_COMPOSE])
-async def test_sources_are_joined_in_their_order(objects: Objects, count: int) -> None:
+async def test_compose_joins_sources_in_order(objects: Objects, count: int) -> None:
     names = await parts(objects, count)
 
     info = await objects.compose("job/whole", names[::-1])
@@ -27,7 +27,7 @@ async def test_sources_are_joined_in_their_order(objects: Objects, count: int) -
     assert await content(objects, "job/whole") == expected
 
 
-async def test_the_sources_stay(objects: Objects) -> None:
+async def test_compose_keeps_sources(objects: Objects) -> None:
     names = await parts(objects, 3)
 
     await objects.compose("job/whole", names)
@@ -36,14 +36,14 @@ async def test_the_sources_stay(objects: Objects) -> None:
 
 
 @pytest.mark.parametrize("count", [0, MAX_COMPOSE + 1])
-async def test_a_wrong_number_of_sources_is_refused(objects: Objects, count: int) -> None:
+async def test_compose_with_wrong_source_count_raises(objects: Objects, count: int) -> None:
     with pytest.raises(ValueError, match=str(MAX_COMPOSE)):
         await objects.compose("job/whole", ["job/part"] * count)
 
     assert await objects.stat("job/whole") is None
 
 
-async def test_a_missing_source_leaves_nothing(objects: Objects) -> None:
+async def test_compose_with_missing_source_creates_nothing(objects: Objects) -> None:
     names = await parts(objects, 2)
 
     with pytest.raises(ObjectMissing):
@@ -52,7 +52,7 @@ async def test_a_missing_source_leaves_nothing(objects: Objects) -> None:
     assert await objects.stat("job/whole") is None
 
 
-async def test_a_repeated_compose_is_the_first_one(objects: Objects) -> None:
+async def test_compose_repeated_returns_first_object(objects: Objects) -> None:
     names = await parts(objects, 3)
 
     first = await objects.compose("job/whole", names)
@@ -60,7 +60,7 @@ async def test_a_repeated_compose_is_the_first_one(objects: Objects) -> None:
     assert await objects.compose("job/whole", names) == first
 
 
-async def test_two_composers_at_once_make_one_object(objects: Objects) -> None:
+async def test_compose_by_two_callers_creates_one_object(objects: Objects) -> None:
     names = await parts(objects, 3)
 
     infos = await asyncio.gather(*(objects.compose("job/whole", names) for _ in range(5)))
@@ -68,7 +68,7 @@ async def test_two_composers_at_once_make_one_object(objects: Objects) -> None:
     assert len(set(infos)) == 1
 
 
-async def test_a_compose_over_other_content_is_refused(objects: Objects) -> None:
+async def test_compose_over_other_content_raises_object_exists(objects: Objects) -> None:
     names = await parts(objects, 3)
     await objects.create("job/whole", b"something else")
 
@@ -78,7 +78,7 @@ async def test_a_compose_over_other_content_is_refused(objects: Objects) -> None
     assert await content(objects, "job/whole") == b"something else"
 
 
-async def test_one_source_may_come_several_times_and_be_large_or_empty(objects: Objects) -> None:
+async def test_compose_accepts_repeated_large_and_empty_sources(objects: Objects) -> None:
     await objects.create("job/large", LARGE)
     await objects.create("job/empty", b"")
 
@@ -87,7 +87,7 @@ async def test_one_source_may_come_several_times_and_be_large_or_empty(objects: 
     assert await content(objects, "job/whole") == LARGE + LARGE
 
 
-async def test_what_was_composed_may_be_a_source(objects: Objects) -> None:
+async def test_compose_accepts_composed_sources(objects: Objects) -> None:
     names = await parts(objects, 4)
     await objects.compose("job/left", names[:2])
     await objects.compose("job/right", names[2:])

@@ -1,4 +1,4 @@
-"""What every local store relies on: work is done whole or not at all, and a number is given once."""
+"""The base of every local store: work is atomic, and a number is assigned once."""
 
 import asyncio
 import sqlite3
@@ -22,7 +22,7 @@ def write_note(connection: sqlite3.Connection, name: str) -> None:
     connection.execute("insert into task_names (name, taken_at) values (?, 0)", (name,))
 
 
-async def test_work_that_raises_leaves_nothing_and_the_next_work_runs(open_database: OpenDatabase) -> None:
+async def test_database_failed_work_rolls_back_and_next_work_runs(open_database: OpenDatabase) -> None:
     database = open_database()
 
     def refuse(connection: sqlite3.Connection) -> None:
@@ -36,7 +36,7 @@ async def test_work_that_raises_leaves_nothing_and_the_next_work_runs(open_datab
     assert await database.read(notes) == ["whole"]
 
 
-async def test_a_number_is_given_once(open_database: OpenDatabase) -> None:
+async def test_database_next_number_is_unique(open_database: OpenDatabase) -> None:
     databases: list[Database] = [open_database(), open_database()]
 
     numbers = await asyncio.gather(*(databases[at % 2].write(next_number) for at in range(40)))
@@ -46,7 +46,7 @@ async def test_a_number_is_given_once(open_database: OpenDatabase) -> None:
     assert later > max(numbers)
 
 
-async def test_a_reader_is_not_held_up_by_a_writer(open_database: OpenDatabase, tmp_path: Path) -> None:
+async def test_database_reader_is_not_blocked_by_writer(open_database: OpenDatabase, tmp_path: Path) -> None:
     database = open_database()
     await database.write(lambda connection: write_note(connection, "old"))
     other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
@@ -63,7 +63,7 @@ async def test_a_reader_is_not_held_up_by_a_writer(open_database: OpenDatabase, 
     assert await database.read(notes) == ["new", "old"]
 
 
-async def test_a_closed_and_opened_file_holds_what_was_answered(open_database: OpenDatabase) -> None:
+async def test_database_reopened_file_has_confirmed_commits(open_database: OpenDatabase) -> None:
     first = open_database()
     await first.write(lambda connection: write_note(connection, "kept"))
     first.close()

@@ -19,20 +19,20 @@ async def bodies(post: Post, limit: int = 100, source: str = SOURCE) -> list[byt
     return [delivery.body for delivery in await claim(post, limit, source)]
 
 
-async def test_nothing_published_is_nothing_to_claim(post: Post) -> None:
+async def test_queue_without_messages_has_nothing_to_claim(post: Post) -> None:
     assert await claim(post) == []
     assert await post.deliveries.sources_due([SOURCE, "queue:worker"]) == []
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"\x00\xff\n", b"m" * 1_000_000])
-async def test_a_message_arrives_as_it_was_published(post: Post, body: bytes) -> None:
+async def test_queue_delivers_message_as_published(post: Post, body: bytes) -> None:
     await post.topics.publish("chunks", [body])
 
     (delivery,) = await claim(post)
     assert (delivery.source, delivery.body, delivery.attempts) == (SOURCE, body, 1)
 
 
-async def test_messages_arrive_oldest_first(post: Post) -> None:
+async def test_queue_delivers_oldest_first(post: Post) -> None:
     await post.topics.publish("chunks", [b"1", b"2"])
     await post.topics.publish("chunks", [b"3"])
 
@@ -40,19 +40,19 @@ async def test_messages_arrive_oldest_first(post: Post) -> None:
     assert await bodies(post, limit=2) == [b"3"]
 
 
-async def test_equal_messages_are_two_messages(post: Post) -> None:
+async def test_queue_delivers_equal_messages_separately(post: Post) -> None:
     await post.topics.publish("chunks", [b"same", b"same"])
 
     assert await bodies(post) == [b"same", b"same"]
 
 
-async def test_publishing_nothing_owes_nothing(post: Post) -> None:
+async def test_queue_publish_of_nothing_enqueues_nothing(post: Post) -> None:
     await post.topics.publish("chunks", [])
 
     assert await claim(post) == []
 
 
-async def test_topics_and_queues_are_apart_even_with_one_name(post: Post) -> None:
+async def test_queue_keeps_topics_and_queues_of_one_name_apart(post: Post) -> None:
     await post.topics.publish("worker", [b"message"])
     await post.tasks.enqueue("worker", b"task", name="t")
 
@@ -60,7 +60,7 @@ async def test_topics_and_queues_are_apart_even_with_one_name(post: Post) -> Non
     assert await bodies(post, source="topic:worker") == [b"message"]
 
 
-async def test_due_names_the_sources_that_have_something(post: Post, clock: HandClock) -> None:
+async def test_queue_sources_due_lists_nonempty_sources(post: Post, clock: HandClock) -> None:
     await post.topics.publish("chunks", [b"1", b"2"])
     await post.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
     sources = [SOURCE, "queue:worker", "topic:other"]
@@ -71,7 +71,7 @@ async def test_due_names_the_sources_that_have_something(post: Post, clock: Hand
     assert await post.deliveries.sources_due(["topic:other"]) == []
 
 
-async def test_a_claimed_message_is_not_claimed_again_in_its_time(post: Post, clock: HandClock) -> None:
+async def test_queue_claimed_message_is_invisible_until_ack_deadline(post: Post, clock: HandClock) -> None:
     await post.topics.publish("chunks", [b"1"])
     await claim(post)
 
@@ -81,7 +81,7 @@ async def test_a_claimed_message_is_not_claimed_again_in_its_time(post: Post, cl
     assert await post.deliveries.sources_due([SOURCE]) == []
 
 
-async def test_a_message_that_is_not_ended_comes_again(post: Post, clock: HandClock) -> None:
+async def test_queue_unacknowledged_message_becomes_visible_again(post: Post, clock: HandClock) -> None:
     await post.topics.publish("chunks", [b"1"])
     (first,) = await claim(post)
 
@@ -91,7 +91,7 @@ async def test_a_message_that_is_not_ended_comes_again(post: Post, clock: HandCl
     assert (second.id, second.body, second.attempts) == (first.id, b"1", 2)
 
 
-async def test_a_done_message_never_comes_again(post: Post, clock: HandClock) -> None:
+async def test_queue_acknowledged_message_never_returns(post: Post, clock: HandClock) -> None:
     await post.topics.publish("chunks", [b"1", b"2"])
     first, _ = await claim(post)
 
@@ -102,7 +102,7 @@ async def test_a_done_message_never_comes_again(post: Post, clock: HandClock) ->
     assert await bodies(post) == [b"2"]
 
 
-async def test_a_message_that_is_put_back_comes_after_a_pause(post: Post, clock: HandClock) -> None:
+async def test_queue_returned_message_becomes_visible_after_pause(post: Post, clock: HandClock) -> None:
     await post.topics.publish("chunks", [b"1"])
     (delivery,) = await claim(post)
 
@@ -113,7 +113,7 @@ async def test_a_message_that_is_put_back_comes_after_a_pause(post: Post, clock:
     assert await bodies(post) == [b"1"]
 
 
-async def test_a_message_that_was_put_back_does_not_go_to_the_end_of_the_queue(post: Post, clock: HandClock) -> None:
+async def test_queue_returned_message_keeps_precedence(post: Post, clock: HandClock) -> None:
     await post.topics.publish("chunks", [b"1", b"2", b"3"])
     (delivery,) = await claim(post, limit=1)
     await post.deliveries.nack(delivery)
@@ -125,7 +125,7 @@ async def test_a_message_that_was_put_back_does_not_go_to_the_end_of_the_queue(p
     assert await bodies(post, limit=2) == [b"4"]
 
 
-async def test_the_pause_grows_and_the_last_try_ends_it(post: Post, clock: HandClock) -> None:
+async def test_queue_backoff_grows_until_dead_letter(post: Post, clock: HandClock) -> None:
     await post.topics.publish("chunks", [b"poison"])
 
     for attempt in range(1, MAX_ATTEMPTS):
@@ -147,7 +147,7 @@ async def test_the_pause_grows_and_the_last_try_ends_it(post: Post, clock: HandC
     assert await claim(post) == []
 
 
-async def test_a_dead_message_does_not_stop_the_others(post: Post, clock: HandClock) -> None:
+async def test_queue_dead_letter_does_not_block_others(post: Post, clock: HandClock) -> None:
     await post.topics.publish("chunks", [b"poison"])
     for _ in range(MAX_ATTEMPTS):
         (delivery,) = await claim(post)
@@ -159,7 +159,7 @@ async def test_a_dead_message_does_not_stop_the_others(post: Post, clock: HandCl
     assert await bodies(post) == [b"good"]
 
 
-async def test_a_recall_makes_claimed_messages_due_at_once(post: Post) -> None:
+async def test_queue_make_visible_makes_claimed_messages_due(post: Post) -> None:
     await post.topics.publish("chunks", [b"1", b"2", b"3"])
     done, put_back, _ = await claim(post)
     await post.deliveries.ack(done)
@@ -170,7 +170,7 @@ async def test_a_recall_makes_claimed_messages_due_at_once(post: Post) -> None:
     assert await bodies(post) == [b"2", b"3"]
 
 
-async def test_a_recall_hurries_no_task_that_was_never_claimed(post: Post, clock: HandClock) -> None:
+async def test_queue_make_visible_keeps_delay_of_unclaimed_tasks(post: Post, clock: HandClock) -> None:
     await post.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
 
     await post.deliveries.make_visible()
@@ -178,7 +178,7 @@ async def test_a_recall_hurries_no_task_that_was_never_claimed(post: Post, clock
     assert await bodies(post, source="queue:worker") == []
 
 
-async def test_two_consumers_share_and_never_double(open_post: OpenPost) -> None:
+async def test_queue_two_consumers_share_messages_without_duplicates(open_post: OpenPost) -> None:
     posts = [open_post(), open_post()]
     published = [b"%d" % number for number in range(60)]
     await posts[0].topics.publish("chunks", published)
@@ -188,7 +188,7 @@ async def test_two_consumers_share_and_never_double(open_post: OpenPost) -> None
     assert sorted(body for batch in claimed for body in batch) == sorted(published)
 
 
-async def test_everything_owed_outlives_its_process(open_post: OpenPost, clock: HandClock) -> None:
+async def test_queue_content_survives_its_process(open_post: OpenPost, clock: HandClock) -> None:
     first = open_post()
     await first.topics.publish("chunks", [b"claimed", b"waiting"])
     await first.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
@@ -203,7 +203,7 @@ async def test_everything_owed_outlives_its_process(open_post: OpenPost, clock: 
     assert await bodies(second, source="queue:worker") == [b"later"]
 
 
-async def test_a_stale_nack_takes_nothing_from_the_new_claimer(post: Post, clock: HandClock) -> None:
+async def test_queue_stale_nack_does_not_affect_new_claim(post: Post, clock: HandClock) -> None:
     await post.topics.publish("chunks", [b"m"])
     (stale,) = await claim(post)
     clock.move(ACK_SECONDS + 1)

@@ -25,7 +25,7 @@ async def data_of(documents: Documents, path: str) -> Data:
     return document.data
 
 
-async def test_what_was_never_written_is_none(documents: Documents) -> None:
+async def test_documents_get_of_missing_path_returns_none(documents: Documents) -> None:
     assert await documents.get("jobs/1") is None
 
 
@@ -42,7 +42,7 @@ async def test_what_was_never_written_is_none(documents: Documents) -> None:
         {"map": {"": 1, "__name__": 2, "a.b": 3, "`": 4, "x" * 2000: 5}, "deep": nested(100)},
     ],
 )
-async def test_a_document_comes_back_as_it_was_written(documents: Documents, data: Data) -> None:
+async def test_documents_get_returns_written_data(documents: Documents, data: Data) -> None:
     version = await made(documents, "jobs/1", data)
 
     found = await documents.get("jobs/1")
@@ -50,7 +50,7 @@ async def test_a_document_comes_back_as_it_was_written(documents: Documents, dat
     assert repr(sorted(found.data.items())) == repr(sorted(data.items()))  # 1, 1.0 and true are equal, but not the same
 
 
-async def test_a_document_is_created_once(documents: Documents) -> None:
+async def test_documents_create_of_existing_path_conflicts(documents: Documents) -> None:
     await made(documents, "jobs/1", {"n": 1})
 
     with pytest.raises(Conflict):
@@ -59,7 +59,7 @@ async def test_a_document_is_created_once(documents: Documents) -> None:
     assert await data_of(documents, "jobs/1") == {"n": 1}
 
 
-async def test_an_update_replaces_the_whole_document_and_its_version(documents: Documents) -> None:
+async def test_documents_update_replaces_document_and_version(documents: Documents) -> None:
     first = await made(documents, "jobs/1", {"old": 1, "both": 1})
 
     (second,) = await documents.commit([Update("jobs/1", {"both": 2}, first)])
@@ -68,7 +68,7 @@ async def test_an_update_replaces_the_whole_document_and_its_version(documents: 
     assert await documents.get("jobs/1") == Document("jobs/1", {"both": 2}, second)
 
 
-async def test_an_update_with_equal_data_has_a_new_version_too(documents: Documents) -> None:
+async def test_documents_update_with_equal_data_changes_version(documents: Documents) -> None:
     first = await made(documents, "jobs/1", {"n": 1})
 
     (second,) = await documents.commit([Update("jobs/1", {"n": 1}, first)])
@@ -78,7 +78,7 @@ async def test_an_update_with_equal_data_has_a_new_version_too(documents: Docume
     await documents.commit([Update("jobs/1", {"n": 3}, second)])
 
 
-async def test_an_update_of_what_is_not_there_conflicts(documents: Documents) -> None:
+async def test_documents_update_of_missing_path_conflicts(documents: Documents) -> None:
     version = await made(documents, "jobs/1", {})
 
     with pytest.raises(Conflict):
@@ -87,7 +87,7 @@ async def test_an_update_of_what_is_not_there_conflicts(documents: Documents) ->
     assert await documents.get("jobs/2") is None
 
 
-async def test_an_update_with_another_documents_version_conflicts(documents: Documents) -> None:
+async def test_documents_update_with_version_of_other_document_conflicts(documents: Documents) -> None:
     await made(documents, "jobs/1", {"n": 1})
     other = await made(documents, "jobs/2", {"n": 2})
 
@@ -95,7 +95,7 @@ async def test_an_update_with_another_documents_version_conflicts(documents: Doc
         await documents.commit([Update("jobs/1", {"n": 3}, other)])
 
 
-async def test_a_delete_takes_the_document_away_and_answers_an_empty_version(documents: Documents) -> None:
+async def test_documents_delete_removes_document_and_returns_empty_version(documents: Documents) -> None:
     version = await made(documents, "jobs/1", {})
 
     assert await documents.commit([Delete("jobs/1", version)]) == [""]
@@ -103,7 +103,7 @@ async def test_a_delete_takes_the_document_away_and_answers_an_empty_version(doc
     assert await documents.get("jobs/1") is None
 
 
-async def test_a_delete_with_an_old_version_conflicts(documents: Documents) -> None:
+async def test_documents_delete_with_stale_version_conflicts(documents: Documents) -> None:
     first = await made(documents, "jobs/1", {"n": 1})
     await documents.commit([Update("jobs/1", {"n": 2}, first)])
 
@@ -113,7 +113,7 @@ async def test_a_delete_with_an_old_version_conflicts(documents: Documents) -> N
     assert await data_of(documents, "jobs/1") == {"n": 2}
 
 
-async def test_a_second_delete_conflicts(documents: Documents) -> None:
+async def test_documents_second_delete_conflicts(documents: Documents) -> None:
     version = await made(documents, "jobs/1", {})
     await documents.commit([Delete("jobs/1", version)])
 
@@ -121,7 +121,7 @@ async def test_a_second_delete_conflicts(documents: Documents) -> None:
         await documents.commit([Delete("jobs/1", version)])
 
 
-async def test_a_document_that_is_made_again_has_a_version_of_its_own(documents: Documents) -> None:
+async def test_documents_recreated_document_has_new_version(documents: Documents) -> None:
     first = await made(documents, "jobs/1", {"n": 1})
     await documents.commit([Delete("jobs/1", first)])
 
@@ -132,7 +132,7 @@ async def test_a_document_that_is_made_again_has_a_version_of_its_own(documents:
         await documents.commit([Update("jobs/1", {"n": 2}, first)])
 
 
-async def test_a_commit_answers_one_version_a_write_in_their_order(documents: Documents) -> None:
+async def test_documents_commit_returns_versions_in_write_order(documents: Documents) -> None:
     old = await made(documents, "jobs/old", {})
     gone = await made(documents, "jobs/gone", {})
 
@@ -144,7 +144,7 @@ async def test_a_commit_answers_one_version_a_write_in_their_order(documents: Do
     assert versions == [new.version, "", changed.version]
 
 
-async def test_one_conflict_refuses_the_whole_commit(documents: Documents) -> None:
+async def test_documents_commit_with_one_conflict_writes_nothing(documents: Documents) -> None:
     kept = await made(documents, "jobs/kept", {"n": 1})
     doomed = await made(documents, "jobs/doomed", {"n": 1})
     stale = await made(documents, "jobs/moved", {"n": 1})
@@ -166,18 +166,18 @@ async def test_one_conflict_refuses_the_whole_commit(documents: Documents) -> No
     assert await data_of(documents, "jobs/moved") == {"n": 2}
 
 
-async def test_a_commit_of_nothing_does_nothing(documents: Documents) -> None:
+async def test_documents_empty_commit_does_nothing(documents: Documents) -> None:
     assert await documents.commit([]) == []
 
 
-async def test_a_path_is_written_once_a_commit(documents: Documents) -> None:
+async def test_documents_commit_with_repeated_path_raises(documents: Documents) -> None:
     with pytest.raises(ValueError, match="path"):
         await documents.commit([Create("jobs/1", {"n": 1}), Create("jobs/1", {"n": 2})])
 
     assert await documents.get("jobs/1") is None
 
 
-async def test_a_commit_over_the_limit_is_refused_whole(documents: Documents) -> None:
+async def test_documents_commit_over_size_limit_writes_nothing(documents: Documents) -> None:
     half = "x" * (MAX_COMMIT_BYTES // 2)
 
     with pytest.raises(ValueError, match=str(MAX_COMMIT_BYTES)):
@@ -186,7 +186,7 @@ async def test_a_commit_over_the_limit_is_refused_whole(documents: Documents) ->
     assert await documents.get("jobs/1") is None
 
 
-async def test_a_commit_under_the_limit_is_taken(documents: Documents) -> None:
+async def test_documents_commit_under_size_limit_succeeds(documents: Documents) -> None:
     text = "x" * (900 * 1024)
 
     await documents.commit([Create(f"jobs/{number}", {"t": text}) for number in range(4)])
@@ -194,14 +194,14 @@ async def test_a_commit_under_the_limit_is_taken(documents: Documents) -> None:
     assert await data_of(documents, "jobs/3") == {"t": text}
 
 
-async def test_a_hundred_documents_fit_one_commit(documents: Documents) -> None:
+async def test_documents_commit_of_hundred_documents_succeeds(documents: Documents) -> None:
     versions = await documents.commit([Create(f"jobs/{number}", {"n": number}) for number in range(100)])
 
     assert len(versions) == 100
     assert await documents.count("jobs") == 100
 
 
-async def test_another_instance_sees_what_was_answered(open_documents: OpenDocuments) -> None:
+async def test_documents_commit_is_visible_to_other_instance(open_documents: OpenDocuments) -> None:
     one, other = open_documents(), open_documents()
 
     version = await made(one, "jobs/1", {"n": 1})
@@ -213,7 +213,7 @@ async def test_another_instance_sees_what_was_answered(open_documents: OpenDocum
         await one.commit([Update("jobs/1", {"n": 3}, version)])
 
 
-async def test_of_many_creators_of_one_document_one_wins(open_documents: OpenDocuments) -> None:
+async def test_documents_concurrent_creates_have_one_winner(open_documents: OpenDocuments) -> None:
     stores = [open_documents(), open_documents()]
 
     outcomes = await asyncio.gather(
@@ -226,7 +226,7 @@ async def test_of_many_creators_of_one_document_one_wins(open_documents: OpenDoc
     assert await data_of(stores[0], "jobs/1") == {"by": winners[0]}
 
 
-async def test_twenty_writers_that_compare_and_set_lose_no_step(open_documents: OpenDocuments) -> None:
+async def test_documents_concurrent_compare_and_set_loses_no_step(open_documents: OpenDocuments) -> None:
     stores = [open_documents(), open_documents()]
     await made(stores[0], "jobs/1", {"n": 0})
 
@@ -245,7 +245,7 @@ async def test_twenty_writers_that_compare_and_set_lose_no_step(open_documents: 
     assert await data_of(stores[1], "jobs/1") == {"n": 20}
 
 
-async def test_two_documents_that_change_together_are_never_seen_apart_in_a_commit(documents: Documents) -> None:
+async def test_documents_commit_of_two_documents_is_atomic_for_readers(documents: Documents) -> None:
     await documents.commit([Create("sides/left", {"n": 0}), Create("sides/right", {"n": 0})])
 
     async def step() -> bool:
@@ -269,12 +269,12 @@ async def test_two_documents_that_change_together_are_never_seen_apart_in_a_comm
     assert (await data_of(documents, "sides/left")) == (await data_of(documents, "sides/right"))
 
 
-async def test_the_limit_of_a_commit_counts_bytes_and_not_characters(documents: Documents) -> None:
+async def test_documents_commit_size_limit_counts_bytes(documents: Documents) -> None:
     with pytest.raises(ValueError, match="bytes"):
         await documents.commit([Create("a/1", {"text": "é" * (MAX_COMMIT_BYTES // 2)})])
 
 
-async def test_a_version_that_never_was_is_a_conflict(documents: Documents) -> None:
+async def test_documents_update_with_unknown_version_conflicts(documents: Documents) -> None:
     await documents.commit([Create("a/1", {})])
 
     with pytest.raises(Conflict):

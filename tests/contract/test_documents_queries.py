@@ -34,11 +34,11 @@ async def all_pages(
     return pages
 
 
-async def test_a_query_without_conditions_gives_all_by_path(people: Documents) -> None:
+async def test_query_without_conditions_returns_all_by_path(people: Documents) -> None:
     assert names(await people.query("people", limit=100)) == "abcde"
 
 
-async def test_what_a_query_gives_is_what_get_gives(people: Documents) -> None:
+async def test_query_returns_same_documents_as_get(people: Documents) -> None:
     for document in await people.query("people", limit=100):
         assert document == await people.get(document.path)
 
@@ -60,7 +60,7 @@ async def test_what_a_query_gives_is_what_get_gives(people: Documents) -> None:
         ({}, "abcde"),
     ],
 )
-async def test_fields_must_equal(people: Documents, where: dict[str, Scalar], found: str) -> None:
+async def test_query_condition_requires_equal_fields(people: Documents, where: dict[str, Scalar], found: str) -> None:
     assert names(await people.query("people", where, limit=100)) == found
     assert await people.count("people", where) == len(found)
 
@@ -68,25 +68,25 @@ async def test_fields_must_equal(people: Documents, where: dict[str, Scalar], fo
 @pytest.mark.parametrize(
     "text", ["'", '"', "%", "_", "a'; drop table documents; --", "\u2028", "\u4e2d", "$.kind", "\\"]
 )
-async def test_a_value_is_only_a_value(documents: Documents, text: str) -> None:
+async def test_query_value_with_special_characters_is_literal(documents: Documents, text: str) -> None:
     await documents.commit([Create("people/a", {"kind": text}), Create("people/b", {"kind": text + "x"})])
 
     assert names(await documents.query("people", {"kind": text}, limit=100)) == "a"
 
 
-async def test_results_rise_by_the_order_field_and_then_by_path(people: Documents) -> None:
+async def test_query_orders_by_field_then_path(people: Documents) -> None:
     assert names(await people.query("people", order_by="due_at", limit=100)) == "bdca"
 
 
-async def test_documents_without_the_order_field_are_left_out(people: Documents) -> None:
+async def test_query_omits_documents_without_order_field(people: Documents) -> None:
     assert "e" not in names(await people.query("people", {"open": True}, order_by="due_at", limit=100))
 
 
-async def test_the_limit_keeps_the_first(people: Documents) -> None:
+async def test_query_limit_returns_first_documents(people: Documents) -> None:
     assert names(await people.query("people", {"open": True}, order_by="due_at", limit=2)) == "bd"
 
 
-async def test_a_cursor_inside_a_tie_skips_nothing_and_repeats_nothing(people: Documents) -> None:
+async def test_query_cursor_within_equal_values_skips_and_repeats_nothing(people: Documents) -> None:
     (first,) = await people.query("people", order_by="due_at", limit=1)
 
     rest = await people.query("people", order_by="due_at", limit=100, after=first)
@@ -94,7 +94,7 @@ async def test_a_cursor_inside_a_tie_skips_nothing_and_repeats_nothing(people: D
     assert names([first]) + names(rest) == "bdca"
 
 
-async def test_after_the_last_there_is_nothing(people: Documents) -> None:
+async def test_query_after_last_document_returns_nothing(people: Documents) -> None:
     last = (await people.query("people", order_by="due_at", limit=100))[-1]
 
     assert await people.query("people", order_by="due_at", limit=100, after=last) == []
@@ -102,7 +102,7 @@ async def test_after_the_last_there_is_nothing(people: Documents) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 7, 40])
 @pytest.mark.parametrize("order_by", ["due_at", "n", "kind", None])
-async def test_pages_together_are_the_whole_in_order(documents: Documents, size: int, order_by: str | None) -> None:
+async def test_query_pages_cover_everything_in_order(documents: Documents, size: int, order_by: str | None) -> None:
     rng = random.Random(size)
     data = [
         {
@@ -123,7 +123,7 @@ async def test_pages_together_are_the_whole_in_order(documents: Documents, size:
     assert all(len(page) == size for page in pages[:-1])
 
 
-async def test_a_page_goes_on_from_a_document_that_is_gone(people: Documents) -> None:
+async def test_query_cursor_of_deleted_document_continues(people: Documents) -> None:
     first, second = await people.query("people", order_by="due_at", limit=2)
     await people.commit([Delete(second.path, second.version)])
 
@@ -131,7 +131,7 @@ async def test_a_page_goes_on_from_a_document_that_is_gone(people: Documents) ->
     assert names(await people.query("people", order_by="due_at", limit=100, after=first)) == "ca"
 
 
-async def test_a_collection_is_not_its_neighbours_nor_what_lies_below(documents: Documents) -> None:
+async def test_query_excludes_neighbour_and_nested_collections(documents: Documents) -> None:
     paths = ["jobs/1", "jobs/1/chunks/1", "jobs/1/chunks/2", "jobs/2/chunks/1", "jobs2/1", "job/1", "chunks/1"]
     await documents.commit([Create(path, {"n": 1}) for path in paths])
 
@@ -146,35 +146,35 @@ async def test_a_collection_is_not_its_neighbours_nor_what_lies_below(documents:
     assert await documents.sum("jobs/1/chunks", ["n"]) == {"n": 2}
 
 
-async def test_a_document_may_lie_below_one_that_is_not_there(documents: Documents) -> None:
+async def test_query_finds_document_below_missing_parent(documents: Documents) -> None:
     await documents.commit([Create("jobs/none/chunks/1", {"n": 1})])
 
     assert await documents.get("jobs/none") is None
     assert await documents.count("jobs/none/chunks") == 1
 
 
-async def test_counting_nothing_gives_nothing(documents: Documents) -> None:
+async def test_count_of_empty_collection_is_zero(documents: Documents) -> None:
     assert await documents.count("people") == 0
 
 
-async def test_sums_are_taken_field_by_field(people: Documents) -> None:
+async def test_sum_adds_each_field_separately(people: Documents) -> None:
     await people.commit([Create("people/f", {"m": 10})])
 
     assert await people.sum("people", ["n", "m"]) == {"n": 15, "m": 10}
 
 
-async def test_a_sum_over_nothing_is_zero(people: Documents) -> None:
+async def test_sum_of_empty_collection_is_zero(people: Documents) -> None:
     assert await people.sum("nobody", ["n", "m"]) == {"n": 0, "m": 0}
     assert await people.sum("people", ["absent"]) == {"absent": 0}
 
 
-async def test_a_sum_over_large_numbers_is_exact(documents: Documents) -> None:
+async def test_sum_of_large_numbers_is_exact(documents: Documents) -> None:
     await documents.commit([Create(f"people/{number}", {"n": 2**53 - 1}) for number in range(3)])
 
     assert await documents.sum("people", ["n"]) == {"n": 3 * (2**53 - 1)}
 
 
-async def test_queries_see_every_change(people: Documents) -> None:
+async def test_query_reflects_every_change(people: Documents) -> None:
     first = await people.get("people/a")
     second = await people.get("people/b")
     assert first is not None
@@ -191,13 +191,13 @@ async def test_queries_see_every_change(people: Documents) -> None:
 @pytest.mark.parametrize(
     ("value", "where"), [(1, True), (0, False), ([1, 2], "[1,2]"), (True, 1), ("1", 1), ({}, "{}")]
 )
-async def test_values_of_another_type_are_not_equal(documents: Documents, value: object, where: Scalar) -> None:
+async def test_query_does_not_match_other_types(documents: Documents, value: object, where: Scalar) -> None:
     await documents.commit([Create("a/1", {"x": value})])
 
     assert await documents.count("a", {"x": where}) == 0
 
 
-async def test_a_missing_field_is_not_null(documents: Documents) -> None:
+async def test_query_null_does_not_match_missing_field(documents: Documents) -> None:
     await documents.commit([Create("a/missing", {}), Create("a/null", {"x": None})])
 
     assert [found.path for found in await documents.query("a", {"x": None}, limit=9)] == ["a/null"]

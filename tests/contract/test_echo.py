@@ -24,7 +24,7 @@ def failed(found: list[Completion | CallFailure], kind: FailureKind) -> set[int]
 
 
 @pytest.mark.parametrize("prompt", ["hello", " two  words ", "\u4e2d\u6587", "a\nb\x00c", "\u2028", "x" * 100_000])
-async def test_the_answer_is_the_prompt(prompt: str) -> None:
+async def test_echo_completion_returns_prompt(prompt: str) -> None:
     words = len(prompt.split())
 
     assert await echo().complete(CompletionRequest("echo-1", prompt), 10.0) == Completion(
@@ -32,7 +32,7 @@ async def test_the_answer_is_the_prompt(prompt: str) -> None:
     )
 
 
-async def test_the_same_prompts_fail_in_every_process() -> None:
+async def test_echo_failure_rate_fails_same_prompts_in_every_process() -> None:
     one = await outcomes(echo(seed=1, echo_failure_rate=0.3))
     other = await outcomes(echo(seed=2, echo_failure_rate=0.3))
 
@@ -40,20 +40,20 @@ async def test_the_same_prompts_fail_in_every_process() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0])
-async def test_as_many_prompts_fail_as_were_ordered(rate: float) -> None:
+async def test_echo_failure_rate_fails_expected_share(rate: float) -> None:
     share = len(failed(await outcomes(echo(echo_failure_rate=rate)), FailureKind.UNKNOWN)) / len(PROMPTS)
 
     assert abs(share - rate) < 0.05
 
 
-async def test_a_higher_rate_fails_the_same_prompts_and_more() -> None:
+async def test_echo_higher_failure_rate_fails_superset() -> None:
     few = failed(await outcomes(echo(echo_failure_rate=0.1)), FailureKind.UNKNOWN)
     many = failed(await outcomes(echo(echo_failure_rate=0.4)), FailureKind.UNKNOWN)
 
     assert few < many
 
 
-async def test_as_many_calls_are_throttled_as_were_ordered_and_a_throttle_passes() -> None:
+async def test_echo_throttle_rate_throttles_expected_share_and_passes_later() -> None:
     provider = echo(echo_throttle_rate=0.3)
 
     first = failed(await outcomes(provider), FailureKind.THROTTLED)
@@ -63,14 +63,14 @@ async def test_as_many_calls_are_throttled_as_were_ordered_and_a_throttle_passes
     assert first != second
 
 
-async def test_throttles_do_not_decide_which_prompts_fail() -> None:
+async def test_echo_throttling_does_not_affect_failures() -> None:
     quiet = failed(await outcomes(echo(echo_failure_rate=0.3)), FailureKind.UNKNOWN)
     found = await outcomes(echo(echo_failure_rate=0.3, echo_throttle_rate=0.3))
 
     assert failed(found, FailureKind.UNKNOWN) == quiet - failed(found, FailureKind.THROTTLED)
 
 
-async def test_an_answer_that_comes_in_time_is_an_answer() -> None:
+async def test_echo_completion_within_timeout_succeeds() -> None:
     provider = echo(echo_latency_seconds=0.01)
 
     assert isinstance(await provider.complete(CompletionRequest("echo-1", "x"), 10.0), Completion)

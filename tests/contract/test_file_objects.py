@@ -1,4 +1,4 @@
-"""What files promise beyond the port: no litter, and an event for every object of a bucket that notifies."""
+"""The guarantees of files beyond the port: no leftovers, and one event for each object of a notifying bucket."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ def files(bucket: FileObjects) -> int:
     return len(list(bucket.folder.iterdir()))
 
 
-async def test_failed_lost_and_repeated_writes_leave_no_files(make_bucket: MakeBucket) -> None:
+async def test_file_objects_failed_lost_and_repeated_writes_leave_no_files(make_bucket: MakeBucket) -> None:
     bucket = make_bucket(False)
     await bucket.create("a", b"one")
 
@@ -49,7 +49,7 @@ async def test_failed_lost_and_repeated_writes_leave_no_files(make_bucket: MakeB
     assert files(bucket) == 1
 
 
-async def test_a_write_that_is_cancelled_while_the_row_is_written_keeps_the_file_of_the_row(
+async def test_file_objects_write_cancelled_during_row_commit_keeps_file(
     make_bucket: MakeBucket, tmp_path: Path
 ) -> None:
     bucket = make_bucket(False)
@@ -73,7 +73,7 @@ async def test_a_write_that_is_cancelled_while_the_row_is_written_keeps_the_file
 
 
 @pytest.mark.parametrize("name", [".", "..", "../uploads/1"])
-async def test_a_name_that_is_a_path_leads_nowhere(make_bucket: MakeBucket, name: str) -> None:
+async def test_file_objects_name_with_path_characters_stays_in_folder(make_bucket: MakeBucket, name: str) -> None:
     bucket = make_bucket(False)
 
     await bucket.create(name, b"one")
@@ -82,7 +82,7 @@ async def test_a_name_that_is_a_path_leads_nowhere(make_bucket: MakeBucket, name
     assert files(bucket) == 1
 
 
-async def test_a_deleted_object_leaves_no_file(make_bucket: MakeBucket) -> None:
+async def test_file_objects_delete_removes_file(make_bucket: MakeBucket) -> None:
     bucket = make_bucket(False)
     await bucket.create("a", b"one")
 
@@ -91,7 +91,7 @@ async def test_a_deleted_object_leaves_no_file(make_bucket: MakeBucket) -> None:
     assert files(bucket) == 0
 
 
-async def test_a_sweep_removes_what_killed_writers_left_and_nothing_else(make_bucket: MakeBucket) -> None:
+async def test_file_objects_sweep_removes_only_unreferenced_files(make_bucket: MakeBucket) -> None:
     bucket = make_bucket(False)
     await bucket.create("a", b"one")
     (bucket.folder / "999999").write_bytes(b"half of som")
@@ -102,7 +102,7 @@ async def test_a_sweep_removes_what_killed_writers_left_and_nothing_else(make_bu
     assert await content(bucket, "a") == b"one"
 
 
-async def test_a_file_that_lost_its_end_is_never_taken_for_the_object(make_bucket: MakeBucket) -> None:
+async def test_file_objects_truncated_file_is_not_read(make_bucket: MakeBucket) -> None:
     bucket = make_bucket(False)
     await bucket.create("a", b"one two")
     (await bucket.file_of("a")).write_bytes(b"one")
@@ -111,7 +111,7 @@ async def test_a_file_that_lost_its_end_is_never_taken_for_the_object(make_bucke
         await content(bucket, "a")
 
 
-async def test_a_disk_that_takes_nothing_is_unavailable(make_bucket: MakeBucket) -> None:
+async def test_file_objects_full_disk_raises_unavailable(make_bucket: MakeBucket) -> None:
     bucket = make_bucket(False)
     bucket.folder.rmdir()
 
@@ -121,7 +121,7 @@ async def test_a_disk_that_takes_nothing_is_unavailable(make_bucket: MakeBucket)
     assert await bucket.stat("a") is None
 
 
-async def test_only_an_object_has_a_file(make_bucket: MakeBucket) -> None:
+async def test_file_objects_file_of_missing_object_raises(make_bucket: MakeBucket) -> None:
     bucket = make_bucket(False)
     await bucket.create("a", b"one")
 
@@ -130,7 +130,9 @@ async def test_only_an_object_has_a_file(make_bucket: MakeBucket) -> None:
         await bucket.file_of("b")
 
 
-async def test_a_finished_object_owes_one_event(make_bucket: MakeBucket, deliveries: SqliteQueue) -> None:
+async def test_file_objects_create_with_notify_enqueues_one_event(
+    make_bucket: MakeBucket, deliveries: SqliteQueue
+) -> None:
     bucket = make_bucket(True)
 
     info = await bucket.create("job/input.jsonl", b"one")
@@ -142,14 +144,14 @@ async def test_a_finished_object_owes_one_event(make_bucket: MakeBucket, deliver
     assert (data["generation"], data["size"], data["crc32c"]) == (str(info.generation), "3", info.crc32c)
 
 
-async def test_a_failed_write_owes_no_event(make_bucket: MakeBucket, deliveries: SqliteQueue) -> None:
+async def test_file_objects_failed_write_enqueues_no_event(make_bucket: MakeBucket, deliveries: SqliteQueue) -> None:
     with pytest.raises(Broken):
         await make_bucket(True).create("job/input.jsonl", broken(b"half"))
 
     assert await deliveries.claim("bucket:uploads", 10, ack_seconds=60) == []
 
 
-async def test_a_bucket_without_notify_owes_nothing(make_bucket: MakeBucket, deliveries: SqliteQueue) -> None:
+async def test_file_objects_without_notify_enqueue_no_event(make_bucket: MakeBucket, deliveries: SqliteQueue) -> None:
     await make_bucket(False).create("job/input.jsonl", b"one")
 
     assert await deliveries.claim("bucket:uploads", 10, ack_seconds=60) == []

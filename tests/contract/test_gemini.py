@@ -22,7 +22,7 @@ def candidate(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", [*NAMES.split("|"), "a:streamGenerateContent?x", "models/..", "models/../x"])
 @pytest.mark.parametrize("collection", ["", "models/", "tunedModels/"])
-async def test_no_name_of_a_model_changes_the_shape_of_the_path(
+async def test_gemini_model_name_stays_one_path_segment(
     gemini: HttpBench, server: ProviderServer, collection: str, name: str
 ) -> None:
     await gemini.answering().complete(CompletionRequest(collection + name, "Why?"), 10.0)
@@ -35,7 +35,7 @@ async def test_no_name_of_a_model_changes_the_shape_of_the_path(
     assert not {"?", "#"}.intersection(request.path)
 
 
-async def test_thoughts_are_paid_for_and_not_said(gemini: HttpBench, server: ProviderServer) -> None:
+async def test_gemini_usage_counts_thoughts_and_text_excludes_them(gemini: HttpBench, server: ProviderServer) -> None:
     body = candidate({"text": "Hm.", "thought": True}, {"text": "Be"}, {"text": "cause."}, finishReason="STOP")
     usage = {"promptTokenCount": 5, "toolUsePromptTokenCount": 1, "candidatesTokenCount": 7, "thoughtsTokenCount": 20}
 
@@ -56,7 +56,7 @@ async def test_thoughts_are_paid_for_and_not_said(gemini: HttpBench, server: Pro
         (None, FinishReason.OTHER),
     ],
 )
-async def test_a_text_is_an_answer_that_tells_why_it_ended(
+async def test_gemini_finish_reason_maps_to_finish_reason(
     gemini: HttpBench, server: ProviderServer, reason: str | None, said: FinishReason
 ) -> None:
     answer = await outcome(gemini, server, candidate({"text": "half a"}, finishReason=reason))
@@ -81,7 +81,7 @@ async def test_a_text_is_an_answer_that_tells_why_it_ended(
         (None, FailureKind.UNKNOWN, "provider_bad_response"),
     ],
 )
-async def test_an_answer_without_a_text_is_none(
+async def test_gemini_reply_without_text_is_a_failure(
     gemini: HttpBench, server: ProviderServer, body: Any, kind: FailureKind, code: str
 ) -> None:
     failure = await outcome(gemini, server, body)
@@ -94,7 +94,7 @@ async def test_an_answer_without_a_text_is_none(
 @pytest.mark.parametrize(
     ("status", "kind"), [(429, FailureKind.THROTTLED), (503, FailureKind.THROTTLED), (400, FailureKind.PROMPT)]
 )
-async def test_odd_details_of_an_error_do_not_matter(
+async def test_gemini_unusual_error_details_are_ignored(
     gemini: HttpBench, server: ProviderServer, details: Any, status: int, kind: FailureKind
 ) -> None:
     failure = await outcome(gemini, server, {"error": {"details": details}}, status)
@@ -106,7 +106,7 @@ async def test_odd_details_of_an_error_do_not_matter(
 @pytest.mark.parametrize(
     ("delay", "seconds"), [("37s", 37.0), ("0s", 0.0), ("1.25s", 1.25), ("-3s", None), ("soon", None), (7, None)]
 )
-async def test_the_wait_stands_in_the_body(
+async def test_gemini_retry_delay_of_body_is_used(
     gemini: HttpBench, server: ProviderServer, delay: Any, seconds: float | None
 ) -> None:
     failure = await outcome(gemini, server, [{"error": {"details": [{"retryDelay": delay}]}}], 429)

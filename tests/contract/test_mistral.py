@@ -18,7 +18,7 @@ async def outcome(mistral: HttpBench, server: ProviderServer, reason: str, conte
 
 
 @pytest.mark.parametrize(
-    ("reason", "said", "unsaid"),
+    ("reason", "said", "no_text_code"),
     [
         ("stop", FinishReason.STOP, "provider_bad_response"),
         ("length", FinishReason.LENGTH, "empty_answer"),
@@ -27,8 +27,8 @@ async def outcome(mistral: HttpBench, server: ProviderServer, reason: str, conte
         ("a reason of tomorrow", FinishReason.OTHER, "provider_bad_response"),
     ],
 )
-async def test_a_text_tells_why_it_ended_and_without_one_there_is_no_answer(
-    mistral: HttpBench, server: ProviderServer, reason: str, said: FinishReason, unsaid: str
+async def test_mistral_finish_reason_maps_to_finish_reason_or_failure(
+    mistral: HttpBench, server: ProviderServer, reason: str, said: FinishReason, no_text_code: str
 ) -> None:
     assert await outcome(mistral, server, reason, "Because.") == Completion(
         "Because.", "gpt-x-2024", 5, 7, said, "req-1"
@@ -37,17 +37,17 @@ async def test_a_text_tells_why_it_ended_and_without_one_there_is_no_answer(
         failure = await outcome(mistral, server, reason, content)
 
         assert isinstance(failure, CallFailure)
-        assert failure.code == unsaid
+        assert failure.code == no_text_code
 
 
-async def test_an_answer_that_ends_with_an_error_is_none(mistral: HttpBench, server: ProviderServer) -> None:
+async def test_mistral_finish_reason_error_is_a_failure(mistral: HttpBench, server: ProviderServer) -> None:
     failure = await outcome(mistral, server, "error", "half a senten")
 
     assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_error")
 
 
-async def test_of_what_is_thought_aloud_only_the_answer_is_kept(mistral: HttpBench, server: ProviderServer) -> None:
+async def test_mistral_content_pieces_keep_only_text(mistral: HttpBench, server: ProviderServer) -> None:
     thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
     pieces = [thought, {"type": "text", "text": "Be"}, {"type": "text", "text": "cause."}]
 
@@ -58,7 +58,9 @@ async def test_of_what_is_thought_aloud_only_the_answer_is_kept(mistral: HttpBen
 
 
 @pytest.mark.parametrize("content", [7, {}, [7], [{"type": "text", "text": 7}], [{"text": "a"}]])
-async def test_an_odd_content_makes_no_sense(mistral: HttpBench, server: ProviderServer, content: Any) -> None:
+async def test_mistral_unusual_content_is_a_bad_response(
+    mistral: HttpBench, server: ProviderServer, content: Any
+) -> None:
     failure = await outcome(mistral, server, "stop", content)
 
     assert isinstance(failure, CallFailure)
@@ -75,7 +77,7 @@ async def test_an_odd_content_makes_no_sense(mistral: HttpBench, server: Provide
         (None, FailureKind.THROTTLED),
     ],
 )
-async def test_a_spent_month_is_told_from_a_busy_minute(
+async def test_mistral_monthly_limit_is_an_account_failure(
     mistral: HttpBench, server: ProviderServer, body: Any, kind: FailureKind
 ) -> None:
     server.reply = json_reply(body, 429)

@@ -10,17 +10,17 @@ from tests.contract.stores import OpenObjects
 from tests.harness.crc32c import checksum
 
 
-async def test_what_was_never_written_has_no_stat(objects: Objects) -> None:
+async def test_objects_stat_of_missing_object_returns_none(objects: Objects) -> None:
     assert await objects.stat("job/part") is None
 
 
-async def test_what_was_never_written_cannot_be_read(objects: Objects) -> None:
+async def test_objects_read_of_missing_object_raises(objects: Objects) -> None:
     with pytest.raises(ObjectMissing):
         await content(objects, "job/part")
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"123456789", LARGE])
-async def test_an_object_is_described_as_it_is(objects: Objects, data: bytes) -> None:
+async def test_objects_stat_describes_object(objects: Objects, data: bytes) -> None:
     info = await objects.create("job/part", data)
 
     assert info == ObjectInfo("job/part", info.generation, len(data), checksum(data))
@@ -29,13 +29,13 @@ async def test_an_object_is_described_as_it_is(objects: Objects, data: bytes) ->
     assert await content(objects, "job/part") == data
 
 
-async def test_the_checksum_is_written_as_cloud_storage_writes_it(objects: Objects) -> None:
+async def test_objects_checksum_has_cloud_storage_form(objects: Objects) -> None:
     # The published check value of CRC-32C: 0xE3069283.
     assert (await objects.create("job/part", b"123456789")).crc32c == "4waSgw=="
 
 
 @pytest.mark.parametrize("name", ["a", "a/b/c", "a b", "\u00fc/\u4e2d", "a.b-c_d", "..a", "a/../b", "x" * 500])
-async def test_a_name_is_only_a_name(objects: Objects, name: str) -> None:
+async def test_objects_name_with_special_characters_is_literal(objects: Objects, name: str) -> None:
     await objects.create(name, b"one")
     await objects.create(name + "2", b"two")
 
@@ -62,27 +62,27 @@ async def test_a_name_is_only_a_name(objects: Objects, name: str) -> None:
         (7, 3),
     ],
 )
-async def test_a_range_is_read_and_cut_at_the_end(objects: Objects, start: int, end: int | None) -> None:
+async def test_objects_range_past_end_is_cut(objects: Objects, start: int, end: int | None) -> None:
     await objects.create("job/part", b"0123456789")
 
     assert await content(objects, "job/part", start=start, end=end) == b"0123456789"[start:end]
 
 
 @pytest.mark.parametrize(("start", "end"), [(1, len(LARGE) - 1), (1_048_575, 1_048_577), (2_000_000, None)])
-async def test_a_range_of_a_large_object_is_exact(objects: Objects, start: int, end: int | None) -> None:
+async def test_objects_range_of_large_object_is_exact(objects: Objects, start: int, end: int | None) -> None:
     await objects.create("job/part", LARGE)
 
     assert await content(objects, "job/part", start=start, end=end) == LARGE[start:end]
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, None), (0, 5), (5, None), (5, 9)])
-async def test_an_empty_object_reads_as_nothing(objects: Objects, start: int, end: int | None) -> None:
+async def test_objects_empty_object_reads_as_nothing(objects: Objects, start: int, end: int | None) -> None:
     await objects.create("job/part", b"")
 
     assert await content(objects, "job/part", start=start, end=end) == b""
 
 
-async def test_a_name_is_written_once(objects: Objects) -> None:
+async def test_objects_create_with_other_content_raises_object_exists(objects: Objects) -> None:
     first = await objects.create("job/part", b"one")
 
     for other in (b"two", b"", b"one and more"):
@@ -93,7 +93,7 @@ async def test_a_name_is_written_once(objects: Objects) -> None:
     assert await content(objects, "job/part") == b"one"
 
 
-async def test_an_equal_write_that_is_repeated_is_the_first_one(objects: Objects) -> None:
+async def test_objects_repeated_equal_create_returns_first_object(objects: Objects) -> None:
     first = await objects.create("job/part", b"one two")
 
     assert await objects.create("job/part", b"one two") == first
@@ -101,14 +101,14 @@ async def test_an_equal_write_that_is_repeated_is_the_first_one(objects: Objects
 
 
 @pytest.mark.parametrize("parts", [[], [b""], [b"a"], [b"a", b"", b"b", b"c" * 2_000_000]])
-async def test_data_may_come_in_blocks(objects: Objects, parts: list[bytes]) -> None:
+async def test_objects_create_accepts_blocks(objects: Objects, parts: list[bytes]) -> None:
     info = await objects.create("job/part", blocks(*parts))
 
     assert (info.size, info.crc32c) == (len(b"".join(parts)), checksum(b"".join(parts)))
     assert await content(objects, "job/part") == b"".join(parts)
 
 
-async def test_data_that_takes_many_requests_is_written_and_read_whole(objects: Objects) -> None:
+async def test_objects_create_in_many_requests_is_complete(objects: Objects) -> None:
     parts = [bytes([number]) * 2_500_000 for number in range(8)]
 
     info = await objects.create("job/part", blocks(*parts))
@@ -118,7 +118,7 @@ async def test_data_that_takes_many_requests_is_written_and_read_whole(objects: 
     assert await content(objects, "job/part", start=7, end=19_999_999) == b"".join(parts)[7:-1]
 
 
-async def test_data_that_takes_many_requests_is_written_once(objects: Objects) -> None:
+async def test_objects_create_in_many_requests_is_create_only(objects: Objects) -> None:
     data = LARGE * 8
     first = await objects.create("job/part", blocks(data))
 
@@ -129,7 +129,7 @@ async def test_data_that_takes_many_requests_is_written_once(objects: Objects) -
     assert await objects.stat("job/part") == first
 
 
-async def test_data_that_breaks_off_leaves_nothing(objects: Objects) -> None:
+async def test_objects_create_from_failing_stream_creates_nothing(objects: Objects) -> None:
     with pytest.raises(Broken):
         await objects.create("job/part", broken(b"half of ", b"it"))
 
@@ -138,7 +138,7 @@ async def test_data_that_breaks_off_leaves_nothing(objects: Objects) -> None:
     assert await content(objects, "job/part") == b"whole"
 
 
-async def test_a_write_that_is_cancelled_leaves_all_or_nothing(objects: Objects) -> None:
+async def test_objects_cancelled_create_is_complete_or_absent(objects: Objects) -> None:
     for step in range(15):
         creating = asyncio.create_task(objects.create(f"job/{step}", blocks(b"half of ", b"it")))
         await asyncio.wait([creating], timeout=step / 2000)  # every run is cancelled at another point
@@ -150,7 +150,7 @@ async def test_a_write_that_is_cancelled_leaves_all_or_nothing(objects: Objects)
         assert await content(objects, f"job/{step}") == b"half of it"
 
 
-async def test_an_object_is_not_seen_before_it_is_whole(objects: Objects) -> None:
+async def test_objects_object_is_invisible_until_complete(objects: Objects) -> None:
     seen: list[ObjectInfo | None] = []
 
     async def watched() -> AsyncIterator[bytes]:
@@ -163,7 +163,7 @@ async def test_an_object_is_not_seen_before_it_is_whole(objects: Objects) -> Non
     assert seen == [None]
 
 
-async def test_a_read_may_be_pinned_to_the_generation(objects: Objects) -> None:
+async def test_objects_read_pinned_to_generation_detects_replacement(objects: Objects) -> None:
     info = await objects.create("job/part", b"one")
 
     assert await content(objects, "job/part", generation=info.generation) == b"one"
@@ -171,7 +171,7 @@ async def test_a_read_may_be_pinned_to_the_generation(objects: Objects) -> None:
         await content(objects, "job/part", generation=info.generation + 1)
 
 
-async def test_an_object_that_is_made_again_has_another_generation(objects: Objects) -> None:
+async def test_objects_recreated_object_has_new_generation(objects: Objects) -> None:
     first = await objects.create("job/part", b"one")
     await objects.delete("job/part")
 
@@ -183,7 +183,7 @@ async def test_an_object_that_is_made_again_has_another_generation(objects: Obje
         await content(objects, "job/part", generation=first.generation)
 
 
-async def test_a_deleted_object_is_gone_and_may_be_deleted_again(objects: Objects) -> None:
+async def test_objects_delete_is_idempotent(objects: Objects) -> None:
     await objects.create("job/part", b"one")
 
     await objects.delete("job/part")
@@ -195,7 +195,7 @@ async def test_a_deleted_object_is_gone_and_may_be_deleted_again(objects: Object
         await content(objects, "job/part")
 
 
-async def test_a_deletion_spares_the_neighbours(objects: Objects) -> None:
+async def test_objects_delete_keeps_neighbours(objects: Objects) -> None:
     for name in ("job/part", "job/part2", "job", "job/part/below"):
         await objects.create(name, name.encode())
 
@@ -208,7 +208,7 @@ async def test_a_deletion_spares_the_neighbours(objects: Objects) -> None:
     ]
 
 
-async def test_a_read_that_is_left_early_hurts_nobody(objects: Objects) -> None:
+async def test_objects_abandoned_read_has_no_effect(objects: Objects) -> None:
     await objects.create("job/part", LARGE)
     reading = objects.read("job/part")
 
@@ -220,7 +220,7 @@ async def test_a_read_that_is_left_early_hurts_nobody(objects: Objects) -> None:
     assert await content(objects, "job/part") == b"new"
 
 
-async def test_another_instance_sees_the_same_bucket(open_objects: OpenObjects) -> None:
+async def test_objects_other_instance_sees_same_bucket(open_objects: OpenObjects) -> None:
     one, other = open_objects("bucket"), open_objects("bucket")
 
     info = await one.create("job/part", b"one")
@@ -231,7 +231,7 @@ async def test_another_instance_sees_the_same_bucket(open_objects: OpenObjects) 
         await other.create("job/part", b"two")
 
 
-async def test_buckets_are_apart(open_objects: OpenObjects) -> None:
+async def test_objects_buckets_are_separate(open_objects: OpenObjects) -> None:
     one, other = open_objects("uploads"), open_objects("results")
     await one.create("job/part", b"one")
 
@@ -241,7 +241,7 @@ async def test_buckets_are_apart(open_objects: OpenObjects) -> None:
     assert await content(one, "job/part") == b"one"
 
 
-async def test_of_many_writers_of_one_name_one_wins(open_objects: OpenObjects) -> None:
+async def test_objects_concurrent_creates_have_one_winner(open_objects: OpenObjects) -> None:
     buckets = [open_objects("bucket"), open_objects("bucket")]
     texts = [f"content {number}".encode() for number in range(16)]
 
@@ -256,7 +256,7 @@ async def test_of_many_writers_of_one_name_one_wins(open_objects: OpenObjects) -
     assert await content(buckets[0], "job/part") == texts[winners[0]]
 
 
-async def test_many_equal_writers_of_one_name_all_win(open_objects: OpenObjects) -> None:
+async def test_objects_concurrent_equal_creates_all_succeed(open_objects: OpenObjects) -> None:
     buckets = [open_objects("bucket"), open_objects("bucket")]
 
     infos = await asyncio.gather(*(buckets[number % 2].create("job/part", b"same") for number in range(16)))
@@ -265,7 +265,7 @@ async def test_many_equal_writers_of_one_name_all_win(open_objects: OpenObjects)
     assert await content(buckets[0], "job/part", generation=infos[0].generation) == b"same"
 
 
-async def test_names_are_listed_by_prefix_in_order(objects: Objects) -> None:
+async def test_objects_list_returns_names_by_prefix_in_order(objects: Objects) -> None:
     for name in ("b/2", "b/10", "a", "b", "bb/1", "b/é", "c/1"):
         await objects.create(name, b"x")
 
@@ -274,7 +274,7 @@ async def test_names_are_listed_by_prefix_in_order(objects: Objects) -> None:
     assert [name async for name in objects.list("z")] == []
 
 
-async def test_more_names_than_a_page_are_all_listed(objects: Objects) -> None:
+async def test_objects_list_continues_after_first_page(objects: Objects) -> None:
     names = [f"many/{number:05d}" for number in range(1001)]
     for name in names:
         await objects.create(name, b"")

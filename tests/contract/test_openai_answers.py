@@ -15,7 +15,7 @@ def answer_with(**message: object) -> dict[str, object]:
     return {"model": "gpt-x-2024", "choices": [{"finish_reason": "stop", "message": message}]}
 
 
-async def test_a_question_is_one_post_with_the_key_and_the_prompt(openai: HttpBench, server: ProviderServer) -> None:
+async def test_openai_request_is_one_post_with_key_and_prompt(openai: HttpBench, server: ProviderServer) -> None:
     await openai.answering().complete(QUESTION, PATIENT_SECONDS)
 
     (request,) = server.received
@@ -25,12 +25,12 @@ async def test_a_question_is_one_post_with_the_key_and_the_prompt(openai: HttpBe
     assert json.loads(request.body) == {"model": "gpt-x", "messages": [{"role": "user", "content": QUESTION.prompt}]}
 
 
-async def test_an_answer_names_the_model_that_answered_and_its_tokens(openai: HttpBench) -> None:
+async def test_openai_completion_has_model_and_tokens(openai: HttpBench) -> None:
     assert await openai.answering().complete(QUESTION, PATIENT_SECONDS) == Completion("Because.", "gpt-x-2024", 5, 7)
 
 
 @pytest.mark.parametrize("text", ["\u2028\x00\n\U0001f600", "\n" * 10_000, " ", '"}\n{"prompt_id": "forged"}'])
-async def test_any_text_is_an_answer(openai: HttpBench, server: ProviderServer, text: str) -> None:
+async def test_openai_completion_accepts_any_text(openai: HttpBench, server: ProviderServer, text: str) -> None:
     server.reply = json_reply(answer_with(content=text))
 
     answer = await openai.make().complete(QUESTION, PATIENT_SECONDS)
@@ -41,7 +41,7 @@ async def test_any_text_is_an_answer(openai: HttpBench, server: ProviderServer, 
 @pytest.mark.parametrize(
     "change", [{"usage": None}, {"usage": {}}, {"model": None}, {"unknown": [1]}, {"model": ""}, {"model": 7}]
 )
-async def test_an_answer_without_the_lesser_fields_is_an_answer(
+async def test_openai_completion_without_optional_fields_succeeds(
     openai: HttpBench, server: ProviderServer, change: dict[str, object]
 ) -> None:
     server.reply = json_reply(OPENAI_ANSWER | change)
@@ -54,9 +54,7 @@ async def test_an_answer_without_the_lesser_fields_is_an_answer(
 
 
 @pytest.mark.parametrize("count", [None, "many", "5", [5], -1, 1.5, 1e300, True, 2**63])
-async def test_what_is_no_number_of_tokens_counts_as_none(
-    openai: HttpBench, server: ProviderServer, count: object
-) -> None:
+async def test_openai_invalid_token_counts_are_zero(openai: HttpBench, server: ProviderServer, count: object) -> None:
     usage = {"prompt_tokens": count, "completion_tokens": 7}
     server.reply = json_reply(answer_with(content="text") | {"usage": usage})
 
@@ -97,7 +95,7 @@ async def test_what_is_no_number_of_tokens_counts_as_none(
         b'{"error": {"message": "in band"}}',
     ],
 )
-async def test_an_answer_that_makes_no_sense_may_have_been_paid(
+async def test_openai_malformed_reply_is_a_bad_response(
     openai: HttpBench, server: ProviderServer, content: bytes
 ) -> None:
     server.reply = raw_reply(content, headers={"Content-Type": "text/html"})
@@ -109,7 +107,7 @@ async def test_an_answer_that_makes_no_sense_may_have_been_paid(
 
 
 @pytest.mark.parametrize("content", [None, ""])
-async def test_a_refusal_is_final_and_not_repeated_to_the_client(
+async def test_openai_refusal_is_final_and_its_text_is_dropped(
     openai: HttpBench, server: ProviderServer, content: str | None
 ) -> None:
     server.reply = json_reply(answer_with(content=content, refusal="canary: I cannot help with that."))
@@ -121,7 +119,7 @@ async def test_a_refusal_is_final_and_not_repeated_to_the_client(
     assert "canary" not in repr(failure)
 
 
-async def test_a_null_refusal_is_no_refusal(openai: HttpBench, server: ProviderServer) -> None:
+async def test_openai_null_refusal_is_ignored(openai: HttpBench, server: ProviderServer) -> None:
     server.reply = json_reply(answer_with(content="text", refusal=None))
 
     assert isinstance(await openai.make().complete(QUESTION, PATIENT_SECONDS), Completion)

@@ -54,7 +54,7 @@ async def failure_of(openai: HttpBench, question: CompletionRequest = QUESTION) 
         (418, FailureKind.PROMPT, "prompt_rejected"),
     ],
 )
-async def test_a_status_says_what_the_failure_means(
+async def test_openai_status_maps_to_failure_kind(
     openai: HttpBench, server: ProviderServer, status: int, kind: FailureKind, code: str
 ) -> None:
     for reply in (json_reply(ERROR, status), raw_reply(CANARY.encode(), status), raw_reply(b"", status)):
@@ -68,7 +68,7 @@ async def test_a_status_says_what_the_failure_means(
 
 @pytest.mark.parametrize("code", OUT_OF_FUNDS)
 @pytest.mark.parametrize("field", ["code", "type"])
-async def test_a_throttle_for_lack_of_funds_is_the_accounts(
+async def test_openai_quota_error_is_an_account_failure(
     openai: HttpBench, server: ProviderServer, code: str, field: str
 ) -> None:
     server.reply = json_reply({"error": {"message": CANARY, field: code}}, 429, {"Retry-After": "1"})
@@ -79,9 +79,7 @@ async def test_a_throttle_for_lack_of_funds_is_the_accounts(
 
 
 @pytest.mark.parametrize("code", ["server_is_overloaded", "slow_down"])
-async def test_a_server_that_says_it_is_overloaded_asks_to_wait(
-    openai: HttpBench, server: ProviderServer, code: str
-) -> None:
+async def test_openai_overloaded_error_is_throttled(openai: HttpBench, server: ProviderServer, code: str) -> None:
     server.reply = json_reply({"error": {"code": code}}, 503)
 
     failure = await failure_of(openai)
@@ -90,7 +88,7 @@ async def test_a_server_that_says_it_is_overloaded_asks_to_wait(
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"error": None}, {"error": "x"}, {"error": {"code": 7}}])
-async def test_a_throttle_with_an_odd_body_is_a_throttle(
+async def test_openai_429_with_unusual_body_is_throttled(
     openai: HttpBench, server: ProviderServer, body: object
 ) -> None:
     server.reply = json_reply(body, 429)
@@ -113,7 +111,7 @@ async def test_a_throttle_with_an_odd_body_is_a_throttle(
         (None, None),
     ],
 )
-async def test_the_wait_that_was_asked_for_is_told(
+async def test_openai_retry_after_header_is_reported(
     openai: HttpBench, server: ProviderServer, value: str | None, seconds: float | None
 ) -> None:
     server.reply = json_reply(ERROR, 429, {"retry-after": value} if value else None)
@@ -123,7 +121,7 @@ async def test_the_wait_that_was_asked_for_is_told(
     assert (failure.kind, failure.retry_after_seconds) == (FailureKind.THROTTLED, seconds)
 
 
-async def test_an_unavailable_server_that_names_a_wait_asks_to_wait(openai: HttpBench, server: ProviderServer) -> None:
+async def test_openai_503_with_retry_after_is_throttled(openai: HttpBench, server: ProviderServer) -> None:
     server.reply = raw_reply(b"", 503, {"Retry-After": "7"})
 
     failure = await failure_of(openai)
@@ -142,7 +140,7 @@ async def test_an_unavailable_server_that_names_a_wait_asks_to_wait(openai: Http
         ({"retry-after-ms": "inf", "retry-after": "7"}, 7.0),
     ],
 )
-async def test_a_wait_in_milliseconds_is_finer_and_goes_first(
+async def test_openai_retry_after_ms_has_precedence(
     openai: HttpBench, server: ProviderServer, headers: dict[str, str], seconds: float | None
 ) -> None:
     server.reply = json_reply(ERROR, 429, headers)
@@ -150,7 +148,7 @@ async def test_a_wait_in_milliseconds_is_finer_and_goes_first(
     assert (await failure_of(openai)).retry_after_seconds == seconds
 
 
-async def test_a_wait_may_be_a_date(openai: HttpBench, server: ProviderServer) -> None:
+async def test_openai_retry_after_accepts_date(openai: HttpBench, server: ProviderServer) -> None:
     server.reply = json_reply(ERROR, 429, {"Retry-After": formatdate(openai.clock.now() + 30, usegmt=True)})
 
     wait = (await failure_of(openai)).retry_after_seconds
@@ -159,9 +157,7 @@ async def test_a_wait_may_be_a_date(openai: HttpBench, server: ProviderServer) -
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_not_followed_and_the_key_stays_with_its_host(
-    openai: HttpBench, server: ProviderServer, status: int
-) -> None:
+async def test_openai_redirect_is_not_followed(openai: HttpBench, server: ProviderServer, status: int) -> None:
     thief = ProviderServer()
     await thief.start()
     server.reply = raw_reply(b"", status, {"Location": thief.url + "/v1/chat/completions"})
@@ -174,9 +170,7 @@ async def test_a_redirect_is_not_followed_and_the_key_stays_with_its_host(
     assert thief.received == []
 
 
-async def test_a_refused_key_tells_the_operator_which_variable_to_check(
-    openai: HttpBench, server: ProviderServer
-) -> None:
+async def test_openai_rejected_key_message_names_variable(openai: HttpBench, server: ProviderServer) -> None:
     server.reply = json_reply(ERROR, 401)
 
     assert "OPENAI_API_KEY" in (await failure_of(openai)).message

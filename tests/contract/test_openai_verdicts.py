@@ -22,7 +22,7 @@ async def verdict(openai: HttpBench, server: ProviderServer, **choice: Any) -> C
     ("reason", "code"),
     [("content_filter", "filtered"), ("length", "empty_answer"), ("tool_calls", "tool_call")],
 )
-async def test_an_answer_that_ended_before_its_first_word_is_final_and_not_asked_again(
+async def test_openai_empty_answer_is_final(
     openai: HttpBench, server: ProviderServer, content: str | None, reason: str, code: str
 ) -> None:
     failure = await verdict(openai, server, finish_reason=reason, message={"content": content})
@@ -42,7 +42,7 @@ async def test_an_answer_that_ended_before_its_first_word_is_final_and_not_asked
         (None, FinishReason.OTHER),
     ],
 )
-async def test_a_text_is_an_answer_that_tells_why_it_ended(
+async def test_openai_finish_reason_maps_to_finish_reason(
     openai: HttpBench, server: ProviderServer, reason: str | None, said: FinishReason
 ) -> None:
     answer = await verdict(openai, server, finish_reason=reason, message={"content": "half a senten"})
@@ -52,7 +52,7 @@ async def test_a_text_is_an_answer_that_tells_why_it_ended(
 
 
 @pytest.mark.parametrize("reason", ["stop", "a reason of tomorrow", None])
-async def test_nothing_said_for_no_reason_makes_no_sense(
+async def test_openai_empty_answer_without_reason_is_a_bad_response(
     openai: HttpBench, server: ProviderServer, reason: str | None
 ) -> None:
     failure = await verdict(openai, server, finish_reason=reason, message={"content": ""})
@@ -62,12 +62,12 @@ async def test_nothing_said_for_no_reason_makes_no_sense(
 
 
 @pytest.mark.parametrize("refusal", ["", None])
-async def test_an_empty_refusal_is_none(openai: HttpBench, server: ProviderServer, refusal: str | None) -> None:
+async def test_openai_empty_refusal_is_ignored(openai: HttpBench, server: ProviderServer, refusal: str | None) -> None:
     assert isinstance(await verdict(openai, server, message={"content": "text", "refusal": refusal}), Completion)
 
 
 @pytest.mark.parametrize("error", [{"code": "other", "type": "insufficient_quota"}, {"code": "insufficient_quota"}])
-async def test_an_empty_account_is_seen_in_code_and_in_type(
+async def test_openai_quota_error_is_read_from_code_and_type(
     openai: HttpBench, server: ProviderServer, error: dict[str, str]
 ) -> None:
     server.reply = json_reply({"error": error}, 429)
@@ -87,7 +87,7 @@ async def test_an_empty_account_is_seen_in_code_and_in_type(
         (500, {"retry-after": "3"}, {}, FailureKind.UNKNOWN),
     ],
 )
-async def test_a_server_that_is_down_is_not_one_that_asks_to_wait(
+async def test_openai_503_without_retry_after_is_a_provider_error(
     openai: HttpBench,
     server: ProviderServer,
     status: int,

@@ -8,7 +8,7 @@ QUESTION = CompletionRequest("gpt-x", "Why is the sky blue?")
 PATIENT_SECONDS = 10.0
 
 
-async def test_a_question_is_answered_with_text_a_model_and_tokens(bench: ProviderBench) -> None:
+async def test_provider_complete_returns_text_model_and_tokens(bench: ProviderBench) -> None:
     answer = await bench.answering().complete(QUESTION, PATIENT_SECONDS)
 
     assert isinstance(answer, Completion)
@@ -18,7 +18,7 @@ async def test_a_question_is_answered_with_text_a_model_and_tokens(bench: Provid
     assert answer.output_tokens > 0
 
 
-async def test_many_questions_are_answered_at_once(bench: ProviderBench) -> None:
+async def test_provider_concurrent_calls_are_answered(bench: ProviderBench) -> None:
     provider = bench.answering()
 
     answers = await asyncio.gather(*(provider.complete(QUESTION, PATIENT_SECONDS) for _ in range(100)))
@@ -26,7 +26,7 @@ async def test_many_questions_are_answered_at_once(bench: ProviderBench) -> None
     assert all(isinstance(answer, Completion) for answer in answers)
 
 
-async def test_a_call_is_ended_by_its_deadline_and_may_have_been_paid(bench: ProviderBench) -> None:
+async def test_provider_call_ends_at_timeout_as_unknown(bench: ProviderBench) -> None:
     provider, loop = bench.hanging(), asyncio.get_running_loop()
 
     began_at = loop.time()
@@ -37,7 +37,7 @@ async def test_a_call_is_ended_by_its_deadline_and_may_have_been_paid(bench: Pro
     assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_timeout")
 
 
-async def test_a_call_that_is_cancelled_ends_at_once(bench: ProviderBench) -> None:
+async def test_provider_cancelled_call_ends_at_once(bench: ProviderBench) -> None:
     call = asyncio.create_task(bench.hanging().complete(QUESTION, PATIENT_SECONDS))
     await asyncio.wait([call], timeout=0.05)
 
@@ -47,21 +47,21 @@ async def test_a_call_that_is_cancelled_ends_at_once(bench: ProviderBench) -> No
     assert call.cancelled()
 
 
-async def test_to_be_told_to_wait_is_a_throttle(bench: ProviderBench) -> None:
+async def test_provider_429_is_throttled(bench: ProviderBench) -> None:
     failure = await bench.throttling().complete(QUESTION, PATIENT_SECONDS)
 
     assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (FailureKind.THROTTLED, "throttled")
 
 
-async def test_a_fault_of_the_provider_may_have_been_paid(bench: ProviderBench) -> None:
+async def test_provider_server_error_is_unknown(bench: ProviderBench) -> None:
     failure = await bench.failing().complete(QUESTION, PATIENT_SECONDS)
 
     assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_error")
 
 
-async def test_a_failure_does_not_repeat_the_prompt(bench: ProviderBench) -> None:
+async def test_provider_failure_does_not_contain_prompt(bench: ProviderBench) -> None:
     for provider in (bench.throttling(), bench.failing()):
         failure = await provider.complete(QUESTION, PATIENT_SECONDS)
 
@@ -70,7 +70,7 @@ async def test_a_failure_does_not_repeat_the_prompt(bench: ProviderBench) -> Non
         assert failure.message.endswith(".")
 
 
-async def test_closing_twice_or_unused_is_harmless_to_it_and_to_others(bench: ProviderBench) -> None:
+async def test_provider_close_is_idempotent(bench: ProviderBench) -> None:
     unused, used, other = bench.answering(), bench.answering(), bench.answering()
     await used.complete(QUESTION, PATIENT_SECONDS)
 

@@ -35,7 +35,7 @@ async def ask(server: ScriptedProvider, timeout_seconds: float = 5.0) -> Complet
         (provider_faults.hanging, "provider_timeout", Outcome.ABORTED),
     ],
 )
-async def test_a_fault_is_what_it_says(play: Play, code: str, outcome: Outcome) -> None:
+async def test_scripted_fault_is_sent_as_declared(play: Play, code: str, outcome: Outcome) -> None:
     async def act(prompt: str, call: int) -> Play:
         return play
 
@@ -50,7 +50,7 @@ async def test_a_fault_is_what_it_says(play: Play, code: str, outcome: Outcome) 
     assert [call.outcome for call in server.ledger] == [outcome]
 
 
-async def test_a_throttle_says_how_long_to_wait_if_it_is_told_to() -> None:
+async def test_scripted_throttle_has_retry_after_if_set() -> None:
     async def act(prompt: str, call: int) -> Play:
         return provider_faults.refused(429, retry_after=2.5)
 
@@ -62,7 +62,7 @@ async def test_a_throttle_says_how_long_to_wait_if_it_is_told_to() -> None:
     assert [call.status for call in server.ledger] == [429]
 
 
-async def test_a_slow_drip_is_a_good_answer() -> None:
+async def test_scripted_slow_reply_is_complete() -> None:
     async def act(prompt: str, call: int) -> Play:
         return provider_faults.dripping(0.1)
 
@@ -76,7 +76,7 @@ async def test_a_slow_drip_is_a_good_answer() -> None:
     assert (call.ended_at or 0.0) - call.began_at >= 0.1
 
 
-async def test_a_call_is_in_the_ledger_although_its_caller_went_away() -> None:
+async def test_scripted_call_is_recorded_after_caller_disconnects() -> None:
     async with openai_server(slow(60)) as server:
         asking = asyncio.create_task(ask(server))
         async with asyncio.timeout(5):

@@ -25,7 +25,7 @@ def check_upload(
     SIGNER.check(method, bucket, name, query, now)
 
 
-def test_a_url_names_its_bucket_and_object() -> None:
+def test_url_contains_bucket_and_object() -> None:
     parts = urlsplit(UPLOAD)
 
     assert (parts.scheme, parts.netloc, parts.path) == ("http", "127.0.0.1:8080", "/storage/uploads/job_1/input.jsonl")
@@ -33,13 +33,13 @@ def test_a_url_names_its_bucket_and_object() -> None:
     assert query_of(DOWNLOAD)["filename"] == "results_part_001.jsonl"
 
 
-def test_a_url_as_it_was_signed_is_good() -> None:
+def test_url_unchanged_is_accepted() -> None:
     check_upload(query_of(UPLOAD))
     SIGNER.check("GET", "results", "job_1/results_part_001.jsonl", query_of(DOWNLOAD), IN_TIME)
 
 
 @pytest.mark.parametrize("name", ["a b", "a/b", "\u00fc\u4e2d", "a?b#c", "a%2Fb", "a+b", "a&expires=9999999999"])
-def test_any_name_survives_its_url(name: str) -> None:
+def test_url_of_any_name_is_accepted(name: str) -> None:
     parts = urlsplit(SIGNER.url("GET", "results", name, EXPIRES_AT, name))
     path_name = unquote(parts.path).removeprefix("/storage/results/")
 
@@ -48,13 +48,13 @@ def test_any_name_survives_its_url(name: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "put", ""])
-def test_another_method_is_refused(method: str) -> None:
+def test_url_with_other_method_is_rejected(method: str) -> None:
     with pytest.raises(InvalidSignature):
         check_upload(query_of(UPLOAD), method=method)
 
 
 @pytest.mark.parametrize("bucket", ["results", "work", "", "Uploads"])
-def test_another_bucket_is_refused(bucket: str) -> None:
+def test_url_with_other_bucket_is_rejected(bucket: str) -> None:
     with pytest.raises(InvalidSignature):
         check_upload(query_of(UPLOAD), bucket=bucket)
 
@@ -62,7 +62,7 @@ def test_another_bucket_is_refused(bucket: str) -> None:
 @pytest.mark.parametrize(
     "name", ["job_2/input.jsonl", "job_1/input.json", "", "job_1/input.jsonl/", "job_1//input.jsonl"]
 )
-def test_another_name_is_refused(name: str) -> None:
+def test_url_with_other_name_is_rejected(name: str) -> None:
     with pytest.raises(InvalidSignature):
         check_upload(query_of(UPLOAD), name=name)
 
@@ -88,13 +88,13 @@ def test_another_name_is_refused(name: str) -> None:
         {"signature": query_of(DOWNLOAD)["signature"]},
     ],
 )
-def test_a_changed_query_is_refused(change: Query) -> None:
+def test_url_with_changed_query_is_rejected(change: Query) -> None:
     with pytest.raises(InvalidSignature):
         check_upload(query_of(UPLOAD) | change)
 
 
 @pytest.mark.parametrize("missing", ["expires", "signature"])
-def test_a_query_without_its_parts_is_refused(missing: str) -> None:
+def test_url_with_missing_query_is_rejected(missing: str) -> None:
     query = query_of(UPLOAD)
     del query[missing]
 
@@ -104,20 +104,20 @@ def test_a_query_without_its_parts_is_refused(missing: str) -> None:
         check_upload({})
 
 
-def test_a_download_under_another_file_name_is_refused() -> None:
+def test_url_with_other_filename_is_rejected() -> None:
     for query in (query_of(DOWNLOAD) | {"filename": "x.html"}, {"filename": ""} | query_of(UPLOAD)):
         with pytest.raises(InvalidSignature):
             SIGNER.check("GET", "results", "job_1/results_part_001.jsonl", query, IN_TIME)
 
 
-def test_another_key_signs_nothing_here() -> None:
+def test_url_signed_by_other_key_is_rejected() -> None:
     forged = UrlSigner(b"x" * 32, SIGNER.base_url).url("PUT", "uploads", "job_1/input.jsonl", EXPIRES_AT)
 
     with pytest.raises(InvalidSignature):
         check_upload(query_of(forged))
 
 
-def test_a_url_is_good_until_it_expires() -> None:
+def test_url_is_valid_until_expiry() -> None:
     check_upload(query_of(UPLOAD), now=EXPIRES_AT - 0.001)
 
     for late in (EXPIRES_AT, EXPIRES_AT + 1, EXPIRES_AT * 10):
@@ -125,12 +125,12 @@ def test_a_url_is_good_until_it_expires() -> None:
             check_upload(query_of(UPLOAD), now=late)
 
 
-def test_a_forged_url_is_not_told_that_it_expired() -> None:
+def test_url_forged_is_rejected_as_forged_after_expiry() -> None:
     with pytest.raises(InvalidSignature):
         check_upload(query_of(UPLOAD) | {"signature": "0" * 64}, now=EXPIRES_AT + 1)
 
 
-async def test_a_bucket_signs_urls_for_names_that_need_not_exist(objects: Objects) -> None:
+async def test_url_of_missing_object_is_signed(objects: Objects) -> None:
     upload = await objects.upload_url("job_1/input.jsonl", EXPIRES_AT)
     download = await objects.download_url("job_1/part", "part.jsonl", EXPIRES_AT)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from promptforge.ports.tasks import Tasks
-from tests.contract.task_benches import BENCHES, TaskBench
+from tests.contract.task_adapters import BENCHES, TaskBench
 from tests.harness.clock import HandClock
 
 QUEUE = "finalizer"
@@ -23,13 +23,13 @@ async def tasks(bench: TaskBench) -> Tasks:
     return await bench.open()
 
 
-async def test_a_task_without_a_time_is_due_at_once(bench: TaskBench, tasks: Tasks) -> None:
+async def test_task_without_time_is_due_at_once(bench: TaskBench, tasks: Tasks) -> None:
     await tasks.enqueue(QUEUE, b"body", name="t")
 
     assert await bench.done(QUEUE) == [b"body"]
 
 
-async def test_a_task_is_not_done_before_its_time(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+async def test_task_is_not_delivered_before_its_time(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
     await tasks.enqueue(QUEUE, b"body", name="t", not_before=clock.now() + 30)
 
     clock.move(29.9)
@@ -38,13 +38,13 @@ async def test_a_task_is_not_done_before_its_time(bench: TaskBench, tasks: Tasks
     assert await bench.done(QUEUE) == [b"body"]
 
 
-async def test_a_time_that_is_past_is_now(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+async def test_task_with_past_time_is_due_now(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
     await tasks.enqueue(QUEUE, b"body", name="t", not_before=clock.now() - HOUR)
 
     assert await bench.done(QUEUE) == [b"body"]
 
 
-async def test_a_time_may_be_thirty_days_ahead(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+async def test_task_time_may_be_thirty_days_ahead(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
     month = 30 * 24 * HOUR
     await tasks.enqueue(QUEUE, b"body", name="t", not_before=clock.now() + month)
 
@@ -54,7 +54,7 @@ async def test_a_time_may_be_thirty_days_ahead(bench: TaskBench, tasks: Tasks, c
     assert await bench.done(QUEUE) == [b"body"]
 
 
-async def test_a_name_is_taken_once(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+async def test_task_name_is_taken_once(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
     await tasks.enqueue(QUEUE, b"first", name="t")
 
     await tasks.enqueue(QUEUE, b"second", name="t")
@@ -64,7 +64,7 @@ async def test_a_name_is_taken_once(bench: TaskBench, tasks: Tasks, clock: HandC
     assert await bench.done(QUEUE) == [b"first"]
 
 
-async def test_a_repeated_task_does_not_move_the_first(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+async def test_task_repeated_enqueue_keeps_first_time(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
     await tasks.enqueue(QUEUE, b"body", name="t", not_before=clock.now() + 30)
 
     await tasks.enqueue(QUEUE, b"body", name="t")
@@ -72,7 +72,7 @@ async def test_a_repeated_task_does_not_move_the_first(bench: TaskBench, tasks: 
     assert await bench.done(QUEUE) == []
 
 
-async def test_a_name_stays_taken_after_the_task_is_done(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+async def test_task_name_stays_taken_after_delivery(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
     await tasks.enqueue(QUEUE, b"first", name="t")
     await bench.done(QUEUE)
 
@@ -82,7 +82,7 @@ async def test_a_name_stays_taken_after_the_task_is_done(bench: TaskBench, tasks
     assert await bench.done(QUEUE) == []
 
 
-async def test_a_name_of_a_late_task_stays_taken_from_its_time_on(
+async def test_task_name_of_delayed_task_stays_taken_after_its_time(
     bench: TaskBench, tasks: Tasks, clock: HandClock
 ) -> None:
     await tasks.enqueue(QUEUE, b"first", name="t", not_before=clock.now() + 10 * HOUR)
@@ -95,7 +95,7 @@ async def test_a_name_of_a_late_task_stays_taken_from_its_time_on(
     assert await bench.done(QUEUE) == []
 
 
-async def test_other_names_are_other_tasks(bench: TaskBench, tasks: Tasks) -> None:
+async def test_task_with_other_name_is_separate(bench: TaskBench, tasks: Tasks) -> None:
     names = ["t", "T", "t-1", "t ", "\u00fc"]
 
     for name in names:
@@ -104,7 +104,7 @@ async def test_other_names_are_other_tasks(bench: TaskBench, tasks: Tasks) -> No
     assert sorted(await bench.done(QUEUE)) == sorted(name.encode() for name in names)
 
 
-async def test_of_many_that_enqueue_one_name_one_does(bench: TaskBench) -> None:
+async def test_task_concurrent_enqueues_of_one_name_make_one_task(bench: TaskBench) -> None:
     opened = [await bench.open(), await bench.open()]
 
     await asyncio.gather(*(opened[number % 2].enqueue(QUEUE, b"%d" % number, name="t") for number in range(20)))
@@ -112,7 +112,7 @@ async def test_of_many_that_enqueue_one_name_one_does(bench: TaskBench) -> None:
     assert len(await bench.done(QUEUE)) == 1
 
 
-async def test_a_name_stays_taken_over_a_restart(bench: TaskBench) -> None:
+async def test_task_name_stays_taken_after_restart(bench: TaskBench) -> None:
     first = await bench.open()
     await first.enqueue(QUEUE, b"first", name="t")
     assert await bench.done(QUEUE) == [b"first"]
@@ -124,7 +124,7 @@ async def test_a_name_stays_taken_over_a_restart(bench: TaskBench) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00\xff", b"x" * 100_000])
-async def test_a_body_arrives_as_it_was_given(bench: TaskBench, tasks: Tasks, body: bytes) -> None:
+async def test_task_body_arrives_unchanged(bench: TaskBench, tasks: Tasks, body: bytes) -> None:
     await tasks.enqueue(QUEUE, body, name="t")
 
     assert await bench.done(QUEUE) == [body]

@@ -38,9 +38,7 @@ async def failure_of(transport: Transport, timeout_seconds: float = PATIENT) -> 
     return failure
 
 
-async def test_a_whole_answer_comes_with_its_status_headers_and_json(
-    transport: Transport, server: ProviderServer
-) -> None:
+async def test_transport_returns_status_headers_and_json(transport: Transport, server: ProviderServer) -> None:
     server.reply = json_reply({"b": [2]}, 418, {"X-Some": "header"})
 
     reply = await transport.post("/path", {"a": "\u2028"}, PATIENT)
@@ -51,7 +49,7 @@ async def test_a_whole_answer_comes_with_its_status_headers_and_json(
     assert (request.method, request.path, request.body) == ("POST", "/path", '{"a":"\u2028"}'.encode())
 
 
-async def test_an_answer_that_is_no_json_has_no_body(transport: Transport, server: ProviderServer) -> None:
+async def test_transport_reply_without_json_has_no_body(transport: Transport, server: ProviderServer) -> None:
     server.reply = raw_reply(b"<html>")
 
     reply = await transport.post("/path", {}, PATIENT)
@@ -60,7 +58,7 @@ async def test_an_answer_that_is_no_json_has_no_body(transport: Transport, serve
     assert reply.body is None
 
 
-async def test_no_cookie_is_kept(transport: Transport, server: ProviderServer) -> None:
+async def test_transport_keeps_no_cookies(transport: Transport, server: ProviderServer) -> None:
     server.reply = json_reply({}, headers={"Set-Cookie": "session=1; Path=/"})
 
     await transport.post("/path", {}, PATIENT)
@@ -70,7 +68,7 @@ async def test_no_cookie_is_kept(transport: Transport, server: ProviderServer) -
 
 
 @pytest.mark.parametrize("manner", ["hanging", "dripping"])
-async def test_a_server_that_never_ends_is_ended_by_the_deadline(
+async def test_transport_endless_reply_ends_at_timeout(
     transport: Transport, server: ProviderServer, manner: str
 ) -> None:
     server.reply = server.hang if manner == "hanging" else dripping
@@ -84,7 +82,7 @@ async def test_a_server_that_never_ends_is_ended_by_the_deadline(
 
 
 @pytest.mark.parametrize("reply", [cut_in_the_body, cut_before_the_answer])
-async def test_a_connection_that_breaks_after_the_request_may_have_been_paid(
+async def test_transport_connection_lost_after_request_is_unknown(
     transport: Transport, server: ProviderServer, reply: Reply
 ) -> None:
     server.reply = reply
@@ -95,7 +93,9 @@ async def test_a_connection_that_breaks_after_the_request_may_have_been_paid(
     assert len(server.received) == 1
 
 
-async def test_a_broken_connection_does_not_spoil_the_next_call(transport: Transport, server: ProviderServer) -> None:
+async def test_transport_lost_connection_does_not_affect_next_call(
+    transport: Transport, server: ProviderServer
+) -> None:
     server.reply = cut_in_the_body
     await failure_of(transport)
     server.reply = server.hang
@@ -108,7 +108,7 @@ async def test_a_broken_connection_does_not_spoil_the_next_call(transport: Trans
     assert reply.body == {"ok": True}
 
 
-async def test_a_refused_connection_was_never_sent() -> None:
+async def test_transport_refused_connection_is_not_sent() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         transport = Transport(f"http://127.0.0.1:{bound.getsockname()[1]}", {}, 1, CAP)
@@ -120,7 +120,7 @@ async def test_a_refused_connection_was_never_sent() -> None:
     assert (failure.kind, failure.code) == (FailureKind.NOT_SENT, "provider_unreachable")
 
 
-async def test_a_host_without_an_address_was_never_sent() -> None:
+async def test_transport_unknown_host_is_not_sent() -> None:
     transport = Transport("http://nowhere.invalid", {}, 1, CAP)
     try:
         failure = await failure_of(transport)
@@ -130,14 +130,16 @@ async def test_a_host_without_an_address_was_never_sent() -> None:
     assert (failure.kind, failure.code) == (FailureKind.NOT_SENT, "provider_unreachable")
 
 
-async def test_an_answer_of_exactly_the_cap_is_taken(transport: Transport, server: ProviderServer) -> None:
+async def test_transport_reply_of_maximum_size_is_accepted(transport: Transport, server: ProviderServer) -> None:
     server.reply = raw_reply(b'"' + b"x" * (CAP - 2) + b'"')
 
     assert isinstance(await transport.post("/path", {}, PATIENT), HttpReply)
 
 
 @pytest.mark.parametrize("status", [200, 500])
-async def test_an_answer_over_the_cap_is_too_large(transport: Transport, server: ProviderServer, status: int) -> None:
+async def test_transport_reply_over_maximum_size_is_too_large(
+    transport: Transport, server: ProviderServer, status: int
+) -> None:
     server.reply = raw_reply(b"x" * (CAP + 1), status)
 
     failure = await failure_of(transport)
@@ -145,7 +147,9 @@ async def test_an_answer_over_the_cap_is_too_large(transport: Transport, server:
     assert (failure.kind, failure.code) == (FailureKind.UNKNOWN, "provider_answer_too_large")
 
 
-async def test_an_answer_over_the_cap_is_not_read_to_its_end(transport: Transport, server: ProviderServer) -> None:
+async def test_transport_reply_over_maximum_size_is_not_read_completely(
+    transport: Transport, server: ProviderServer
+) -> None:
     cut_off = asyncio.Event()
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -166,7 +170,9 @@ async def test_an_answer_over_the_cap_is_not_read_to_its_end(transport: Transpor
     await asyncio.wait_for(cut_off.wait(), PATIENT)
 
 
-async def test_a_packed_answer_is_measured_unpacked(transport: Transport, server: ProviderServer) -> None:
+async def test_transport_compressed_reply_is_measured_uncompressed(
+    transport: Transport, server: ProviderServer
+) -> None:
     bomb = gzip.compress(b"x" * (CAP * 200))
     assert len(bomb) < CAP
     server.reply = raw_reply(bomb, headers={"Content-Encoding": "gzip"})
@@ -174,7 +180,9 @@ async def test_a_packed_answer_is_measured_unpacked(transport: Transport, server
     assert (await failure_of(transport)).code == "provider_answer_too_large"
 
 
-async def test_a_call_waits_for_a_connection_within_its_deadline(transport: Transport, server: ProviderServer) -> None:
+async def test_transport_wait_for_connection_counts_against_timeout(
+    transport: Transport, server: ProviderServer
+) -> None:
     all_taken = asyncio.Event()
 
     async def hang(request: web.Request) -> web.StreamResponse:
@@ -196,7 +204,7 @@ async def test_a_call_waits_for_a_connection_within_its_deadline(transport: Tran
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "ftp://127.0.0.1", "no address", f"http://{'x' * 70}.test"])
-async def test_nothing_is_sent_to_an_address_that_is_none(url: str) -> None:
+async def test_transport_invalid_address_is_not_sent(url: str) -> None:
     transport = Transport(url, {}, 1, CAP)
     try:
         failure = await failure_of(transport)
@@ -206,7 +214,7 @@ async def test_nothing_is_sent_to_an_address_that_is_none(url: str) -> None:
     assert failure.kind is FailureKind.NOT_SENT
 
 
-async def test_a_connection_that_is_never_taken_up_was_not_paid_for() -> None:
+async def test_transport_unaccepted_connection_is_not_sent() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)

@@ -1,4 +1,7 @@
-"""Signed URLs over HTTP: used once, in time, unchanged. How a URL is written is its adapter's own affair."""
+"""Signed URLs over HTTP: used once, in time, unchanged.
+
+How a URL is written is its adapter's own affair.
+"""
 
 import httpx
 import pytest
@@ -35,14 +38,14 @@ def refused(reply: httpx.Response) -> bool:
 
 
 @pytest.mark.parametrize("data", [b"", b"one", b"x" * 3_000_000])
-async def test_what_is_put_is_the_object(store: Store, uploads: Objects, clock: HandClock, data: bytes) -> None:
+async def test_upload_url_put_creates_object(store: Store, uploads: Objects, clock: HandClock, data: bytes) -> None:
     reply = await put(store, await upload_url(uploads, clock), data)
 
     assert reply.status_code == 200
     assert await content(uploads, NAME) == data
 
 
-async def test_a_second_put_is_refused_and_the_first_stays(store: Store, uploads: Objects, clock: HandClock) -> None:
+async def test_upload_url_second_put_is_rejected(store: Store, uploads: Objects, clock: HandClock) -> None:
     url = await upload_url(uploads, clock)
     await put(store, url, b"one")
 
@@ -51,7 +54,9 @@ async def test_a_second_put_is_refused_and_the_first_stays(store: Store, uploads
     assert await content(uploads, NAME) == b"one"
 
 
-async def test_a_later_url_replaces_nothing_either(store: Store, uploads: Objects, clock: HandClock) -> None:
+async def test_upload_url_signed_later_does_not_replace_object(
+    store: Store, uploads: Objects, clock: HandClock
+) -> None:
     await put(store, await upload_url(uploads, clock), b"one")
     clock.move(60)
 
@@ -59,7 +64,7 @@ async def test_a_later_url_replaces_nothing_either(store: Store, uploads: Object
     assert await content(uploads, NAME) == b"one"
 
 
-async def test_a_late_put_is_refused(store: Store, uploads: Objects, clock: HandClock) -> None:
+async def test_upload_url_put_after_expiry_is_rejected(store: Store, uploads: Objects, clock: HandClock) -> None:
     url = await upload_url(uploads, clock)
     clock.move(LIVES_SECONDS)
 
@@ -67,7 +72,7 @@ async def test_a_late_put_is_refused(store: Store, uploads: Objects, clock: Hand
     assert await uploads.stat(NAME) is None
 
 
-async def test_a_url_that_is_late_when_it_is_made_is_refused(store: Store, uploads: Objects, clock: HandClock) -> None:
+async def test_upload_url_expired_at_signing_is_rejected(store: Store, uploads: Objects, clock: HandClock) -> None:
     for late in (0.0, 0.5, 1.0, 86_400.0):
         url = await uploads.upload_url(NAME, clock.now() - late)
 
@@ -75,14 +80,14 @@ async def test_a_url_that_is_late_when_it_is_made_is_refused(store: Store, uploa
     assert await uploads.stat(NAME) is None
 
 
-async def test_a_url_is_good_for_its_object_only(store: Store, uploads: Objects, clock: HandClock) -> None:
+async def test_upload_url_is_valid_for_its_object_only(store: Store, uploads: Objects, clock: HandClock) -> None:
     url = (await upload_url(uploads, clock)).replace("job_1", "job_2")
 
     assert refused(await put(store, url, b"one"))
     assert await uploads.stat("job_2/input.jsonl") is None
 
 
-async def test_a_url_is_good_for_its_bucket_only(
+async def test_upload_url_is_valid_for_its_bucket_only(
     store: Store, uploads: Objects, results: Objects, clock: HandClock
 ) -> None:
     url = (await upload_url(uploads, clock)).replace("uploads/", "results/")
@@ -92,9 +97,7 @@ async def test_a_url_is_good_for_its_bucket_only(
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
-async def test_an_upload_url_is_good_for_nothing_but_put(
-    store: Store, uploads: Objects, clock: HandClock, method: str
-) -> None:
+async def test_upload_url_rejects_other_methods(store: Store, uploads: Objects, clock: HandClock, method: str) -> None:
     url = await upload_url(uploads, clock)
     await put(store, url, b"one")
 
@@ -103,7 +106,7 @@ async def test_an_upload_url_is_good_for_nothing_but_put(
 
 
 @pytest.mark.parametrize("data", [b"", b"one\n", b"x" * 3_000_000])
-async def test_an_object_is_downloaded_as_a_file_of_that_name(
+async def test_download_url_returns_object_with_filename(
     store: Store, results: Objects, clock: HandClock, data: bytes
 ) -> None:
     await results.create("job_1/results_part_001.jsonl", data)
@@ -116,7 +119,7 @@ async def test_an_object_is_downloaded_as_a_file_of_that_name(
     assert reply.headers["content-type"].startswith("application/x-ndjson")
 
 
-async def test_a_part_of_an_object_may_be_downloaded(store: Store, results: Objects, clock: HandClock) -> None:
+async def test_download_url_supports_range(store: Store, results: Objects, clock: HandClock) -> None:
     await results.create(NAME, b"0123456789")
     url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
 
@@ -125,13 +128,13 @@ async def test_a_part_of_an_object_may_be_downloaded(store: Store, results: Obje
     assert (reply.status_code, reply.content) == (206, b"3456")
 
 
-async def test_what_is_not_there_is_not_found(store: Store, results: Objects, clock: HandClock) -> None:
+async def test_download_url_of_missing_object_is_not_found(store: Store, results: Objects, clock: HandClock) -> None:
     url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
 
     assert (await store.http.get(url)).status_code == 404
 
 
-async def test_a_late_download_is_refused(store: Store, results: Objects, clock: HandClock) -> None:
+async def test_download_url_after_expiry_is_rejected(store: Store, results: Objects, clock: HandClock) -> None:
     await results.create(NAME, b"one")
     url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
     clock.move(LIVES_SECONDS)
@@ -140,7 +143,7 @@ async def test_a_late_download_is_refused(store: Store, results: Objects, clock:
 
 
 @pytest.mark.parametrize(("old", "new"), [("part.jsonl", "evil.html"), ("job_1", "job_2")])
-async def test_a_changed_download_is_refused(
+async def test_download_url_changed_is_rejected(
     store: Store, results: Objects, clock: HandClock, old: str, new: str
 ) -> None:
     await results.create(NAME, b"one")
@@ -151,14 +154,14 @@ async def test_a_changed_download_is_refused(
     assert refused(await store.http.get(url.replace(old, new)))
 
 
-async def test_a_download_url_writes_nothing(store: Store, results: Objects, clock: HandClock) -> None:
+async def test_download_url_rejects_put(store: Store, results: Objects, clock: HandClock) -> None:
     url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
 
     assert refused(await put(store, url, b"mine"))
     assert await results.stat(NAME) is None
 
 
-async def test_any_name_survives_its_url(store: Store, uploads: Objects, clock: HandClock) -> None:
+async def test_urls_accept_any_object_name(store: Store, uploads: Objects, clock: HandClock) -> None:
     for name in ("a b", "a/b", "\u00fc\u4e2d", "a?b#c", "a%2Fb", "a+b", "a&expires=9999999999", "a~b"):
         reply = await put(store, await upload_url(uploads, clock, name), name.encode())
 

@@ -1,4 +1,4 @@
-"""A key that is refused, on a real engine."""
+"""A provider key that is rejected, on a real engine."""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.harness.in_process import prompts
 from promptforge.client.async_client import AsyncClient
 
 
-async def test_a_refused_key_costs_one_call_in_each_worker_process(tmp_path: Path) -> None:
+async def test_engine_rejected_key_costs_one_call_per_worker_process(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(prompts(2000))
 

@@ -1,4 +1,4 @@
-"""`promptforge serve --backend gcp`, as far as it goes without Google Cloud: what an operator is told."""
+"""Errors of `promptforge serve --backend gcp` and `keys` without a Google Cloud project."""
 
 from pathlib import Path
 
@@ -16,37 +16,41 @@ SERVE = ("serve", "--backend", "gcp", "--port", "0")
 KEYS = ("keys", "create", "--client", "x")
 
 
-def told(tmp_path: Path, *command: str, **environ: str) -> str:
-    """The last line on standard error of a command that cannot start, on a machine without credentials."""
-    nobody = {"HOME": str(tmp_path), "CLOUDSDK_CONFIG": str(tmp_path), "NO_GCE_CHECK": "true"}
-    done = promptforge(*command, **COMPLETE, **nobody, **environ)
+def error_line(tmp_path: Path, *command: str, **environ: str) -> str:
+    """Run a command that cannot start, without credentials, and return the last line of its standard error."""
+    anonymous = {"HOME": str(tmp_path), "CLOUDSDK_CONFIG": str(tmp_path), "NO_GCE_CHECK": "true"}
+    done = promptforge(*command, **COMPLETE, **anonymous, **environ)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Traceback" not in done.stderr
-    said = done.stderr.splitlines()[-1]
-    assert said.startswith("promptforge: ")
-    return said
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("promptforge: ")
+    return line
 
 
 @pytest.mark.parametrize("command", [SERVE, KEYS])
-def test_who_has_no_credentials_is_told_how_to_get_them(tmp_path: Path, command: tuple[str, ...]) -> None:
-    assert "gcloud auth application-default login" in told(tmp_path, *command)
+def test_gcp_command_without_credentials_says_how_to_get_them(tmp_path: Path, command: tuple[str, ...]) -> None:
+    assert "gcloud auth application-default login" in error_line(tmp_path, *command)
 
 
 @pytest.mark.parametrize("command", [SERVE, KEYS])
-def test_a_project_that_does_not_answer_is_named(tmp_path: Path, command: tuple[str, ...]) -> None:
-    said = told(tmp_path, *command, FIRESTORE_EMULATOR_HOST=f"127.0.0.1:{free_port()}")
+def test_gcp_command_unreachable_project_error_has_its_name(tmp_path: Path, command: tuple[str, ...]) -> None:
+    line = error_line(tmp_path, *command, FIRESTORE_EMULATOR_HOST=f"127.0.0.1:{free_port()}")
 
-    assert "database (default) of project demo does not answer (ServiceUnavailable)" in said
+    assert "database (default) of project demo does not answer (ServiceUnavailable)" in line
 
 
 @pytest.mark.parametrize("command", [SERVE, KEYS])
-def test_who_lacks_googles_libraries_is_told_what_to_install(tmp_path: Path, command: tuple[str, ...]) -> None:
-    (tmp_path / "sitecustomize.py").write_text('import sys; sys.modules["google.api_core"] = None')  # as if not there
+def test_gcp_command_without_google_libraries_says_what_to_install(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        'import sys; sys.modules["google.api_core"] = None'
+    )  # as if it were not installed
 
-    assert "install promptforge-batch[gcp], or run make setup-gcp" in told(tmp_path, *command, PYTHONPATH=str(tmp_path))
+    assert "install promptforge-batch[gcp], or run make setup-gcp" in error_line(
+        tmp_path, *command, PYTHONPATH=str(tmp_path)
+    )
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_gcp_command_missing_settings_error_has_their_names(tmp_path: Path) -> None:
     done = promptforge(*SERVE, **{name: value for name, value in COMPLETE.items() if "SIGNER" not in name})
 
     missing = "PROMPTFORGE_UPLOAD_SIGNER, PROMPTFORGE_DOWNLOAD_SIGNER"
@@ -55,8 +59,8 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("function", EVENT_FUNCTIONS)
-async def test_an_event_function_is_found_with_a_slash_behind_its_name_and_without(function: str) -> None:
+async def test_gateway_event_function_has_a_path_with_and_without_slash(function: str) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway_app()), base_url="http://gateway") as client:
-        answers = [await client.put(path) for path in (f"/{function}", f"/{function}/", f"/{function}/more")]
+        responses = [await client.put(path) for path in (f"/{function}", f"/{function}/", f"/{function}/more")]
 
-    assert [answer.status_code for answer in answers] == [405, 405, 404]
+    assert [response.status_code for response in responses] == [405, 405, 404]

@@ -1,4 +1,4 @@
-"""The command line as a stranger types it."""
+"""The command line as a user runs it, in a process of its own."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ def run(tmp_path: Path, file: Path, *arguments: object, **environ: str) -> subpr
     return promptforge("run", file, "--provider", "echo", "--model", "m", *where, *arguments, **environ)
 
 
-def test_run_brings_every_answer_home_and_exits_0(tmp_path: Path) -> None:
+def test_run_all_prompts_answered_downloads_results_and_exits_0(tmp_path: Path) -> None:
     done = run(tmp_path, EXAMPLE)
 
     assert done.returncode == 0, done.stderr
@@ -31,7 +31,7 @@ def test_run_brings_every_answer_home_and_exits_0(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "errors.jsonl").read_bytes() == b""
 
 
-def test_run_exits_1_when_a_prompt_failed_and_brings_the_rest_home(tmp_path: Path) -> None:
+def test_run_failed_prompt_downloads_the_rest_and_exits_1(tmp_path: Path) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_bytes(prompts(2) + b"oops\n")
     done = run(tmp_path, file)
@@ -41,7 +41,7 @@ def test_run_exits_1_when_a_prompt_failed_and_brings_the_rest_home(tmp_path: Pat
     assert json.loads((tmp_path / "out" / "errors.jsonl").read_text())["line"] == 3
 
 
-def test_run_says_why_a_file_failed(tmp_path: Path) -> None:
+def test_run_failed_job_prints_its_error_code(tmp_path: Path) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_bytes(b"")
     done = run(tmp_path, file)
@@ -50,7 +50,7 @@ def test_run_says_why_a_file_failed(tmp_path: Path) -> None:
     assert "empty_input" in done.stderr
 
 
-def test_run_does_not_mix_its_results_with_those_of_another_run(tmp_path: Path) -> None:
+def test_run_output_with_other_results_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "results_part_001.jsonl").write_text("precious")
     done = run(tmp_path, EXAMPLE)
@@ -60,7 +60,7 @@ def test_run_does_not_mix_its_results_with_those_of_another_run(tmp_path: Path) 
     assert (tmp_path / "out" / "results_part_001.jsonl").read_text() == "precious"
 
 
-def test_run_uses_a_running_service(tmp_path: Path) -> None:
+def test_run_with_url_uses_the_running_service(tmp_path: Path) -> None:
     with engine(tmp_path / "data") as running:
         done = run(tmp_path, EXAMPLE, "--url", running.url, PROMPTFORGE_API_KEY=running.key)
         refused = run(tmp_path / "other", EXAMPLE, "--url", running.url, "--api-key", "wrong")
@@ -75,7 +75,7 @@ def test_run_uses_a_running_service(tmp_path: Path) -> None:
     assert running.url in second.stderr
 
 
-def test_a_taken_port_is_named(tmp_path: Path) -> None:
+def test_serve_port_in_use_error_has_the_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = promptforge("serve", "--port", port, "--data-dir", tmp_path / "data")
@@ -87,7 +87,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("CHUNK_LINES", "0"), ("LEASE_SECONDS", "soon"), ("LOG_LEVEL", "LOUD")])
-def test_a_wrong_setting_is_named(tmp_path: Path, name: str, value: str) -> None:
+def test_serve_invalid_setting_error_has_its_name(tmp_path: Path, name: str, value: str) -> None:
     done = promptforge("serve", "--port", "0", "--data-dir", tmp_path, **{f"PROMPTFORGE_{name}": value})
 
     assert done.returncode == 1
@@ -95,46 +95,48 @@ def test_a_wrong_setting_is_named(tmp_path: Path, name: str, value: str) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_run_without_the_providers_key_says_which_variable_to_set(tmp_path: Path) -> None:
+def test_run_without_provider_key_error_has_its_variable(tmp_path: Path) -> None:
     done = promptforge("run", EXAMPLE, "--provider", "openai", "--model", "m", "--data-dir", tmp_path / "data")
 
     assert done.returncode == 1
     assert "OPENAI_API_KEY" in done.stderr
 
 
-def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
+def test_keys_create_list_revoke(tmp_path: Path) -> None:
     data = ("--data-dir", tmp_path / "data")
-    made = [promptforge("keys", "create", "--client", client, *data).stdout.strip() for client in ("ann", "bob", "ann")]
+    created = [
+        promptforge("keys", "create", "--client", client, *data).stdout.strip() for client in ("ann", "bob", "ann")
+    ]
     listed = promptforge("keys", "list", "--client", "ann", *data).stdout.splitlines()
     revoked = promptforge("keys", "revoke", "--client", "ann", "--id", listed[0].split()[0], *data)
     after = promptforge("keys", "list", *data).stdout.splitlines()
 
-    assert len(set(made)) == 3
-    assert all(key.startswith("pf_") for key in made)
+    assert len(set(created)) == 3
+    assert all(key.startswith("pf_") for key in created)
     assert len(listed) == 2
     assert revoked.stdout.strip() == "1 revoked"
     assert sorted(line.split()[1] for line in after) == ["ann", "ann", "bob"]
     assert sum("revoked" in line for line in after) == 1
-    assert not any(key in line for key in made for line in after)
+    assert not any(key in line for key in created for line in after)
     assert oct(os.stat(tmp_path / "data" / "secret").st_mode)[-3:] == "600"
 
 
-def test_a_clients_spending_is_limited_and_the_limit_lifted(tmp_path: Path) -> None:
+def test_keys_limit_sets_and_lifts_the_daily_quota(tmp_path: Path) -> None:
     data = ("--client", "ann", "--data-dir", tmp_path / "data")
     before = promptforge("keys", "limit", "--usd-per-day", "1", *data)
     promptforge("keys", "create", *data)
-    said = [promptforge("keys", "limit", *more, *data) for more in (("--usd-per-day", "2.5"), ())]
+    limits = [promptforge("keys", "limit", *more, *data) for more in (("--usd-per-day", "2.5"), ())]
     wrong = [promptforge("keys", "limit", "--usd-per-day", amount, *data) for amount in ("0", "nan", "inf", "-1")]
 
     assert (before.returncode, before.stdout.strip()) == (0, "ann: 1 USD a day")
     assert "no API key exists for client ann" in before.stderr
-    assert [done.stdout.strip() for done in said] == ["ann: 2.5 USD a day", "ann: no limit"]
-    assert [(done.returncode, done.stderr) for done in said] == [(0, "")] * 2
+    assert [done.stdout.strip() for done in limits] == ["ann: 2.5 USD a day", "ann: no limit"]
+    assert [(done.returncode, done.stderr) for done in limits] == [(0, "")] * 2
     assert [done.returncode for done in wrong] == [2] * 4
     assert not any("Traceback" in done.stderr for done in wrong)
 
 
-def test_a_run_that_is_terminated_takes_its_engine_along_and_says_what_becomes_of_the_work(tmp_path: Path) -> None:
+def test_run_sigterm_stops_its_engine_and_the_next_run_resumes(tmp_path: Path) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_bytes(prompts(500))
     where = ("--output", tmp_path / "out", "--data-dir", tmp_path / "data")
@@ -148,14 +150,14 @@ def test_a_run_that_is_terminated_takes_its_engine_along_and_says_what_becomes_o
         with contextlib.suppress(subprocess.TimeoutExpired):
             running.wait(0.05)
     running.terminate()
-    said = running.communicate(timeout=20)[1]
+    stderr = running.communicate(timeout=20)[1]
     left = subprocess.run(["pgrep", "-f", str(tmp_path / "data")], capture_output=True, check=False)
     other = run(tmp_path, EXAMPLE, "--output", tmp_path / "other")
     again = run(tmp_path, file)
 
     assert running.returncode == 130
-    assert "to resume the job" in said
-    assert "Traceback" not in said
+    assert "to resume the job" in stderr
+    assert "Traceback" not in stderr
     assert left.stdout == b""
     assert other.returncode == 0
     assert "1 unfinished job" in other.stderr
@@ -164,7 +166,7 @@ def test_a_run_that_is_terminated_takes_its_engine_along_and_says_what_becomes_o
     assert "500 answered" in again.stderr
 
 
-def test_run_says_why_the_service_refused_a_file(tmp_path: Path) -> None:
+def test_run_rejected_file_prints_its_error_code(tmp_path: Path) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_bytes(prompts(9))
     done = run(tmp_path, file, PROMPTFORGE_MAX_LINES="5")
@@ -173,7 +175,7 @@ def test_run_says_why_the_service_refused_a_file(tmp_path: Path) -> None:
     assert "limit_exceeded" in done.stderr
 
 
-def test_an_output_that_cannot_be_written_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+def test_run_unwritable_output_is_rejected_before_any_call(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     done = run(tmp_path, EXAMPLE, "--output", tmp_path / "file" / "out")
 
@@ -183,7 +185,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_asked(tm
 
 
 @pytest.mark.parametrize(("name", "value"), [("PROMPTFORGE_API_KEY", "pf_mykey"), ("OPENAI_BASE_URL", "not a url")])
-def test_what_could_never_work_is_refused_at_the_start(tmp_path: Path, name: str, value: str) -> None:
+def test_serve_unusable_key_or_url_is_rejected_at_start(tmp_path: Path, name: str, value: str) -> None:
     done = promptforge("serve", "--port", "0", "--data-dir", tmp_path, **{name: value})
 
     assert done.returncode == 1
@@ -191,7 +193,7 @@ def test_what_could_never_work_is_refused_at_the_start(tmp_path: Path, name: str
     assert "Traceback" not in done.stderr
 
 
-def test_a_pipe_is_refused_because_it_can_be_read_only_once(tmp_path: Path) -> None:
+def test_run_pipe_is_rejected(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     done = run(tmp_path, tmp_path / "pipe")
 

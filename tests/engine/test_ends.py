@@ -1,4 +1,4 @@
-"""How jobs end on a real engine: cancelled by their client, or with a prompt that kills its worker process."""
+"""Jobs on a real engine that a client cancels, or with a prompt that crashes its worker process."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ async def submit(client: AsyncClient, path: Path) -> str:
 
 
 async def until(client: AsyncClient, job_id: str, done: int | None = None) -> dict[str, Any]:
-    """The job's status once it has ended, or once `done` prompts are done."""
+    """Return the job's status once it is final, or once `done` prompts are complete."""
     async with asyncio.timeout(90):
         while True:
             status = await client.status(job_id)
@@ -42,7 +42,7 @@ async def download(client: AsyncClient, job_id: str, folder: Path) -> None:
         await client.download(file["url"], folder / file["filename"])
 
 
-async def test_a_cancelled_job_makes_no_call_after_five_seconds_and_proves_its_results(tmp_path: Path) -> None:
+async def test_engine_cancelled_job_stops_calls_and_verifies(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(prompts(5000))
     async with openai_server(slow(0.1)) as provider:
@@ -51,21 +51,21 @@ async def test_a_cancelled_job_makes_no_call_after_five_seconds_and_proves_its_r
             async with AsyncClient(running.url, running.key) as client:
                 job_id = await submit(client, path)
                 await until(client, job_id, done=20)
-                began = time.monotonic()
-                said = await client.cancel(job_id)
+                started = time.monotonic()
+                cancelled = await client.cancel(job_id)
                 status = await until(client, job_id)
-                seconds = time.monotonic() - began
+                seconds = time.monotonic() - started
                 calls = provider.calls.total()
                 await download(client, job_id, tmp_path / "results")
 
-    assert (said["status"], said["error"]["code"]) == ("PROCESSING", "cancelled")
+    assert (cancelled["status"], cancelled["error"]["code"]) == ("PROCESSING", "cancelled")
     assert (status["status"], status["prompt_count"]) == ("CANCELLED", 5000)
     assert seconds < 10
-    assert calls == provider.calls.total() == status["completed_count"] < 2000  # each call paid is an answer kept
+    assert calls == provider.calls.total() == status["completed_count"] < 2000  # every completed call has its result
     assert verify(path, tmp_path / "results").faults == []
 
 
-async def test_a_prompt_that_kills_its_worker_process_is_given_up_and_all_others_are_answered(tmp_path: Path) -> None:
+async def test_engine_poison_prompt_fails_and_others_are_answered(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(prompts(9) + b" " * 40_000)
     engines: list[Engine] = []

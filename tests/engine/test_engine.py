@@ -1,4 +1,4 @@
-"""The engine as its user has it: real processes, killed for real."""
+"""The engine as users run it: real processes, which the tests kill."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ async def submit(running: Engine, path: Path, provider: str = "echo") -> str:
 
 
 async def until(running: Engine, job_id: str, done: int | None = None) -> dict[str, Any]:
-    """The job's status once it has ended, or once `done` prompts are done."""
+    """Return the job's status once it is final, or once `done` prompts are complete."""
     async with AsyncClient(running.url, running.key) as client, asyncio.timeout(90):
         while True:
             status = await client.status(job_id)
@@ -36,7 +36,7 @@ async def until(running: Engine, job_id: str, done: int | None = None) -> dict[s
 
 
 async def download(running: Engine, job_id: str, folder: Path) -> list[dict[str, Any]]:
-    """All result lines."""
+    """Download the result files and return all result lines."""
     folder.mkdir(exist_ok=True)
     lines = []
     async with AsyncClient(running.url, running.key) as client:
@@ -47,29 +47,29 @@ async def download(running: Engine, job_id: str, folder: Path) -> list[dict[str,
     return lines
 
 
-async def test_three_prompts_go_from_upload_to_completed_in_under_a_second(tmp_path: Path) -> None:
+async def test_engine_three_prompts_complete_within_a_second(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(prompts(3))
     with engine(tmp_path / "data") as running:
         async with AsyncClient(running.url, running.key) as client:
             job = await client.init("echo", "m")
             await client.upload(job["upload_url"], path)
-            began = time.monotonic()
+            started = time.monotonic()
             await until(running, job["job_id"])
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - started
 
     assert seconds < 1.0
 
 
 @pytest.mark.parametrize("whole_group", [True, False])
-async def test_ten_thousand_prompts_survive_kill_9_in_the_middle(tmp_path: Path, whole_group: bool) -> None:
+async def test_engine_kill_9_loses_no_prompt(tmp_path: Path, whole_group: bool) -> None:
     path, data = tmp_path / "prompts.jsonl", tmp_path / "data"
     path.write_bytes(prompts(10_000))
     echo = {"PROMPTFORGE_ECHO_LATENCY_SECONDS": "0.02"}
     first = start(data, echo)
     try:
         job_id = await submit(first, path)
-        at_the_kill = await until(first, job_id, done=2000)
+        status_at_kill = await until(first, job_id, done=2000)
         first.kill_all() if whole_group else first.kill()
         second = start(data, echo, port=int(first.url.rpartition(":")[2]))
     finally:
@@ -81,13 +81,13 @@ async def test_ten_thousand_prompts_survive_kill_9_in_the_middle(tmp_path: Path,
     finally:
         stop(second)
 
-    assert at_the_kill["completed_count"] < 10_000
+    assert status_at_kill["completed_count"] < 10_000
     assert (status["status"], status["completed_count"], status["failed_count"]) == ("COMPLETED", 10_000, 0)
     assert [line["prompt_id"] for line in results] == [f"id-{number}" for number in range(10_000)]
     assert [line["result"] for line in results] == [f"prompt {number}" for number in range(10_000)]
 
 
-async def test_a_killed_worker_process_is_replaced_and_costs_at_most_what_was_at_risk(tmp_path: Path) -> None:
+async def test_engine_killed_worker_is_replaced_and_repeats_few_calls(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(prompts(2000))
     async with openai_server(slow(0.02)) as provider:
@@ -106,12 +106,12 @@ async def test_a_killed_worker_process_is_replaced_and_costs_at_most_what_was_at
     assert status["completed_count"] == 2000
     assert len(after) == len(before) == 2
     assert before[0] not in after
-    in_flight, chunks_held, unflushed = 16, 8, 10
-    assert provider.calls.total() - 2000 <= in_flight + chunks_held * unflushed
+    in_flight, leased_chunks, unflushed = 16, 8, 10
+    assert provider.calls.total() - 2000 <= in_flight + leased_chunks * unflushed
     assert max(provider.calls.values()) <= 2
 
 
-async def test_a_terminated_engine_pays_for_nothing_twice(tmp_path: Path) -> None:
+async def test_engine_sigterm_repeats_no_call(tmp_path: Path) -> None:
     path, data = tmp_path / "prompts.jsonl", tmp_path / "data"
     path.write_bytes(prompts(1000))
     async with openai_server(slow(0.1)) as provider:
@@ -130,7 +130,7 @@ async def test_a_terminated_engine_pays_for_nothing_twice(tmp_path: Path) -> Non
     assert Counter(provider.calls.values()) == {1: 1000}
 
 
-async def test_a_worker_that_is_stopped_while_its_engine_dies_still_gives_back_what_it_holds(tmp_path: Path) -> None:
+async def test_engine_suspended_worker_of_a_killed_engine_releases_its_chunks(tmp_path: Path) -> None:
     path, data = tmp_path / "prompts.jsonl", tmp_path / "data"
     path.write_bytes(prompts(1000))
     async with openai_server(slow(0.1)) as provider:
@@ -140,7 +140,7 @@ async def test_a_worker_that_is_stopped_while_its_engine_dies_still_gives_back_w
             job_id = await submit(first, path, "openai")
             await until(first, job_id, done=100)
             freeze(first.worker_pids[0])
-            first.kill()  # whereupon the kernel sends the stopped worker SIGHUP and SIGCONT
+            first.kill()  # the kernel then sends SIGHUP and SIGCONT to the suspended worker
             second = await asyncio.to_thread(start, data, environ)
         finally:
             stop(first)
@@ -154,7 +154,7 @@ async def test_a_worker_that_is_stopped_while_its_engine_dies_still_gives_back_w
     assert Counter(provider.calls.values()) == {1: 1000}
 
 
-async def test_a_key_made_on_the_command_line_works_at_once_and_sees_only_its_own_jobs(tmp_path: Path) -> None:
+async def test_engine_key_from_command_line_is_valid_and_sees_own_jobs_only(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(prompts(1))
     with engine(tmp_path / "data", {"PROMPTFORGE_API_KEY": "my-own-key"}) as running:
@@ -168,7 +168,7 @@ async def test_a_key_made_on_the_command_line_works_at_once_and_sees_only_its_ow
                 await bob.status(job_id)
 
 
-async def test_what_was_deleted_does_not_stay_in_the_log_of_the_database(tmp_path: Path) -> None:
+async def test_engine_deleted_data_leaves_the_database_log(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     log = data_dir / "state.db-wal"
     with engine(data_dir) as running:

@@ -1,4 +1,4 @@
-"""A function as the platform runs it: a process of functions-framework, which is told to end while it works."""
+"""A function as the platform runs it: a process of functions-framework that receives SIGTERM during its work."""
 
 import asyncio
 import base64
@@ -27,9 +27,13 @@ async def chunk_of(one: InProcessStack, job_id: str) -> Chunk:
     return chunk
 
 
-async def told_to_end(one: InProcessStack, provider: OpenAIServer, folder: Path) -> tuple[str, int, int, float]:
-    """Have a worker work on a job of one chunk, and send it SIGTERM while calls are in flight: the job, the status of
-    its answer, its exit code, and the seconds it took to end."""
+async def terminate_during_calls(
+    one: InProcessStack, provider: OpenAIServer, folder: Path
+) -> tuple[str, int, int, float]:
+    """Send SIGTERM to a worker function while it processes a job of one chunk.
+
+    Returns the job id, the status of the function's response, its exit code and the seconds until its exit.
+    """
     job_id = await one.submit(prompts(40) + ONE_CHUNK, provider="openai")
     await split(one.app, job_id)
     data = base64.b64encode(ProcessChunk(job_id=job_id, chunk=0).encode()).decode()
@@ -46,17 +50,17 @@ async def told_to_end(one: InProcessStack, provider: OpenAIServer, folder: Path)
         async with asyncio.timeout(20):
             while provider.in_flight < IN_FLIGHT:
                 await asyncio.sleep(0.01)
-        began = time.monotonic()
+        signalled_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
         code = await process.wait()
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - signalled_at
         status = (await posted).status_code
     return job_id, status, code, seconds
 
 
 @asynccontextmanager
-async def bench(folder: Path, call_seconds: float) -> AsyncIterator[tuple[InProcessStack, OpenAIServer]]:
-    """A machine without a worker, and a provider that takes its time."""
+async def stack_and_provider(folder: Path, call_seconds: float) -> AsyncIterator[tuple[InProcessStack, OpenAIServer]]:
+    """Run a stack without a worker, and a provider whose calls take `call_seconds`."""
     async with (
         openai_server(slow(call_seconds)) as provider,
         in_process_stack(folder, provider_keys={"openai": "k"}, provider_urls={"openai": provider.url}) as one,
@@ -64,24 +68,24 @@ async def bench(folder: Path, call_seconds: float) -> AsyncIterator[tuple[InProc
         yield one, provider
 
 
-async def test_at_sigterm_the_calls_in_flight_come_back_and_nothing_is_paid_twice(tmp_path: Path) -> None:
-    async with bench(tmp_path, 1.5) as (one, provider):
-        job_id, status, code, seconds = await told_to_end(one, provider, tmp_path)
-        chunk, paid = await chunk_of(one, job_id), provider.calls.total()
+async def test_function_sigterm_completes_calls_in_flight_and_repeats_none(tmp_path: Path) -> None:
+    async with stack_and_provider(tmp_path, 1.5) as (one, provider):
+        job_id, status, code, seconds = await terminate_during_calls(one, provider, tmp_path)
+        chunk, calls = await chunk_of(one, job_id), provider.calls.total()
         provider.act = slow(0)
         job = await one.until_ended(job_id)
 
     assert (status, code) == (204, 0)
     assert seconds < 5
-    assert (chunk.holder, chunk.open, chunk.completed) == (None, True, paid)
-    assert IN_FLIGHT <= paid < 40
+    assert (chunk.holder, chunk.open, chunk.completed) == (None, True, calls)
+    assert IN_FLIGHT <= calls < 40
     assert (job.status, job.completed_count) == ("COMPLETED", 40)
     assert set(provider.calls.values()) == {1}
 
 
-async def test_calls_that_do_not_come_back_hold_up_the_end_for_less_than_nine_seconds(tmp_path: Path) -> None:
-    async with bench(tmp_path, 60) as (one, provider):
-        job_id, status, code, seconds = await told_to_end(one, provider, tmp_path)
+async def test_function_sigterm_with_hanging_calls_exits_within_nine_seconds(tmp_path: Path) -> None:
+    async with stack_and_provider(tmp_path, 60) as (one, provider):
+        job_id, status, code, seconds = await terminate_during_calls(one, provider, tmp_path)
         chunk = await chunk_of(one, job_id)
 
     assert (status, code) == (204, 0)

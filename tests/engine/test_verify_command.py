@@ -1,4 +1,4 @@
-"""`promptforge verify` as it is typed, and `run`, which verifies by itself."""
+"""The command `promptforge verify`, and the verification at the end of `promptforge run`."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ ECHO = ("--provider", "echo", "--model", "m")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `prompts.jsonl` and the `out` of its run."""
+    """Return a folder with `prompts.jsonl` and `out`, the results of its run."""
     home = tmp_path_factory.mktemp("run")
     (home / "prompts.jsonl").write_bytes(prompts(3) + b"\noops\n")
     where = ("--output", home / "out", "--data-dir", home / "data")
@@ -24,14 +24,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def test_verify_exits_0_when_every_prompt_has_its_line(home: Path) -> None:
+def test_verify_complete_results_exits_0(home: Path) -> None:
     done = promptforge("verify", home / "prompts.jsonl", home / "out")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "4 prompts: 3 results and 1 errors, each once and in order\n"
 
 
-def test_verify_exits_1_and_names_what_is_wrong(home: Path, tmp_path: Path) -> None:
+def test_verify_missing_line_exits_1_and_prints_it(home: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.jsonl"
     other.write_bytes(prompts(4))
     done = promptforge("verify", other, home / "out")
@@ -42,16 +42,16 @@ def test_verify_exits_1_and_names_what_is_wrong(home: Path, tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
 
 
-def test_verify_without_a_manifest_says_what_to_do(home: Path, tmp_path: Path) -> None:
+def test_verify_without_manifest_says_what_to_do(home: Path, tmp_path: Path) -> None:
     done = promptforge("verify", home / "prompts.jsonl", tmp_path)
-    nowhere = promptforge("verify", home / "prompts.jsonl", tmp_path / "nowhere")
+    no_folder = promptforge("verify", home / "prompts.jsonl", tmp_path / "nowhere")
 
-    assert (done.returncode, nowhere.returncode) == (1, 2)
+    assert (done.returncode, no_folder.returncode) == (1, 2)
     assert "manifest.json not found: download it" in done.stderr
-    assert "Traceback" not in done.stderr + nowhere.stderr
+    assert "Traceback" not in done.stderr + no_folder.stderr
 
 
-def test_run_exits_1_when_its_file_was_changed_meanwhile(tmp_path: Path) -> None:
+def test_run_file_changed_during_run_exits_1(tmp_path: Path) -> None:
     file, log = tmp_path / "prompts.jsonl", tmp_path / "data" / "engine.log"
     file.write_bytes(prompts(5))
     where = ("--output", tmp_path / "out", "--data-dir", tmp_path / "data")
@@ -64,9 +64,9 @@ def test_run_exits_1_when_its_file_was_changed_meanwhile(tmp_path: Path) -> None
         assert time.monotonic() < deadline
         time.sleep(0.02)
     file.write_bytes(prompts(5, first=1))
-    said = running.communicate(timeout=60)[1]
+    stderr = running.communicate(timeout=60)[1]
 
     assert running.returncode == 1
-    assert "5 answered, 0 failed" in said
-    assert "is not the file that was uploaded" in said
-    assert "Verified" not in said
+    assert "5 answered, 0 failed" in stderr
+    assert "is not the file that was uploaded" in stderr
+    assert "Verified" not in stderr

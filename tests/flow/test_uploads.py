@@ -1,4 +1,4 @@
-"""The signed URLs: used once, in time, unchanged."""
+"""Signed URLs: valid once, until their expiry, and unchanged."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,25 +8,25 @@ from tests.harness.clock import HandClock
 from tests.harness.in_process import in_process_stack, prompts
 
 
-async def test_a_second_upload_is_refused_and_the_first_stays(tmp_path: Path) -> None:
+async def test_upload_second_put_is_rejected_and_first_is_kept(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        ticket = await one.init()
-        first = await one.put(ticket["upload_url"], prompts(2))
+        job = await one.init()
+        first = await one.put(job["upload_url"], prompts(2))
         for content in (prompts(3), prompts(2)):
-            second = await one.put(ticket["upload_url"], content)
+            second = await one.put(job["upload_url"], content)
             assert (second.status_code, second.json()["code"]) == (403, "already_uploaded")
-        await one.until_ended(ticket["job_id"])
+        await one.until_ended(job["job_id"])
 
         assert first.status_code == 200
-        assert len(await one.results(ticket["job_id"])) == 2
+        assert len(await one.results(job["job_id"])) == 2
 
 
-async def test_an_upload_after_the_url_expired_is_refused(tmp_path: Path) -> None:
+async def test_upload_after_expiry_is_rejected(tmp_path: Path) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path, clock) as one:
-        ticket = await one.init()
+        job = await one.init()
         clock.move(15 * 60)
-        late = await one.put(ticket["upload_url"], prompts(1))
+        late = await one.put(job["upload_url"], prompts(1))
 
     assert (late.status_code, late.json()["code"]) == (403, "url_expired")
 
@@ -40,7 +40,7 @@ async def test_an_upload_after_the_url_expired_is_refused(tmp_path: Path) -> Non
         ("/uploads/", "/results/"),
     ],
 )
-async def test_a_changed_url_is_refused(tmp_path: Path, old: str, new: str) -> None:
+async def test_upload_changed_url_is_rejected(tmp_path: Path, old: str, new: str) -> None:
     async with in_process_stack(tmp_path) as one:
         url = (await one.init())["upload_url"]
         changed = await one.put(url.replace(old, new, 1), prompts(1))
@@ -48,34 +48,34 @@ async def test_a_changed_url_is_refused(tmp_path: Path, old: str, new: str) -> N
     assert (changed.status_code, changed.json()["code"]) == (403, "bad_signature")
 
 
-async def test_an_upload_url_cannot_be_read_and_a_result_url_cannot_be_written(tmp_path: Path) -> None:
+async def test_signed_url_other_method_is_rejected(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        ticket = await one.init()
-        await one.put(ticket["upload_url"], prompts(1))
-        await one.until_ended(ticket["job_id"])
-        reply = await one.http.get(f"/v1/jobs/{ticket['job_id']}/results", headers=one.headers)
+        job = await one.init()
+        await one.put(job["upload_url"], prompts(1))
+        await one.until_ended(job["job_id"])
+        reply = await one.http.get(f"/v1/jobs/{job['job_id']}/results", headers=one.headers)
         result_url = reply.json()["files"][0]["url"]
 
-        assert (await one.http.get(ticket["upload_url"])).status_code == 403
+        assert (await one.http.get(job["upload_url"])).status_code == 403
         assert (await one.put(result_url, b"mine")).status_code == 403
         ranged = await one.http.get(result_url, headers={"Range": "bytes=0-10"})
         assert (ranged.status_code, ranged.content) == (206, b'{"prompt_id')
 
 
-async def test_a_file_over_the_limit_is_refused_whether_or_not_it_says_its_length(tmp_path: Path) -> None:
-    async def unsaid() -> AsyncIterator[bytes]:
+async def test_upload_over_limit_is_rejected_with_and_without_content_length(tmp_path: Path) -> None:
+    async def without_length() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield b"x" * 100
 
     async with in_process_stack(tmp_path, max_upload_bytes=1000) as one:
         url = (await one.init())["upload_url"]
-        for content in (b"x" * 1001, unsaid()):
-            refused = await one.http.put(url, content=content)
-            assert (refused.status_code, refused.json()["code"]) == (413, "upload_too_large")
+        for content in (b"x" * 1001, without_length()):
+            rejected = await one.http.put(url, content=content)
+            assert (rejected.status_code, rejected.json()["code"]) == (413, "upload_too_large")
         assert (await one.put(url, prompts(2))).status_code == 200
 
 
-async def test_a_result_url_expires(tmp_path: Path) -> None:
+async def test_download_after_expiry_is_rejected(tmp_path: Path) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.run(prompts(1))
@@ -86,7 +86,7 @@ async def test_a_result_url_expires(tmp_path: Path) -> None:
     assert (late.status_code, late.json()["code"]) == (403, "url_expired")
 
 
-async def test_a_part_of_a_file_can_be_had_and_a_bad_range_is_a_problem(tmp_path: Path) -> None:
+async def test_download_range_returns_part_and_bad_range_problem_details(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(1))
         reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
@@ -102,7 +102,7 @@ async def test_a_part_of_a_file_can_be_had_and_a_bad_range_is_a_problem(tmp_path
     assert bad[0].headers["content-range"] == f"bytes */{len(whole.content)}"
 
 
-async def test_a_file_that_is_gone_from_the_disk_is_a_problem_too(tmp_path: Path) -> None:
+async def test_download_of_missing_file_returns_internal_error(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(1))
         reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
@@ -113,7 +113,7 @@ async def test_a_file_that_is_gone_from_the_disk_is_a_problem_too(tmp_path: Path
     assert (lost.status_code, lost.json()["code"]) == (500, "internal_error")
 
 
-async def test_results_before_the_end_are_a_conflict(tmp_path: Path) -> None:
+async def test_results_of_unfinished_job_returns_409(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = (await one.init())["job_id"]
         reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
@@ -121,7 +121,7 @@ async def test_results_before_the_end_are_a_conflict(tmp_path: Path) -> None:
     assert (reply.status_code, reply.json()["code"]) == (409, "not_finished")
 
 
-async def test_a_job_without_an_upload_ends_failed(tmp_path: Path) -> None:
+async def test_job_without_upload_fails_after_expiry(tmp_path: Path) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path, clock) as one:
         job_id = (await one.init())["job_id"]

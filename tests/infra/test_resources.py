@@ -5,7 +5,9 @@ from functools import cache
 from pathlib import Path
 
 import promptforge
+from promptforge.domain.functions import FUNCTIONS
 from promptforge.entrypoints.events import STORAGE_EVENT_TYPE
+from promptforge.state.queues import CHUNKS_TOPIC
 from tests.infra.terraform import local, resources
 
 PACKAGE = Path(promptforge.__file__).parent
@@ -27,8 +29,10 @@ def test_buckets_enforce_public_access_prevention() -> None:
 
 
 def test_topics_equal_published_topics_and_dead_letters() -> None:
-    assert first_arguments("publish") == {"chunks"}
-    assert {*resources("google_pubsub_topic")} == {"chunks", "dead_letters"}
+    sources = {source.name for function in FUNCTIONS.values() for source in function.sources}
+
+    assert {name for name in sources if name.startswith("topic:")} == {f"topic:{CHUNKS_TOPIC}"}
+    assert {*resources("google_pubsub_topic")} == {CHUNKS_TOPIC, "dead_letters"}
 
 
 def test_queues_cover_every_enqueue_call() -> None:

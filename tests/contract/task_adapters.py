@@ -1,4 +1,4 @@
-"""What the suite of tasks runs on: the port, and the other end, where a test does what is due."""
+"""The adapters of the task suite: the port, and the receiving side, which a test drives."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -111,7 +111,7 @@ async def cloud_bench(folder: Path, clock: Clock) -> AsyncIterator[CloudBench]:
 
 
 async def make_queues(server: TaskServer, target: Target) -> None:
-    """What Terraform makes."""
+    """Create the queues as Terraform does."""
     for name in QUEUES:
         queue = tasks_v2.Queue(name=f"{target.location}/queues/{target.prefix}{name}")
         await server.create_queue(tasks_v2.CreateQueueRequest(parent=target.location, queue=queue))

@@ -1,4 +1,4 @@
-"""What the platform POSTs to an event function, in each of its forms, and what the function answers."""
+"""The requests that the platform POSTs to an event function, in each form, and their answers."""
 
 import base64
 import io
@@ -128,7 +128,7 @@ SWEEPS: events.Decoder[Command] = events.decode_command(SweepJobs)
         (SWEEPS, task(SweepJobs(job_id=JOB)), SweepJobs(job_id=JOB)),
     ],
 )
-async def test_each_form_is_one_message_and_is_answered_with_nothing(
+async def test_event_endpoint_decodes_each_form_and_answers_204(
     decode: events.Decoder[Command], post: Post, message: Command
 ) -> None:
     app, handled = recorder(decode)
@@ -156,7 +156,7 @@ async def test_each_form_is_one_message_and_is_answered_with_nothing(
         (events.decode_upload, storage_event(f"{JOB}/parts/1")),
     ],
 )
-async def test_what_is_no_message_of_ours_is_logged_and_acknowledged(
+async def test_event_endpoint_logs_and_acknowledges_unknown_messages(
     decode: events.Decoder[Command], post: Post, log: io.StringIO
 ) -> None:
     app, handled = recorder(decode)
@@ -170,7 +170,7 @@ async def test_what_is_no_message_of_ours_is_logged_and_acknowledged(
 @pytest.mark.parametrize(
     ("fault", "status"), [(ValueError(SECRET), 500), (ObjectMissing(SECRET), 500), (Unavailable(SECRET), 503)]
 )
-async def test_a_fault_asks_for_the_message_again_and_tells_nobody_what_it_said(
+async def test_event_endpoint_answers_errors_without_their_text(
     fault: Exception, status: int, log: io.StringIO
 ) -> None:
     app, handled = recorder(CHUNKS, fault)
@@ -185,12 +185,12 @@ async def test_a_fault_asks_for_the_message_again_and_tells_nobody_what_it_said(
 
 @pytest.mark.parametrize("function", EVENT_FUNCTIONS)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
-async def test_only_a_post_is_heard(function: str, method: str) -> None:
+async def test_event_endpoint_accepts_post_only(function: str, method: str) -> None:
     reply = await sent(load_function(function), (JSON, b"{}"), method)
 
     assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize(("function", "post"), [("worker", push(CHUNK.encode())), ("sweeper", (JSON, b"{}"))])
-async def test_the_real_functions_take_what_their_sources_send(function: str, post: Post) -> None:
+async def test_event_functions_accept_what_their_sources_send(function: str, post: Post) -> None:
     assert (await sent(load_function(function), post)).status_code == 204

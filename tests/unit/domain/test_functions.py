@@ -12,7 +12,7 @@ from promptforge.engine.load_functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
 from promptforge.engine.push_requests import SUBSCRIPTIONS
 from promptforge.settings import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_function_table_runs_without_installed_packages() -> None:

@@ -1,4 +1,4 @@
-"""Who may call an event function: tokens good and bad, as the function gets them on Cloud Run and elsewhere."""
+"""The authorization of event functions: valid and invalid tokens, as received on Cloud Run and elsewhere."""
 
 import io
 import logging
@@ -50,7 +50,7 @@ def callers(google: Issuer, rules: CallerPolicy = RULES) -> TokenVerifier:
 
 
 @pytest.mark.parametrize("email", [TASKS, PUSH])
-async def test_an_account_that_the_settings_name_may_call(google: Issuer, email: str) -> None:
+async def test_caller_auth_accepts_configured_accounts(google: Issuer, email: str) -> None:
     token = google.token(email, URL)
 
     assert await callers(google).rejection_reason("worker", token) is None
@@ -78,7 +78,7 @@ async def test_an_account_that_the_settings_name_may_call(google: Issuer, email:
         (TASKS, URL, {"email": [TASKS]}, "invalid_token"),
     ],
 )
-async def test_whoever_else_calls_is_refused_with_and_without_the_signature(
+async def test_caller_auth_rejects_other_accounts(
     google: Issuer, email: str, audience: str, claims: Mapping[str, object], reason: str
 ) -> None:
     token = google.token(email, audience, **claims)
@@ -89,7 +89,7 @@ async def test_whoever_else_calls_is_refused_with_and_without_the_signature(
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "....", "\u00fc.x.y", "e30.e30.e30", "W10.W10.W10"])
-async def test_what_is_no_token_is_refused(google: Issuer, token: str) -> None:
+async def test_caller_auth_rejects_invalid_tokens(google: Issuer, token: str) -> None:
     assert await callers(google).rejection_reason("worker", token) in ("no_token", "invalid_token")
     assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", handed_on(token)) in (
         "invalid_token",
@@ -97,14 +97,14 @@ async def test_what_is_no_token_is_refused(google: Issuer, token: str) -> None:
     )
 
 
-async def test_a_token_of_another_key_is_refused(google: Issuer) -> None:
+async def test_caller_auth_rejects_token_of_unknown_key(google: Issuer) -> None:
     forged = Issuer().token(TASKS, URL)
 
     assert await callers(google).rejection_reason("worker", forged) == "invalid_token"
     assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", forged) == "invalid_token"
 
 
-async def test_without_its_signature_a_token_is_worth_nothing_where_nobody_has_verified_it(google: Issuer) -> None:
+async def test_caller_auth_rejects_unsigned_token_outside_cloud_run(google: Issuer) -> None:
     assert await callers(google).rejection_reason("worker", handed_on(google.token(TASKS, URL))) == "invalid_token"
 
 
@@ -118,7 +118,7 @@ async def test_without_its_signature_a_token_is_worth_nothing_where_nobody_has_v
         ("https://promptforge-worker-x.evil.com/.a.run.app", "audience"),
     ],
 )
-async def test_the_address_of_our_own_service_is_an_audience_too(
+async def test_caller_auth_accepts_own_service_address_as_audience(
     google: Issuer, audience: str, reason: str | None
 ) -> None:
     token = handed_on(google.token(PUSH, audience))
@@ -126,7 +126,7 @@ async def test_the_address_of_our_own_service_is_an_audience_too(
     assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", token) == reason
 
 
-async def test_certificates_are_fetched_once_and_not_for_every_unknown_key(google: Issuer) -> None:
+async def test_caller_auth_fetches_certificates_once(google: Issuer) -> None:
     one, stranger = callers(google), Issuer()
     for _ in range(3):
         assert await one.rejection_reason("worker", google.token(TASKS, URL)) is None
@@ -135,7 +135,7 @@ async def test_certificates_are_fetched_once_and_not_for_every_unknown_key(googl
     assert google.served == 1
 
 
-async def test_while_certificates_cannot_be_had_nobody_can_tell(google: Issuer) -> None:
+async def test_caller_auth_without_certificates_raises_unavailable(google: Issuer) -> None:
     google.broken = True
     one = callers(google)
     with pytest.raises(Unavailable):
@@ -147,7 +147,7 @@ async def test_while_certificates_cannot_be_had_nobody_can_tell(google: Issuer) 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """What our own code logs."""
+    """The log lines of the product."""
     logger = logging.getLogger("promptforge")
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -171,7 +171,7 @@ def log() -> Iterator[io.StringIO]:
         ([("x-serverless-authorization", "Bearer {good}"), ("authorization", "Bearer {bad}")], 204),
     ],
 )
-async def test_a_function_lets_in_by_the_token_that_iam_has_looked_at(
+async def test_event_endpoint_uses_token_that_iam_checked(
     google: Issuer, tmp_path: Path, log: io.StringIO, headers: list[tuple[str, str]], status: int
 ) -> None:
     good, bad = google.token(TASKS, URL), google.token(TIMER, URL)
