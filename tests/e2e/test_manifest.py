@@ -9,11 +9,12 @@ from tests.harness.clock import HandClock
 from tests.harness.finished_job import crc32c, described, download_finished_job, download_manifest
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
+from promptforge.domain.chunk import ChunkCounts, ChunkPart
 from promptforge.domain.commands import ProcessChunk
 from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
 from promptforge.state.chunks import ClaimedChunk
-from promptforge.worker.lease import ChunkLease
+from promptforge.state.objects import chunk_part_object
 from promptforge.worker.process_chunk import process_chunk
 
 CONTENT = (
@@ -92,10 +93,10 @@ async def _complete_wrongly(one: InProcessStack, job_id: str, number: int, publi
     """Complete a chunk as a faulty worker would: with malformed lines, or with too few."""
     claim = await one.app.chunks.claim(job_id, number, "faulty", 60)
     assert isinstance(claim, ClaimedChunk)
-    hold = ChunkLease(one.app, await one.job(job_id), claim)
-    for line, public in enumerate(publics, claim.chunk.first_line):
-        hold.answers.add(line, True, 1, public)
-    await hold.settle()
+    name = chunk_part_object(job_id, number, claim.chunk.epoch, "results")
+    await one.app.results.create(name, b"".join(publics))
+    part, counts = ChunkPart(name=name, lines=len(publics)), ChunkCounts(completed=len(publics), tokens=len(publics))
+    await one.app.chunks.update(claim, claim.chunk.completed_with(part, None, counts))
 
 
 @pytest.mark.parametrize(
