@@ -69,7 +69,10 @@ class ChunkScenario:
         await self.one.app.chunks.update(claim, claim.chunk.model_copy(update={"holder": None, **changes}))
 
     async def admits_call(self, run: ChunkRun) -> bool:
-        """Return whether one more call of the chunk may start. The call ends at once, without a reply."""
+        """Return whether one more call of the chunk may start.
+
+        The call ends at once, without a reply.
+        """
         slots, breaker = self.one.runtime.call_slots, self.one.runtime.circuit_breaker("openai", run.job.model)
         admission = Admission(self.one.app, run.stop, run.lease, run.attempts, run.budget, slots)
         async with admission.acquire(breaker) as permit:
@@ -102,7 +105,10 @@ async def chunk_scenario(folder: Path, **settings: Any) -> AsyncIterator[ChunkSc
 
 
 def add_result(run: ChunkRun, line: int, result: str = "r", prompt_id: str | None = None, tokens: int = 3) -> None:
-    """Add a result to the output of a holder. The prompt ids of `prompts` count from 0, lines from 1."""
+    """Add a result to the output of a holder.
+
+    The prompt ids of `prompts` count from 0, lines from 1.
+    """
     prompt = Prompt(prompt_id or f"id-{line - 1}", "p")
     run.output.add_result(line, prompt, {"result": result, "tokens_used": tokens, "usage": {"output_tokens": 1}})
 
