@@ -1,4 +1,4 @@
-"""What a process shares among its chunks: circuit breakers, cost budgets and providers, each within a limit."""
+"""The state that a process shares among its chunks: circuit breakers, cost budgets and providers, each bounded."""
 
 import weakref
 from pathlib import Path
