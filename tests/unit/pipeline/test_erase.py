@@ -1,4 +1,4 @@
-"""Deleting when something goes wrong: what was begun is ended, or the client is told to ask again."""
+"""Erasing a job in steps that may fail, repeat or be lost; any other job is left alone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,20 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.clock import HandClock
-from tests.harness.in_process import in_process_stack, prompts
 
+from promptforge.domain.commands import EraseJob
 from promptforge.domain.timeouts import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_SECONDS
+from promptforge.domain.timestamps import DAY_SECONDS
+from promptforge.domain.tombstone import Tombstone
 from promptforge.errors import Unavailable
-from promptforge.pipeline.erase import erase
+from promptforge.pipeline.erase import erase, erase_due
 from promptforge.pipeline.sweep import sweep
-from promptforge.ports.documents import Document, Documents, Update
 from promptforge.ports.objects import Objects
-from promptforge.state.tombstones import TombstoneStore
+from promptforge.state.jobs import job_path
+from tests.fakes.unavailable_tasks import UnavailableTasks
+from tests.harness.clock import HandClock
+from tests.harness.context import with_adapters
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.queue_entries import queue_entries
+
+UNKNOWN = "job_" + "0" * 32
 
 
-class Failing:
-    """A bucket whose next deletes go wrong."""
+class LimitedDeletes:
+    """A bucket that fails after a number of deletes."""
 
     def __init__(self, bucket: Objects) -> None:
         self._bucket = bucket
@@ -38,11 +45,17 @@ class Failing:
         await self._bucket.delete(name)
 
 
-async def test_erasing_that_is_broken_off_goes_on_where_it_was_and_may_run_twice_at_once(tmp_path: Path) -> None:
+async def _tombstone(one: InProcessStack, job_id: str) -> Tombstone:
+    document = await one.app.documents.get(job_path(job_id))
+    assert document is not None
+    return Tombstone.model_validate(document.data)
+
+
+async def test_erase_interrupted_by_errors_or_run_concurrently_completes(tmp_path: Path) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path, clock, part_lines=2) as one:
         job_id = await one.run(prompts(20))
-        one.app.results = bucket = Failing(one.app.results)
+        one.app.results = bucket = LimitedDeletes(one.app.results)
         assert (await one.delete(job_id)).status_code == 204
         for left in (3, 0, 5):
             bucket.left = left
@@ -59,12 +72,12 @@ async def test_erasing_that_is_broken_off_goes_on_where_it_was_and_may_run_twice
         await erase(one.app, job_id)
 
 
-async def test_a_delete_whose_task_is_lost_costs_only_time(tmp_path: Path) -> None:
+async def test_erase_with_lost_tasks_is_repeated_by_the_sweep(tmp_path: Path) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.run(prompts(3))
         await one.delete(job_id)
-        for _ in range(2):  # its own, and the sweeper's
+        for _ in range(2):  # the task of the delete, then the task of the sweep
             await one.lose("queue:eraser")
             clock.move(ERASE_RETRY_SECONDS + 1)
             await sweep(one.app)
@@ -74,37 +87,63 @@ async def test_a_delete_whose_task_is_lost_costs_only_time(tmp_path: Path) -> No
         assert await one.remains(job_id) == [f"jobs/{job_id}"]
 
 
-class Restless:
-    """Documents of which each that is read is written by somebody else before its reader can do so."""
-
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._documents, name)
-
-    async def get(self, path: str) -> Document | None:
-        return await self._moved(await self._documents.get(path))
-
-    async def query(self, *args: Any, **keywords: Any) -> list[Document]:
-        page = await self._documents.query(*args, **keywords)
-        for document in page:
-            await self._moved(document)
-        return page
-
-    async def _moved(self, document: Document | None) -> Document | None:
-        if document:
-            await self._documents.commit([Update(document.path, document.data, document.version)])
-        return document
-
-
-async def test_a_job_that_does_not_stand_still_is_to_be_deleted_again_in_a_moment(tmp_path: Path) -> None:
+async def test_erase_of_existing_or_unknown_job_does_nothing(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        job_id, documents = await one.run(prompts(3)), one.app.documents
-        one.app.tombstones = TombstoneStore(Restless(documents), one.app.rng)
-        reply = await one.delete(job_id)
-        with pytest.raises(Unavailable):
-            await one.app.tombstones.delete_chunks(job_id)
+        job_id = await one.run(prompts(3))
+        job, files = await one.job(job_id), await one.files(job_id)
+        await erase(one.app, job_id)
+        await erase(one.app, UNKNOWN)
 
-        assert (reply.status_code, reply.json()["code"]) == (503, "unavailable")
-        assert len(await one.results(job_id)) == 3
+        assert (await one.job(job_id), await one.files(job_id)) == (job, files)
+
+
+async def test_erase_runs_again_after_growing_pauses_of_at_most_a_day(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with in_process_stack(tmp_path, clock) as one:
+        job_id = await one.run(prompts(1))
+        clock.move(await _seconds_until_upload_expires(one, job_id))
+        await one.delete(job_id)
+        pauses = []
+        for _ in range(12):
+            await erase(one.app, job_id)
+            pauses.append((await _tombstone(one, job_id)).due_at - clock.time)
+            clock.move(pauses[-1])
+
+    assert pauses == [*(ERASE_RETRY_SECONDS * 2**n for n in (0, 0, 1, 2, 3, 4, 5, 6, 7, 8)), DAY_SECONDS, DAY_SECONDS]
+
+
+async def _seconds_until_upload_expires(one: InProcessStack, job_id: str) -> float:
+    return (await one.job(job_id)).upload_expires_at - one.app.clock.now()
+
+
+async def test_erase_after_the_stall_period_retains_the_tombstone_for_two_more_periods(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with in_process_stack(tmp_path, clock) as one:
+        job_id = await one.run(prompts(1))
+        await one.delete(job_id)
+        clock.move((await _tombstone(one, job_id)).delete_writes_until - clock.time)
+        await erase(one.app, job_id)
+        retained = await _tombstone(one, job_id)
+        await one.app.tombstones.defer(job_id, retained.due_at, clock.time)
+        await erase(one.app, job_id)
+
+        assert retained.expire_at == retained.due_at == clock.time + 2 * MAX_PROCESS_STALL_SECONDS
+        assert await _tombstone(one, job_id) == retained
+
+
+async def test_erase_due_with_unavailable_tasks_keeps_every_tombstone_due(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with in_process_stack(tmp_path, clock) as one:
+        jobs = [await one.run(prompts(1)) for _ in range(2)]
+        for job_id in jobs:
+            await one.delete(job_id)
+        await one.lose("queue:eraser")
+        clock.move(ERASE_RETRY_SECONDS + 1)
+        before = [await _tombstone(one, job_id) for job_id in jobs]
+        await erase_due(with_adapters(one.app, tasks=UnavailableTasks()))
+        after = [await _tombstone(one, job_id) for job_id in jobs]
+        await erase_due(one.app)
+        bodies = {entry.body for entry in await queue_entries(one, "queue:eraser")}
+
+        assert after == before
+        assert bodies == {EraseJob(job_id=job_id).encode() for job_id in jobs}
