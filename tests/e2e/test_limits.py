@@ -1,64 +1,64 @@
-"""How much a client may have going at once, and how fast a key may ask."""
+"""The limit on active jobs of a client, and the request rate limit of a key."""
 
 import asyncio
 from pathlib import Path
 
 import httpx
-from tests.harness.clock import HandClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.job import Status
 from promptforge.domain.limits.token_bucket import TokenBuckets
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
-ORDER = {"provider": "echo", "model": "m"}
+REQUEST = {"provider": "echo", "model": "m"}
 
 
-async def opened(one: InProcessStack, key: str | None = None, **headers: str) -> httpx.Response:
+async def post_init(one: InProcessStack, key: str | None = None, **headers: str) -> httpx.Response:
     sent = {"X-API-Key": key or one.key, **headers}
-    return await one.http.post("/v1/jobs/init", json=ORDER, headers=sent)
+    return await one.http.post("/v1/jobs/init", json=REQUEST, headers=sent)
 
 
-async def test_a_client_has_only_so_many_open_jobs_whatever_its_keys(tmp_path: Path) -> None:
+async def test_active_jobs_limit_counts_the_jobs_of_all_keys_of_a_client(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, max_active_jobs=3) as one:
-        second, stranger = await one.app.api_keys.create("tests"), await one.app.api_keys.create("stranger")
-        tickets = [(await opened(one, key)).json() for key in (one.key, second, one.key)]
-        refused = [await opened(one, key) for key in (one.key, second)]
-        theirs = await opened(one, stranger)
-        await one.put(tickets[0]["upload_url"], prompts(1))
-        await one.until_ended(tickets[0]["job_id"])
-        after_one_ended = [(await opened(one)).status_code for _ in range(2)]
-        await one.cancel(tickets[1]["job_id"])
-        await one.delete(tickets[2]["job_id"])
-        after_two_more = [(await opened(one)).status_code for _ in range(3)]
+        second, other_client = await one.app.api_keys.create("tests"), await one.app.api_keys.create("other")
+        created = [(await post_init(one, key)).json() for key in (one.key, second, one.key)]
+        refused = [await post_init(one, key) for key in (one.key, second)]
+        theirs = await post_init(one, other_client)
+        await one.put(created[0]["upload_url"], prompts(1))
+        await one.until_ended(created[0]["job_id"])
+        after_one_finished = [(await post_init(one)).status_code for _ in range(2)]
+        await one.cancel(created[1]["job_id"])
+        await one.delete(created[2]["job_id"])
+        after_two_more = [(await post_init(one)).status_code for _ in range(3)]
 
     for reply in refused:
         assert (reply.status_code, reply.json()["code"]) == (429, "too_many_jobs")
         assert int(reply.headers["retry-after"]) >= 1
-        assert "3 jobs" in reply.json()["detail"]
+        assert "3 active jobs" in reply.json()["detail"]
     assert theirs.status_code == 202
-    assert after_one_ended == [202, 429]
+    assert after_one_finished == [202, 429]
     assert after_two_more == [202, 202, 429]
 
 
-async def test_to_repeat_an_order_is_not_to_have_one_more(tmp_path: Path) -> None:
+async def test_active_jobs_limit_does_not_count_a_repeated_request(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, max_active_jobs=1) as one:
-        first = await opened(one, **{"Idempotency-Key": "k-1"})
-        again = await opened(one, **{"Idempotency-Key": "k-1"})
-        other = await opened(one, **{"Idempotency-Key": "k-2"})
+        first = await post_init(one, **{"Idempotency-Key": "k-1"})
+        again = await post_init(one, **{"Idempotency-Key": "k-1"})
+        other = await post_init(one, **{"Idempotency-Key": "k-2"})
 
     assert (again.status_code, again.json()) == (202, first.json())
     assert (other.status_code, other.json()["code"]) == (429, "too_many_jobs")
 
 
-async def test_one_order_sent_many_times_at_once_is_one_job_for_all(tmp_path: Path) -> None:
+async def test_active_jobs_limit_accepts_one_request_sent_twenty_times_at_once(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, max_active_jobs=1) as one:
-        replies = await asyncio.gather(*[opened(one, **{"Idempotency-Key": "k"}) for _ in range(20)])
+        replies = await asyncio.gather(*[post_init(one, **{"Idempotency-Key": "k"}) for _ in range(20)])
 
     assert {reply.status_code for reply in replies} == {202}
     assert len({reply.json()["job_id"] for reply in replies}) == 1
 
 
-async def test_a_key_that_asks_too_fast_is_told_to_wait_and_no_other_is(tmp_path: Path) -> None:
+async def test_request_rate_limit_applies_to_each_key_separately(tmp_path: Path) -> None:
     clock = HandClock()
     async with in_process_stack(tmp_path) as one:
         one.app.request_limits = TokenBuckets(0.4, clock.now)
@@ -79,9 +79,9 @@ async def test_a_key_that_asks_too_fast_is_told_to_wait_and_no_other_is(tmp_path
     assert (others.status_code, later.status_code) == (404, 404)
 
 
-async def test_a_burst_of_orders_is_served_and_all_jobs_end(tmp_path: Path) -> None:
+async def test_create_burst_of_fifty_requests_is_served(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        replies = await asyncio.gather(*[opened(one) for _ in range(50)])
+        replies = await asyncio.gather(*[post_init(one) for _ in range(50)])
         await one.put(replies[0].json()["upload_url"], prompts(1))
         ended = await one.until_ended(replies[0].json()["job_id"])
 
