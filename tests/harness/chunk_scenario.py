@@ -23,7 +23,7 @@ from tests.harness.clock import HandClock
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 LEASE_SECONDS = 60
-ONE_CHUNK = b" " * 40_000  # blank space that keeps a small file in one chunk
+ONE_CHUNK = b" " * 150_000  # blank space that keeps a file of up to 200 prompts in one chunk
 
 _names = itertools.count()
 
@@ -88,7 +88,7 @@ class ChunkScenario:
 async def chunk_scenario(folder: Path, **settings: Any) -> AsyncIterator[ChunkScenario]:
     clock = HandClock()
     async with openai_server() as provider:
-        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
+        keys: dict[str, Any] = {"provider_keys": {"openai": "CANARY-key"}, "provider_urls": {"openai": provider.url}}
         async with in_process_stack(folder, clock, **keys, **settings) as one:
             made = ChunkScenario(one, clock, provider)
 

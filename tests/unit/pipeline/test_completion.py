@@ -26,7 +26,8 @@ async def test_finalize_if_done_with_complete_chunks_enqueues_one_task(tmp_path:
         for _ in range(3):
             await finalize_if_done(made.one.app, job_id)
         (entry,) = await queue_entries(made.one, "queue:finalizer")
-        await finalize_if_done(made.one.app, job_id, repeat_of=5.0)
+        for _ in range(2):
+            await finalize_if_done(made.one.app, job_id, repeat_of=5.0)
 
         assert entry.body == FinalizeJob(job_id=job_id).encode()
         assert len(await queue_entries(made.one, "queue:finalizer")) == 2
@@ -35,7 +36,7 @@ async def test_finalize_if_done_with_complete_chunks_enqueues_one_task(tmp_path:
 async def test_finalize_if_done_of_job_that_is_not_processing_enqueues_nothing(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         finished, awaiting = await one.run(prompts(1)), (await one.init())["job_id"]
-        for job_id in (finished, awaiting, "job_" + "0" * 32):
+        for job_id in (finished, awaiting, "job_" + "0" * 32, "job_unknown"):
             await finalize_if_done(one.app, job_id, repeat_of=5.0)
 
         assert await queue_entries(one, "queue:finalizer") == []

@@ -42,6 +42,15 @@ async def test_publish_chunks_publishes_one_command_per_chunk(tmp_path: Path) ->
     assert bodies == [ProcessChunk(job_id=JOB, chunk=number).encode() for number in (0, 3)]
 
 
+async def test_publish_chunks_of_many_publishes_each_chunk_once_in_order(tmp_path: Path) -> None:
+    count = 2 * MESSAGES_PER_PUBLISH + 1
+    async with queues(tmp_path) as (sender, one):
+        await sender.publish_chunks(JOB, range(count))
+        entries = await queue_entries(one, "topic:chunks")
+
+    assert [ProcessChunk.model_validate_json(entry.body).chunk for entry in entries] == list(range(count))
+
+
 async def test_publish_chunks_limits_the_messages_of_one_publication(tmp_path: Path) -> None:
     topics = RecordedTopics()
     async with in_process_stack(tmp_path) as one:
