@@ -3,21 +3,41 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+GCP := $(VENV)/.gcp-complete
+DEV := $(VENV)/.dev-complete
 CHECKOV := .checkov/.complete
+# A lock names every dependency, so pip resolves nothing. Pip before 23.3 fails when it resolves hashed pins and a
+# newer release exists of a pinned package that another requires with an extra.
+PIP := -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --no-deps --require-hashes -r
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PromptForge needs Python 3.11 or newer: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12")'
 
-.PHONY: help setup demo serve lint format check-infra test test-cloud cost serve-cloud cloud-smoke simulate chaos fuzz mutate package deploy lock
+.PHONY: help setup setup-gcp demo serve lint format check-infra test test-cloud cost serve-cloud cloud-smoke simulate chaos fuzz mutate package deploy lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP)  ## make .venv with everything in it, the promptforge command included
+setup: $(STAMP)  ## make .venv with the promptforge command; the developers' tools are added by the targets that use them
 
-$(STAMP): pyproject.toml requirements/dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PromptForge needs Python 3.11 or newer: make setup PYTHON=python3.12")'
+$(STAMP): pyproject.toml requirements/local.txt
+	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $(STAMP)
+	$(BIN)/python $(INSTALL) requirements/local.txt
+	$(BIN)/python $(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python $(PIP) check
+	@touch $@
+
+setup-gcp: $(GCP)  ## add Google's libraries: for the API keys of a deployment, and serve --backend gcp
+
+$(GCP): $(STAMP) requirements/runtime.txt
+	$(BIN)/python $(INSTALL) requirements/runtime.txt
+	$(BIN)/python $(PIP) check
+	@touch $@
+
+$(DEV): $(STAMP) requirements/dev.txt
+	$(BIN)/python $(INSTALL) requirements/dev.txt
+	$(BIN)/python $(PIP) check
+	@touch $@
 
 demo: $(STAMP)  ## run the three example prompts on this machine and print the results
 	@rm -rf .promptforge/demo
@@ -27,7 +47,7 @@ demo: $(STAMP)  ## run the three example prompts on this machine and print the r
 serve: $(STAMP)  ## run every function on this machine
 	@$(BIN)/promptforge serve
 
-lint: $(STAMP)  ## check format, lint, types, imports, sizes, words and prose
+lint: $(DEV)  ## check format, lint, types, imports, sizes, words and prose
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -36,7 +56,7 @@ lint: $(STAMP)  ## check format, lint, types, imports, sizes, words and prose
 	$(BIN)/python -m tools.check_words
 	$(BIN)/python -m tools.check_prose
 
-format: $(STAMP)  ## format the code
+format: $(DEV)  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -46,55 +66,59 @@ check-infra: $(CHECKOV)  ## look over the Terraform: its format (without terrafo
 
 $(CHECKOV): requirements/checkov.txt
 	$(PYTHON) -m venv $(dir $@)
-	$(dir $@)bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/checkov.txt
+	$(dir $@)bin/python $(INSTALL) requirements/checkov.txt
+	$(dir $@)bin/python $(PIP) check
 	@touch $@
 
-test: $(STAMP)  ## run the tests
+test: $(DEV)  ## run the tests
 	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/engine --ignore tests/chaos
 	$(BIN)/pytest tests/engine tests/chaos  # these look at the clock while real processes work
 
-test-cloud: $(STAMP)  ## run the tests on the emulators of Google's services (needs Java and the Cloud SDK's emulators)
+test-cloud: $(DEV)  ## run the tests on the emulators of Google's services (needs Java and the Cloud SDK's emulators)
 	$(BIN)/pytest -n 2 --dist loadfile -m cloud
 
-cost: $(STAMP)  ## count what a million prompts cost on Google Cloud, over the emulators (about 3 minutes)
+cost: $(DEV)  ## count what a million prompts cost on Google Cloud, over the emulators (about 3 minutes)
 	$(BIN)/python -m benchmarks.cost
 
-serve-cloud: $(STAMP)  ## run every function, each its own process, over the emulators until Ctrl-C
+serve-cloud: $(DEV)  ## run every function, each its own process, over the emulators until Ctrl-C
 	@$(BIN)/python -m tests.harness.cloud_stack
 
-cloud-smoke: $(STAMP)  ## check a deployment at URL=… from outside; docs/google-cloud.md says how
+cloud-smoke: $(DEV)  ## check a deployment at URL=… from outside; docs/google-cloud.md says how
 	@$(BIN)/python -m tests.smoke --url "$(URL)" $(if $(FUNCTION_URL),--function-url '$(FUNCTION_URL)') $(foreach bucket,$(BUCKETS),--bucket $(bucket)) $(if $(EXPIRY),--expiry)
 
 SEEDS ?= 2000
 FIRST ?= 0
-simulate: $(STAMP)  ## simulate faults: SEEDS=2000 runs from FIRST=0, or one with its trace by SEED=…
+simulate: $(DEV)  ## simulate faults: SEEDS=2000 runs from FIRST=0, or one with its trace by SEED=…
 	PYTHONPATH=. $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))
 
-chaos: $(STAMP)  ## kill, freeze and end real processes for real (Linux, about 20 minutes)
+chaos: $(DEV)  ## kill, freeze and end real processes for real (Linux, about 20 minutes)
 	$(BIN)/python -m tests.chaos --kills 100 --stops 20 --terms 20
 
 FUZZ_FACTOR ?= 40
-fuzz: $(STAMP)  ## fuzz for long: FUZZ_FACTOR=40 times what `make test` does
+fuzz: $(DEV)  ## fuzz for long: FUZZ_FACTOR=40 times what `make test` does
 	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/pytest tests/fuzz
 
 MUTANTS ?=
-mutate: $(STAMP)  ## break the code on purpose, see which tests notice: all, or MUTANTS='promptforge.service.hold.*'
+mutate: $(DEV)  ## break the code on purpose, see which tests notice: all, or MUTANTS='promptforge.service.hold.*'
 	@rm -rf .mutate && mkdir .mutate
 	@ln -s ../shared .mutate/src
 	@ln -s ../tests ../functions ../pyproject.toml .mutate
 	cd .mutate && nice -n 10 ../$(BIN)/mutmut run --max-children 2 $(MUTANTS)
 	@cd .mutate && ../$(BIN)/mutmut results
 
-package: $(STAMP)  ## make build/NAME.zip of every function, the same bytes from the same tree
-	@$(BIN)/python -m infra.package
+package:  ## make build/NAME.zip of every function, the same bytes from the same tree
+	@$(CHECK_PYTHON)
+	@$(PYTHON) -m infra.package
 
 deploy: package  ## put it into a Google Cloud project: PROJECT=… REGION=… [VARS=env/prod.tfvars]; infra/README.md says more
 	@infra/deploy.sh
 
 PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
+LIKE_DEV = $(PIN) --constraints requirements/dev.txt
 FOR_FUNCTIONS = api events worker
-lock: $(STAMP)  ## pin every dependency again, with hashes, for Python 3.11 and later
-	$(PIN) pyproject.toml --extra gcp -o requirements/runtime.txt
+lock: $(DEV)  ## pin every dependency again, with hashes, for Python 3.11 and later: all at the versions that the tests run on
 	$(PIN) pyproject.toml --extra gcp --group dev -o requirements/dev.txt
+	$(LIKE_DEV) pyproject.toml --extra gcp -o requirements/runtime.txt
+	$(LIKE_DEV) pyproject.toml --group build -o requirements/local.txt
+	$(foreach kind,$(FOR_FUNCTIONS),$(LIKE_DEV) --group $(kind) -o requirements/functions/$(kind).txt &&) true
 	$(PIN) requirements/checkov.in -o requirements/checkov.txt
-	$(foreach kind,$(FOR_FUNCTIONS),$(PIN) --group $(kind) -c requirements/runtime.txt -o requirements/functions/$(kind).txt &&) true

@@ -1,12 +1,16 @@
-"""What it costs to start each function, beside the framework and those of Google's clients that its usual path uses.
+"""Measure the start of each function beside the framework and the Google clients that it usually needs.
 
     python -m benchmarks.cold_start [--rounds 9]
 
-Functions are taken from their archives, in environments that have what they name and no more, all of it compiled.
-`started` has imported main.py and built the App; `ready` has imported what the usual call imports besides, before it
-asks anybody; `together` is the framework and the clients in one process, without us, and `sum` what they cost in a
-process each. The ratios are of `ready` to these two. Every figure is the median of new processes, in CPU seconds,
-which a busy machine stretches less than those of the wall; the kinds take turns.
+The functions come from their archives. Each environment has only the declared requirements, compiled to bytecode.
+
+- `started`: main.py is imported and the context is built.
+- `ready`: the modules of the usual call are imported too, before its first request.
+- `together`: the framework and the clients in one process, without PromptForge.
+- `sum`: the framework and each client in a process of its own.
+
+The ratios are of `ready` to the last two. Every figure is the median of several new processes, which alternate.
+CPU seconds depend less on other load than wall time.
 """
 
 import argparse
@@ -25,8 +29,8 @@ FIRESTORE = "google.cloud.firestore_v1.services.firestore.transports"
 TASKS = "google.cloud.tasks_v2.services.cloud_tasks.transports"
 PUBSUB = "google.pubsub_v1.services.publisher.transports"
 STORAGE = "google.cloud.storage"
-OURS = {STORAGE: "promptforge.adapters.gcp.bucket"}
-"""What a client is imported by, where that is a module of its own."""
+ADAPTERS = {STORAGE: "promptforge.adapters.gcp.bucket"}
+"""The modules of PromptForge that import a client on first use."""
 
 USUAL = {
     "init": (FIRESTORE, TASKS),
@@ -40,7 +44,7 @@ USUAL = {
     "sweeper": (FIRESTORE,),
     "eraser": (FIRESTORE, STORAGE),
 }
-"""The clients that a call needs which goes as most do."""
+"""The clients that the usual call of each function needs."""
 
 ENVIRON = {
     "PROMPTFORGE_BACKEND": "gcp",
@@ -68,26 +72,26 @@ CHILD = """
 import json, os, sys, time
 from importlib import import_module
 sys.path.insert(0, sys.argv[1])
-began = time.process_time()
+started_at = time.process_time()
 if os.environ["FUNCTION_TARGET"]:
     import_module("main")
-    from promptforge.bootstrap import build
+    from promptforge.bootstrap import build_context
     from promptforge.settings import Settings
-    build(Settings.from_env(os.environ))
+    build_context(Settings.from_env(os.environ))
 for name in sys.argv[3:]:
     import_module(name)
-seconds = time.process_time() - began
+seconds = time.process_time() - started_at
 sys.path.insert(0, sys.argv[2])
 from peak import peak_mib
 print(json.dumps((seconds, peak_mib())))
 """
-"""Starts a function, if one is named, imports modules, and prints what that has cost."""
+"""A program that starts the named function, if any, imports modules, and prints the cost."""
 
 Cost = tuple[float, float]
 
 
 def measure(place: Packaged, function: str, modules: Sequence[str]) -> Cost:
-    """CPU seconds and MiB of a new process that does what CHILD says."""
+    """Return the CPU seconds and MiB of a new process that runs CHILD."""
     command = [str(place.python), "-c", CHILD, str(place.main.parent), str(Path(__file__).parent), *modules]
     environ = {**os.environ, **ENVIRON, "FUNCTION_TARGET": function, "PYTHONPATH": ""}
     done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
@@ -96,13 +100,13 @@ def measure(place: Packaged, function: str, modules: Sequence[str]) -> Cost:
 
 
 def compare(function: str, place: Packaged, rounds: int) -> str:
-    """A row of the table."""
+    """Measure one function and return a row of the table."""
     clients = USUAL[function]
-    ours = [OURS.get(client, client) for client in clients]
-    kinds = [(function, []), (function, ours), ("", [FRAMEWORK, *clients])]
+    modules = [ADAPTERS.get(client, client) for client in clients]
+    kinds = [(function, []), (function, modules), ("", [FRAMEWORK, *clients])]
     kinds += [("", [module]) for module in (FRAMEWORK, *clients)]
-    taken = [[measure(place, *kind) for kind in kinds] for _ in range(rounds)]
-    started, ready, together, *single = (_median(costs) for costs in zip(*taken, strict=True))
+    costs = [[measure(place, *kind) for kind in kinds] for _ in range(rounds)]
+    started, ready, together, *single = (_median(kind) for kind in zip(*costs, strict=True))
     total = sum(seconds for seconds, _ in single)
     columns = "".join(f"{seconds:>9.2f} s {mebibytes:>4.0f} MiB" for seconds, mebibytes in (started, ready, together))
     return f"{function:<10}{columns}{total:>9.2f} s{ready[0] / together[0]:>9.2f}{ready[0] / total:>7.2f}"

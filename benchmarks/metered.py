@@ -1,5 +1,7 @@
-"""Functions in a process of their own that counts what they use. `python -m benchmarks.metered` is that process: it
-says its address and then, for each line it reads, what was used so far."""
+"""Run functions in a process that counts their usage.
+
+`python -m benchmarks.metered` is that process. It prints its address, and then its usage for each line of its input.
+"""
 
 import asyncio
 import json
@@ -28,8 +30,11 @@ from promptforge.settings import Settings
 
 @dataclass(frozen=True)
 class Usage:
-    """What functions used: operations by kind; requests, and the seconds in which at least one was under way, by
-    function; CPU seconds and bytes of log lines in all."""
+    """The usage of a process of functions.
+
+    `operations` has a count by kind, and `requests` a count by function. `busy_seconds` is the time with at least one
+    request in flight, summed over the functions.
+    """
 
     operations: Counter[str]
     requests: Counter[str]
@@ -38,41 +43,41 @@ class Usage:
     log_bytes: int
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return Usage(*(one + another for one, another in zip(self, other, strict=True)))
 
     def __sub__(self, earlier: "Usage") -> "Usage":
-        return Usage(*(now - then for now, then in zip(self, earlier, strict=True)))
+        return Usage(*(end - start for end, start in zip(self, earlier, strict=True)))
 
     def __iter__(self) -> Iterator[Any]:
         return iter(vars(self).values())
 
 
 class Meter:
-    """In front of an app of functions."""
+    """A wrapper of an ASGI app that measures the requests to each function."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._since: dict[str, float] = {}
-        self._under_way: Counter[str] = Counter()
+        self._in_flight: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
         self.busy_seconds: dict[str, float] = defaultdict(float)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name, _ = routed(scope["path"])
         self.requests[name] += 1
-        self._under_way[name] += 1
-        if self._under_way[name] == 1:
+        self._in_flight[name] += 1
+        if self._in_flight[name] == 1:
             self._since[name] = time.perf_counter()
         try:
             await self._app(scope, receive, send)
         finally:
-            self._under_way[name] -= 1
-            if not self._under_way[name]:
+            self._in_flight[name] -= 1
+            if not self._in_flight[name]:
                 self.busy_seconds[name] += time.perf_counter() - self._since[name]
 
-    async def rest(self) -> None:
-        """Return when no request is under way."""
-        while self._under_way.total():
+    async def wait_until_idle(self) -> None:
+        """Return when no request is in flight."""
+        while self._in_flight.total():
             await asyncio.sleep(0.01)
 
 
@@ -85,21 +90,21 @@ class Functions:
         self._log = log
 
     async def usage(self) -> Usage:
-        """What was used since it started, as soon as no request is under way."""
+        """Wait until no request is in flight, and return the usage since the start."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(b"\n")
-        said = json.loads(await self._process.stdout.readline())
-        said |= {name: Counter(said[name]) for name in ("operations", "requests")}
-        return Usage(**said, log_bytes=self._log.stat().st_size)
+        fields = json.loads(await self._process.stdout.readline())
+        fields |= {name: Counter(fields[name]) for name in ("operations", "requests")}
+        return Usage(**fields, log_bytes=self._log.stat().st_size)
 
 
 @asynccontextmanager
 async def metered(environ: Mapping[str, str], log: Path) -> AsyncIterator[Functions]:
-    """A process of all functions with these variables; which of them it plays is for whoever sends it requests."""
-    with log.open("wb") as said:
+    """Start a process of all functions with these variables; the path of a request selects the function."""
+    with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.metered", env=environment(environ), stdin=PIPE, stdout=PIPE, stderr=said
+            sys.executable, "-m", "benchmarks.metered", env=environment(environ), stdin=PIPE, stdout=PIPE, stderr=stderr
         )
     assert process.stdin
     assert process.stdout
@@ -119,7 +124,7 @@ async def main() -> None:
     async with serving(meter) as url:
         print(url, flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
-            await meter.rest()
+            await meter.wait_until_idle()
             used = {
                 "operations": {operation.value: count for operation, count in bill.counts.items()},
                 "requests": meter.requests,

@@ -1,12 +1,14 @@
-"""How much memory a process has needed."""
+"""The peak memory of this process."""
 
 import resource
 from pathlib import Path
 
 
 def peak_mib() -> float:
-    """The most memory that this process has held at once. Linux counts what the parent held before the start of a
-    program into `ru_maxrss`, so there its own figure is read."""
+    """Return the peak memory of this process in MiB.
+
+    On Linux, `ru_maxrss` includes the memory of the parent before the program started. VmHWM does not.
+    """
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]

@@ -1,4 +1,4 @@
-"""What Google Cloud charges for what a run used. No free tier is taken off."""
+"""The charges of Google Cloud for the usage of a run, without a free tier."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,41 +24,41 @@ EGRESS_BYTE = 0.12 / 2**30
 
 VCPUS, GIB = 1, 1  # of every instance
 MIN_DELIVERED_BYTES = 1000
-EVENT_BYTES = 2000  # of the news that an upload is there
-REQUEST_LOG_BYTES = 1500  # of the platform's own log line
-OPERATIONS_A_TASK = 2  # to make it, and to deliver it
-PROMPT_BYTES, RESULT_BYTES, KEPT_MONTHS = 2000, 1000, 7 / 30
+EVENT_BYTES = 2000  # of the event for a complete upload
+REQUEST_LOG_BYTES = 1500  # of the log line that the platform writes
+OPERATIONS_PER_TASK = 2  # create and deliver
+PROMPT_BYTES, RESULT_BYTES, RETENTION_MONTHS = 2000, 1000, 7 / 30
 
-LEFT_OUT = (
-    "starts of instances, the deletes of expired documents, Secret Manager, Scheduler and a tick of the sweeper each "
-    "minute (about $0.25 a month), a load balancer, taxes, and what the provider charges"
+NOT_INCLUDED = (
+    "instance starts, deletes of expired documents, Secret Manager, Scheduler and a run of the sweeper each minute "
+    "(about $0.25 a month), a load balancer, taxes, and the charges of the provider"
 )
 ASSUMED = (
-    f"an instance has {VCPUS} vCPU and {GIB} GiB and is billed while a request is under way; {PROMPT_BYTES:,} bytes a "
-    f"prompt, sent to the provider, {RESULT_BYTES:,} a result, downloaded once, both kept 7 days"
+    f"an instance has {VCPUS} vCPU and {GIB} GiB and is billed while a request is in flight; {PROMPT_BYTES:,} bytes a "
+    f"prompt, sent to the provider, {RESULT_BYTES:,} a result, downloaded once, both stored for 7 days"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of a bill: so many at a price each."""
+    """A line of a bill: a number of units and the price of each."""
 
-    what: str
+    name: str
     number: float
     price: float
 
     @property
     def dollars(self) -> float:
-        """What it comes to."""
+        """The amount of the line."""
         return self.number * self.price
 
 
-def bill(used: Usage, prompts: int, jobs: int, downloads: int) -> Iterator[Item]:
-    """A run's bill, with what its clients did at the signed URLs."""
-    count: Counter[str] = used.operations
-    requests, messages = used.requests.total(), count["published_message"]
+def bill(usage: Usage, prompts: int, jobs: int, downloads: int) -> Iterator[Item]:
+    """Yield the bill of a run, with the requests of its clients to the signed URLs."""
+    count: Counter[str] = usage.operations
+    requests, messages = usage.requests.total(), count["published_message"]
     pubsub = count["published_byte"] + MIN_DELIVERED_BYTES * messages + 2 * EVENT_BYTES * jobs
-    yield Item("instance seconds", used.busy_seconds, VCPUS * VCPU_SECOND + GIB * GIB_SECOND)
+    yield Item("instance seconds", usage.busy_seconds, VCPUS * VCPU_SECOND + GIB * GIB_SECOND)
     yield Item("requests to functions", requests, REQUEST)
     yield Item("document writes", count["document_write"], DOCUMENT_WRITE)
     yield Item("document reads", count["document_read"], DOCUMENT_READ)
@@ -66,7 +66,7 @@ def bill(used: Usage, prompts: int, jobs: int, downloads: int) -> Iterator[Item]
     yield Item("class A operations", count["class_a"] + jobs, CLASS_A)
     yield Item("class B operations", count["class_b"] + downloads, CLASS_B)
     yield Item("Pub/Sub bytes", pubsub, PUBSUB_BYTE)
-    yield Item("task operations", OPERATIONS_A_TASK * count["task"], TASK_OPERATION)
-    yield Item("log bytes", used.log_bytes + REQUEST_LOG_BYTES * requests, LOG_BYTE)
+    yield Item("task operations", OPERATIONS_PER_TASK * count["task"], TASK_OPERATION)
+    yield Item("log bytes", usage.log_bytes + REQUEST_LOG_BYTES * requests, LOG_BYTE)
     yield Item("bytes sent out", prompts * (PROMPT_BYTES + RESULT_BYTES), EGRESS_BYTE)
-    yield Item("byte-months kept", prompts * (PROMPT_BYTES + RESULT_BYTES) * KEPT_MONTHS, STORED_BYTE_MONTH)
+    yield Item("byte-months kept", prompts * (PROMPT_BYTES + RESULT_BYTES) * RETENTION_MONTHS, STORED_BYTE_MONTH)

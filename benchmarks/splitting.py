@@ -1,8 +1,8 @@
-"""The splitter beside a loop that only parses: lines per second, and the splitter's peak memory.
+"""Measure the splitter beside a loop that only parses: lines per second, and the peak memory of the splitter.
 
     python benchmarks/splitting.py [--lines 1000000]
 
-Both read the same file in one process, one after the other; the ratio is what holds on another machine.
+Both read the same file in one process, one after the other. The ratio is comparable between machines.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import orjson
 
 from promptforge.bootstrap import build_context
 from promptforge.context import AppContext
+from promptforge.domain.commands import RANDOM, make_job_id
 from promptforge.domain.job import Job
 from promptforge.pipeline.split import split
 from promptforge.settings import Settings
@@ -26,7 +27,7 @@ from promptforge.state.objects import upload_object
 
 
 def write_input(path: Path, lines: int) -> None:
-    """About 143 bytes a line."""
+    """Write a file with about 143 bytes per line."""
     with path.open("w") as file:
         for number in range(lines):
             file.write(ordinary_line(number))
@@ -38,18 +39,18 @@ def ordinary_line(number: int) -> str:
 
 
 def parse_only(path: Path) -> float:
-    """Seconds for orjson alone."""
-    began = time.perf_counter()
+    """Return the seconds that orjson alone takes."""
+    started_at = time.perf_counter()
     with path.open("rb") as file:
         for line in file:
             orjson.loads(line)
-    return time.perf_counter() - began
+    return time.perf_counter() - started_at
 
 
 async def uploaded(folder: Path, path: Path, lines: int) -> tuple[AppContext, str]:
-    """An app in a folder, with a job whose file of so many lines is uploaded."""
+    """Build a context in a folder, with a job whose file is uploaded."""
     app = build_context(Settings(data_dir=folder, max_lines=lines, max_upload_bytes=2**40))
-    job_id = f"job_{app.new_id()}"
+    job_id = make_job_id(app.rng.getrandbits(128), RANDOM)
     job = Job(
         job_id=job_id, client="c", provider="echo", model="m", max_retries=0, created_at=0, upload_expires_at=0,
         request_digest="", due_at=0, deadline_at=0,
@@ -60,14 +61,14 @@ async def uploaded(folder: Path, path: Path, lines: int) -> tuple[AppContext, st
 
 
 async def split_once(folder: Path, path: Path, lines: int) -> float:
-    """Seconds for the whole split: reading, judging, chunk documents, announcements."""
+    """Return the seconds of a whole split: read, validate, write the chunk documents and publish."""
     app, job_id = await uploaded(folder, path, lines)
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     await split(app, job_id)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started_at
     ended = await app.jobs.get(job_id)
     if ended is None or ended.prompt_count != lines or ended.invalid_count:
-        raise SystemExit(f"the split went wrong: {ended}")
+        raise SystemExit(f"The split failed: {ended}")
     return seconds
 
 
@@ -81,17 +82,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "input.jsonl"
-        write_input(path, asked.lines)
-        for number in range(asked.rounds):
+        write_input(path, options.lines)
+        for number in range(options.rounds):
             parsing = parse_only(path)
-            splitting = asyncio.run(split_once(Path(folder) / str(number), path, asked.lines))
+            splitting = asyncio.run(split_once(Path(folder) / str(number), path, options.lines))
             ratios.append(parsing / splitting)
             print(
-                f"parse only {asked.lines / parsing:9.0f} lines/s   split {asked.lines / splitting:9.0f} lines/s   "
+                f"parse only {options.lines / parsing:9.0f} lines/s   split {options.lines / splitting:9.0f} lines/s   "
                 f"ratio {ratios[-1]:.2f}"
             )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

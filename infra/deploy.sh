@@ -55,6 +55,7 @@ API URL: $(terraform output -raw api_url)
 
 To create the first API key, with permission to read the pepper and write to Firestore:
 
+  make setup-gcp
   eval "\$(terraform -chdir=infra output -raw settings)"
   .venv/bin/promptforge keys create --client alice
 END

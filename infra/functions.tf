@@ -4,7 +4,7 @@
 #   paths        paths of the public API; * is one segment
 #   called_by    accounts that may call the function (service_accounts.tf); a function with paths is public
 #   concurrency  concurrent requests of one instance
-#   timeout      seconds. Pub/Sub waits 600 for a response, Cloud Tasks DISPATCH_SECONDS (adapters/gcp/tasks.py).
+#   timeout      seconds. Pub/Sub waits 600 for a response, Cloud Tasks dispatch_seconds (domain/functions.py).
 #                A caller that waits less than the timeout repeats a step that still runs.
 #   providers    "keys": the providers' keys and URLs; "names": only which keys exist; "none": neither
 #   settings     settings of this function only

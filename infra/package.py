@@ -7,6 +7,7 @@ The same tree gives the same bytes on every machine and at every time.
 
 import ast
 import hashlib
+import runpy
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -16,18 +17,10 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT / "shared"
 BUILD = ROOT / "build"
 
-REQUIREMENTS = {
-    "init": "api",
-    "status": "api",
-    "results": "api",
-    "cancel": "api",
-    "delete": "api",
-    "splitter": "events",
-    "finalizer": "events",
-    "sweeper": "events",
-    "eraser": "events",
-    "worker": "worker",
-}
+FUNCTIONS = runpy.run_path(str(SHARED / "promptforge/domain/functions.py"))["FUNCTIONS"]
+"""The table of functions, read without an installation of the product."""
+
+REQUIREMENTS: dict[str, str] = {name: function.dependencies for name, function in FUNCTIONS.items()}
 """The requirements file in requirements/functions/ of each function."""
 
 LOCAL_ADAPTERS = "promptforge.adapters.local"

@@ -1,4 +1,4 @@
-"""DELETE /v1/jobs/{job_id}: erase a job and everything of it."""
+"""DELETE /v1/jobs/{job_id}: delete a job, its input and its results."""
 
 import functions_framework.aio as functions_framework
 from starlette.requests import Request
@@ -6,11 +6,13 @@ from starlette.responses import Response
 
 from promptforge.api.delete_job import delete_job
 from promptforge.bootstrap import current
-from promptforge.entrypoints import http
+from promptforge.entrypoints.http import http_endpoint
+from promptforge.entrypoints.requests import job_id_from_path
+from promptforge.entrypoints.responses import no_content
 
 
 @functions_framework.http
-@http.http_endpoint("DELETE")
+@http_endpoint("DELETE")
 async def delete(request: Request, client: str) -> Response:
-    await delete_job(current(), client, http.job_id_from_path(request))
-    return http.no_content()
+    await delete_job(current(), client, job_id_from_path(request))
+    return no_content()

@@ -1,14 +1,14 @@
-"""A job was deleted or is forgotten: remove everything of it."""
+"""Erase the documents and objects of a job that was deleted or has expired."""
 
 import functions_framework.aio as functions_framework
 
 from promptforge.bootstrap import current
 from promptforge.domain.commands import EraseJob
-from promptforge.entrypoints import http
+from promptforge.entrypoints.events import decode_command, event_endpoint
 from promptforge.pipeline.erase import erase
 
 
 @functions_framework.http
-@http.event_endpoint(http.decode_command(EraseJob))
-async def eraser(message: EraseJob) -> None:
-    await erase(current(), message.job_id)
+@event_endpoint(decode_command(EraseJob))
+async def eraser(command: EraseJob) -> None:
+    await erase(current(), command.job_id)

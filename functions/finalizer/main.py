@@ -1,14 +1,14 @@
-"""A job may be done: publish its results."""
+"""Publish the results of a job if all its chunks are complete."""
 
 import functions_framework.aio as functions_framework
 
 from promptforge.bootstrap import current
 from promptforge.domain.commands import FinalizeJob
-from promptforge.entrypoints import http
+from promptforge.entrypoints.events import decode_command, event_endpoint
 from promptforge.pipeline.finalize import finalize
 
 
 @functions_framework.http
-@http.event_endpoint(http.decode_command(FinalizeJob))
-async def finalizer(message: FinalizeJob) -> None:
-    await finalize(current(), message.job_id)
+@event_endpoint(decode_command(FinalizeJob))
+async def finalizer(command: FinalizeJob) -> None:
+    await finalize(current(), command.job_id)

@@ -1,4 +1,4 @@
-"""POST /v1/jobs/init: open a job and answer with the URL to upload its file to."""
+"""POST /v1/jobs/init: create a job and return the URL for its upload."""
 
 import functions_framework.aio as functions_framework
 from starlette.requests import Request
@@ -6,12 +6,13 @@ from starlette.responses import Response
 
 from promptforge.api.create_job import CreateJobRequest, create_job
 from promptforge.bootstrap import current
-from promptforge.entrypoints import http
+from promptforge.entrypoints.http import http_endpoint
+from promptforge.entrypoints.requests import header, parse_body
+from promptforge.entrypoints.responses import json_response
 
 
 @functions_framework.http
-@http.http_endpoint("POST")
+@http_endpoint("POST")
 async def init(request: Request, client: str) -> Response:
-    order = await http.parse_body(request, CreateJobRequest)
-    ticket = await create_job(current(), client, order, http.header(request, "Idempotency-Key"))
-    return http.json_response(202, ticket)
+    body = await parse_body(request, CreateJobRequest)
+    return json_response(202, await create_job(current(), client, body, header(request, "Idempotency-Key")))

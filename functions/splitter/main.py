@@ -1,15 +1,15 @@
-"""A file was uploaded: have it cut into chunks and announced, in a task of its own."""
+"""Enqueue a split task for an upload, and split the job into chunks when the task arrives."""
 
 import functions_framework.aio as functions_framework
 
 from promptforge.bootstrap import current
 from promptforge.domain.commands import JobCommand, JobUploaded
-from promptforge.entrypoints import http
+from promptforge.entrypoints.events import decode_upload, event_endpoint
 from promptforge.pipeline.split import enqueue_split, split
 
 
 @functions_framework.http
-@http.event_endpoint(http.decode_upload)
-async def splitter(message: JobCommand) -> None:
-    take = enqueue_split if isinstance(message, JobUploaded) else split
-    await take(current(), message.job_id)
+@event_endpoint(decode_upload)
+async def splitter(command: JobCommand) -> None:
+    step = enqueue_split if isinstance(command, JobUploaded) else split
+    await step(current(), command.job_id)

@@ -1,14 +1,14 @@
-"""Every minute, or for one job at its time: find what was forgotten and put it back on its way."""
+"""Requeue lost work and stop overdue jobs: of all jobs every minute, or of one job at its due time."""
 
 import functions_framework.aio as functions_framework
 
 from promptforge.bootstrap import current
 from promptforge.domain.commands import SweepJobs
-from promptforge.entrypoints import http
+from promptforge.entrypoints.events import decode_command, event_endpoint
 from promptforge.pipeline.sweep import sweep
 
 
 @functions_framework.http
-@http.event_endpoint(http.decode_command(SweepJobs))
-async def sweeper(message: SweepJobs) -> None:
-    await sweep(current(), message.job_id)
+@event_endpoint(decode_command(SweepJobs))
+async def sweeper(command: SweepJobs) -> None:
+    await sweep(current(), command.job_id)

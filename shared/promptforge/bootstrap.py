@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from promptforge import logs
 from promptforge.context import AppContext, Backend
+from promptforge.domain.providers import PROVIDERS
 from promptforge.errors import SettingsError
 from promptforge.ports.clock import Clock
 from promptforge.ports.provider import Provider
@@ -42,7 +43,7 @@ def build_worker_runtime(context: AppContext, instance: str | None = None) -> "W
     from promptforge.worker.runtime import WorkerRuntime
 
     def make_provider(name: str) -> Provider:
-        module = import_module(f"promptforge.adapters.llm.{name}")
+        module = import_module(f"promptforge.adapters.llm.{PROVIDERS[name].adapter}")
         provider: Provider = module.build(context.settings, context.clock, context.rng)
         return provider
 
@@ -77,7 +78,8 @@ def _gcp_backend(settings: Settings, clock: Clock) -> Backend:
     try:
         from promptforge.adapters.gcp import billing, caller_auth, documents, objects, signing, tasks, topics
     except ModuleNotFoundError as exc:
-        raise SettingsError("Backend gcp requires Google's libraries: install the extra [gcp].") from exc
+        hint = "install promptforge-batch[gcp], or run make setup-gcp"
+        raise SettingsError(f"Backend gcp requires Google's libraries: {hint}.") from exc
 
     operations = billing.BilledOperations()
     uploader = signing.IamAccount(settings.upload_signer, settings.iam_emulator)

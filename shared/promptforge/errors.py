@@ -1,55 +1,67 @@
-"""Every error PromptForge raises across its own seams.
+"""Every error that one module of PromptForge raises for another.
 
 PromptForgeError
-├── ApiError             the caller is told: a status, a stable code and a sentence
-├── SettingsError        the operator is told: which setting, what is wrong with it, what to do
-├── Conflict             a document is not at the version a commit named: read again, decide again
-├── ObjectExists         a create-only write met an object with other content
-├── ObjectMissing        the object, or the generation of it that was asked for, is not there
-├── LeaseLost            a worker holds a chunk no longer and must stop without writing
-├── Interrupted          the user, or the system, stopped a command before its end
-└── Unavailable          a part of the platform did not answer: the step may run again
+├── RequestError         a client's request cannot be fulfilled: a stable code and a sentence
+├── SettingsError        a setting is missing or invalid: its name and what to do
+├── Conflict             a document does not have the version that a commit names: read and decide again
+├── ObjectExists         a create-only write found an object with other content
+├── ObjectMissing        the object, or the requested generation of it, does not exist
+├── LeaseLost            a worker no longer holds the lease of a chunk and must stop without writing
+├── Interrupted          the user or the system stopped a command before its end
+└── Unavailable          a dependency did not answer: the step may run again
 """
 
 
 class PromptForgeError(Exception):
-    """Root of the tree."""
+    """The root of the tree."""
 
 
-class ApiError(PromptForgeError):
-    """What an HTTP caller did wrong. `detail` is one sentence for people, `code` a stable word for programs."""
+class RequestError(PromptForgeError):
+    """A client's request cannot be fulfilled.
 
-    def __init__(self, status: int, code: str, detail: str, retry_after: int | None = None) -> None:
+    `code` is stable and meant for programs, `detail` is one sentence for people. `retry_after` is in seconds.
+    The entry points map each code to an HTTP status.
+    """
+
+    def __init__(self, code: str, detail: str, retry_after: int | None = None) -> None:
         super().__init__(code)
-        self.status = status
         self.code = code
         self.detail = detail
         self.retry_after = retry_after
 
 
 class SettingsError(PromptForgeError):
-    """A setting is missing or wrong; the message names it and says what to do."""
+    """A setting is missing or invalid.
+
+    The message names it and says what to do.
+    """
 
 
 class Conflict(PromptForgeError):
-    """A commit was refused as a whole because one document was not at the expected version."""
+    """A commit was rejected as a whole, because one document did not have the expected version."""
 
 
 class ObjectExists(PromptForgeError):
-    """The name is taken by an object with other content."""
+    """An object with this name and other content exists."""
 
 
 class ObjectMissing(PromptForgeError):
-    """There is no such object, or not in the generation that was asked for."""
+    """The object does not exist, or not in the requested generation."""
 
 
 class LeaseLost(PromptForgeError):
-    """Another worker has taken over the chunk."""
+    """Another worker has claimed the chunk."""
 
 
 class Interrupted(PromptForgeError):
-    """A command was stopped before its end; the message says what becomes of its work."""
+    """A command was stopped before its end.
+
+    The message says what happens to its work.
+    """
 
 
 class Unavailable(PromptForgeError):
-    """A dependency did not answer; whether it acted is unknown, so the step is repeated."""
+    """A dependency did not answer.
+
+    The step is repeated, because its effect is unknown.
+    """

@@ -1,7 +1,7 @@
-"""One JSON object a line on standard error, as Cloud Logging reads it.
+"""Log lines as JSON objects on standard error, one per line, in the format of Cloud Logging.
 
-Only scalar fields that the caller names are written. Prompts, answers, keys, URLs and the text of foreign
-exceptions are never handed to it: of an exception its class name is enough.
+A line holds only scalar fields that the caller names. Prompts, answers, keys, URLs and the texts of foreign exceptions
+are never passed to it. For an exception, log the name of its class.
 """
 
 import logging
@@ -15,24 +15,28 @@ Field = str | int | float | bool | None
 _logger = logging.getLogger("promptforge")
 
 
-class _JsonLines(logging.Formatter):
+class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
         return orjson.dumps({"severity": record.levelname, "event": record.getMessage(), **fields}).decode()
 
 
-class _Foreign(logging.Formatter):
-    """Who spoke and how loudly, not what was said: a framework's text may hold a client's data."""
+class _LibraryFormatter(logging.Formatter):
+    """Logs the logger and the level of a library's message, not its text, which may contain a client's data."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fault = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-        line = {"severity": record.levelname, "event": "library_message", "logger": record.name, "error": fault}
+        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        line = {"severity": record.levelname, "event": "library_message", "logger": record.name, "error": error}
         return orjson.dumps(line).decode()
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
-    """Send our log lines of `level` and above to `stream` (standard error), and a note of what libraries warn of."""
-    for logger, formatter, threshold in ((_logger, _JsonLines(), level), (logging.getLogger(), _Foreign(), "WARNING")):
+    """Write log lines of `level` and above to `stream`, by default standard error.
+
+    Each warning of a library is written as a line without its text.
+    """
+    targets = ((_logger, _JsonFormatter(), level), (logging.getLogger(), _LibraryFormatter(), "WARNING"))
+    for logger, formatter, threshold in targets:
         handler = logging.StreamHandler(stream or sys.stderr)
         handler.setFormatter(formatter)
         logger.handlers = [handler]
@@ -41,15 +45,15 @@ def configure(level: str, stream: TextIO | None = None) -> None:
 
 
 def info(event: str, **fields: Field) -> None:
-    """Something happened as it should."""
+    """Log an event of normal operation."""
     _logger.info(event, extra={"fields": fields})
 
 
 def warning(event: str, **fields: Field) -> None:
-    """Something went wrong and will be tried again or passed over."""
+    """Log a failure that is retried or skipped."""
     _logger.warning(event, extra={"fields": fields})
 
 
 def error(event: str, **fields: Field) -> None:
-    """Something went wrong that a person should look at."""
+    """Log a failure that requires attention."""
     _logger.error(event, extra={"fields": fields})

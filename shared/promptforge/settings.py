@@ -1,35 +1,32 @@
-"""Every setting, its default and its bounds, read once from the environment as PROMPTFORGE_<NAME>; and the few things
-that are told by variables of others: of the providers, and of the platform a function runs on."""
+"""Every setting with its default and its bounds, read once from the environment as PROMPTFORGE_<NAME>.
+
+The keys and addresses of providers and the values of the platform have variables of their own.
+"""
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json
 
+from promptforge.domain.functions import FUNCTIONS
+from promptforge.domain.limits.pricing import Dollars, Price, PricedModel, find_price
+from promptforge.domain.providers import PROVIDERS
 from promptforge.errors import SettingsError
 
 ENV_PREFIX = "PROMPTFORGE_"
 
-PROVIDER_KEYS: dict[str, str | None] = {
-    "echo": None,
-    "openai": "OPENAI_API_KEY",
-    "anthropic": "ANTHROPIC_API_KEY",
-    "gemini": "GEMINI_API_KEY",
-    "mistral": "MISTRAL_API_KEY",
-}
-"""The providers there are, and the variable that holds the key of each."""
+PROVIDER_KEYS = {name: provider.key_variable for name, provider in PROVIDERS.items()}
+"""The variable with the API key of each provider, None for a provider without one."""
 
-PROVIDER_URLS: dict[str, tuple[str, str]] = {
-    "openai": ("OPENAI_BASE_URL", "https://api.openai.com/v1"),
-    "anthropic": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
-    "gemini": ("GOOGLE_GEMINI_BASE_URL", "https://generativelanguage.googleapis.com"),
-    "mistral": ("MISTRAL_BASE_URL", "https://api.mistral.ai"),
+PROVIDER_URLS = {
+    name: (provider.url_variable, provider.default_url)
+    for name, provider in PROVIDERS.items()
+    if provider.url_variable and provider.default_url
 }
-"""The variable that may hold another address for a provider, and the address it has otherwise."""
-
+"""The variable that may hold another address of a provider, and the provider's own address."""
 
 GCP_REQUIRED = (
     "project",
@@ -40,21 +37,7 @@ GCP_REQUIRED = (
     "function_url",
     "task_account",
 )
-"""The settings that every function on Google Cloud must have."""
-
-GCP_FUNCTIONS: dict[str, tuple[str, ...]] = {
-    "init": ("upload_signer", "pepper"),
-    "status": ("pepper",),
-    "results": ("download_signer", "pepper"),
-    "cancel": ("pepper",),
-    "delete": ("pepper",),
-    "splitter": ("event_account",),
-    "worker": ("push_account",),
-    "finalizer": (),
-    "sweeper": ("timer_account",),
-    "eraser": (),
-}
-"""What each must have besides: none is given a secret that it does not use."""
+"""The settings that every function on Google Cloud requires."""
 
 PLATFORM_VARIABLES = {
     "service": "K_SERVICE",
@@ -64,116 +47,124 @@ PLATFORM_VARIABLES = {
     "tasks_emulator": "CLOUD_TASKS_EMULATOR_HOST",
     "iam_emulator": "IAM_EMULATOR_HOST",
 }
-"""The settings with variables of their own: who the platform says we are, and where stand-ins for Google's services
-are. The first three variables are those of Google's own tools; storage and IAM have URLs, the others HOST:PORT."""
+"""The settings with the variables of the platform and of Google's own tools instead of PROMPTFORGE_<NAME>."""
 
 PLATFORM_LIMIT = "CLOUD_RUN_TIMEOUT_SECONDS"
-SHUTDOWN_MARGIN_SECONDS = 20  # to flush, give a chunk back and answer, once the last call is back
-
-
-Dollars = Annotated[float, Field(ge=0)]
-
-
-def _priced_as(name: str) -> str:
-    """One name for what is asked in the same way: Gemini's models may be written with their collection."""
-    return name.replace("gemini/models/", "gemini/", 1) if name.startswith("gemini/models/") else name
-
-
-ModelName = Annotated[
-    str,
-    StringConstraints(pattern=rf"^({'|'.join(PROVIDER_KEYS)})/([^*]+|\*)$"),
-    AfterValidator(_priced_as),
-]
+SHUTDOWN_MARGIN_SECONDS = 20  # to flush, release the chunk and respond after the last call has returned
 
 
 def _json(value: object) -> object:
-    """A variable's text is JSON; what code gives is taken as it is."""
+    """Parse the text of a variable as JSON.
+
+    A value from code is used as it is.
+    """
     return from_json(value) if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
-    """Spans in seconds, sizes in bytes.
-
-    With `backend` "gcp" the names of what Terraform made are settings: `name_prefix` begins the names of topics and
-    queues, `function_url` is the address of every function, with {function} for its name. `task_account`,
-    `push_account`, `event_account` and `timer_account` are the service accounts in whose name Cloud Tasks, Pub/Sub,
-    Eventarc and Cloud Scheduler call; `upload_signer` and `download_signer` those in whose name URLs are signed.
-    `max_open_jobs` is of each client, `requests_per_second` of each key, at each process that serves the API.
-    `prices` names models as "provider/model", or all others of a provider as "provider/*", with the US dollars for a
-    million input and a million output tokens.
-    `pepper` keys the hashes of API keys. `service` is the Cloud Run service that this process is an instance of.
-
-    `soft_deadline_seconds` is how long a chunk is worked on in one call of the worker. Where the platform limits
-    calls, and nothing else is set, a provider call in flight then still comes back in time.
-    """
+    """The settings of a process."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    backend: Literal["local", "gcp"] = "local"
-    project: str = ""
-    region: str = ""
-    database: str = "(default)"
-    uploads_bucket: str = ""
-    work_bucket: str = ""
-    results_bucket: str = ""
-    name_prefix: str = "promptforge-"
-    function_url: str = Field("", pattern=r"^(https?://[^\s{}]*\{function\}[^\s{}]*)?$")
-    task_account: str = ""
-    push_account: str = ""
-    event_account: str = ""
-    timer_account: str = ""
-    upload_signer: str = ""
-    download_signer: str = ""
-    pepper: Annotated[str, StringConstraints(strip_whitespace=True)] = Field("", repr=False)
-    service: str = ""
-    firestore_emulator: str = ""
-    pubsub_emulator: str = ""
-    storage_emulator: str = ""
-    tasks_emulator: str = ""
-    iam_emulator: str = ""
+    backend: Literal["local", "gcp"] = Field(
+        "local", description="Where jobs are stored: this machine, or Google Cloud."
+    )
+    project: str = Field("", description="The Google Cloud project.")
+    region: str = Field("", description="The region of the functions and queues.")
+    database: str = Field("(default)", description="The Firestore database.")
+    uploads_bucket: str = Field("", description="The bucket of the uploaded input files.")
+    work_bucket: str = Field("", description="The bucket of the segments and parts of chunks.")
+    results_bucket: str = Field("", description="The bucket of the published result files.")
+    name_prefix: str = Field("promptforge-", description="The prefix of the names of topics and queues.")
+    function_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s{}]*\{function\}[^\s{}]*)?$",
+        description="The URL of every function, with {function} in place of its name.",
+    )
+    task_account: str = Field("", description="The service account with which Cloud Tasks calls functions.")
+    push_account: str = Field("", description="The service account with which Pub/Sub calls the worker.")
+    event_account: str = Field("", description="The service account with which Eventarc calls the splitter.")
+    timer_account: str = Field("", description="The service account with which Cloud Scheduler calls the sweeper.")
+    upload_signer: str = Field("", description="The service account that signs upload URLs.")
+    download_signer: str = Field("", description="The service account that signs download URLs.")
+    pepper: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
+        "", repr=False, description="The secret key of the hashes of API keys."
+    )
+    service: str = Field("", description="The Cloud Run service of this process, set by the platform.")
+    firestore_emulator: str = Field("", description="HOST:PORT of a Firestore emulator.")
+    pubsub_emulator: str = Field("", description="HOST:PORT of a Pub/Sub emulator.")
+    storage_emulator: str = Field("", description="The URL of a Cloud Storage emulator.")
+    tasks_emulator: str = Field("", description="HOST:PORT of a Cloud Tasks emulator.")
+    iam_emulator: str = Field("", description="The URL of an IAM emulator, which signs URLs.")
 
-    data_dir: Path = Path(".promptforge")
-    public_url: str = "http://127.0.0.1:8080"
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    data_dir: Path = Field(Path(".promptforge"), description="The folder of all state on one machine.")
+    public_url: str = Field("http://127.0.0.1:8080", description="The URL at which clients reach the engine.")
+    log_level: str = Field(
+        "INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="The lowest level that is logged. Log lines are JSON on standard error.",
+    )
 
-    max_upload_bytes: int = Field(5 * 1024**3, ge=1)
-    max_lines: int = Field(10_000_000, ge=1)
-    max_line_bytes: int = Field(1024**2, ge=64)
-    max_answer_bytes: int = Field(2 * 1024**2, ge=1024)
-    upload_url_seconds: float = Field(15 * 60, gt=0)
-    download_url_seconds: float = Field(60 * 60, gt=0)
-    job_seconds: float = Field(24 * 60 * 60, gt=0)
-    retention_days: int = Field(30, ge=1)
+    max_upload_bytes: int = Field(5 * 1024**3, ge=1, description="Maximum size of an upload in bytes.")
+    max_lines: int = Field(10_000_000, ge=1, description="Maximum number of lines of an upload.")
+    max_line_bytes: int = Field(1024**2, ge=64, description="Maximum size of an input line in bytes.")
+    max_answer_bytes: int = Field(2 * 1024**2, ge=1024, description="Maximum size of a provider's response in bytes.")
+    upload_url_seconds: float = Field(15 * 60, gt=0, description="Seconds for which an upload URL is valid.")
+    download_url_seconds: float = Field(60 * 60, gt=0, description="Seconds for which a download URL is valid.")
+    job_seconds: float = Field(
+        24 * 60 * 60, gt=0, description="Seconds after its creation at which a job is stopped. Its answers are kept."
+    )
+    retention_days: int = Field(30, ge=1, description="Days after its deadline at which a job expires and is erased.")
 
-    max_active_jobs: int = Field(100, ge=1)
-    requests_per_second: float = Field(50, gt=0)
+    max_active_jobs: int = Field(100, ge=1, description="Maximum number of active jobs of a client.")
+    requests_per_second: float = Field(
+        50, gt=0, description="Maximum requests per second of an API key, in each process that serves the API."
+    )
 
-    chunk_lines: int = Field(200, ge=1, le=2000)
-    part_lines: int = Field(10_000, ge=1, le=10_000)
+    chunk_lines: int = Field(200, ge=1, le=2000, description="Maximum number of lines of a chunk.")
+    part_lines: int = Field(10_000, ge=1, le=10_000, description="Maximum number of lines of a result file.")
 
-    lease_seconds: float = Field(60, gt=0)
-    heartbeat_seconds: float = Field(10, gt=0)
-    soft_deadline_seconds: float = Field(400, gt=0)
-    drain_seconds: float = Field(7, ge=0, le=8)
-    call_timeout_seconds: float = Field(120, gt=0)
-    max_in_flight: int = Field(64, ge=1)
-    flush_count: int = Field(50, ge=1)
-    flush_bytes: int = Field(4 * 1024**2, ge=1)
-    flush_seconds: float = Field(2, gt=0)
-    max_inline_wait_seconds: float = Field(5, ge=0)
+    lease_seconds: float = Field(60, gt=0, description="Seconds after which a lease expires unless it is renewed.")
+    heartbeat_seconds: float = Field(
+        10, gt=0, description="Seconds between two renewals of a lease, at most half of lease_seconds."
+    )
+    soft_deadline_seconds: float = Field(
+        400,
+        gt=0,
+        description="Seconds after which a worker releases its chunk. If the platform limits the duration of a request,"
+        " the default is early enough for a call in flight to return within that limit.",
+    )
+    drain_seconds: float = Field(
+        7, ge=0, le=8, description="Seconds for which a worker waits for calls in flight after SIGTERM."
+    )
+    call_timeout_seconds: float = Field(120, gt=0, description="Timeout of one provider call in seconds.")
+    max_in_flight: int = Field(64, ge=1, description="Maximum number of concurrent provider calls of a process.")
+    flush_count: int = Field(50, ge=1, description="Number of buffered answers at which they are flushed.")
+    flush_bytes: int = Field(4 * 1024**2, ge=1, description="Bytes of buffered answers at which they are flushed.")
+    flush_seconds: float = Field(2, gt=0, description="Seconds between two flushes of buffered answers.")
+    max_inline_wait_seconds: float = Field(
+        5, ge=0, description="Longest wait of a throttled worker in seconds. It releases the chunk for a longer one."
+    )
 
-    echo_latency_seconds: float = Field(0, ge=0)
-    echo_failure_rate: float = Field(0, ge=0, le=1)
-    echo_throttle_rate: float = Field(0, ge=0, lt=1)
+    echo_latency_seconds: float = Field(0, ge=0, description="Seconds that the echo provider takes for a call.")
+    echo_failure_rate: float = Field(0, ge=0, le=1, description="Fraction of the prompts that echo fails.")
+    echo_throttle_rate: float = Field(0, ge=0, lt=1, description="Fraction of the calls that echo throttles.")
 
-    prices: Annotated[dict[ModelName, tuple[Dollars, Dollars]], BeforeValidator(_json)] = {}
+    prices: Annotated[dict[PricedModel, tuple[Dollars, Dollars]], BeforeValidator(_json)] = Field(
+        {},
+        description="US dollars per million input and output tokens, by `provider/model`, or `provider/*` for all other"
+        " models of a provider. JSON in the environment.",
+    )
 
-    provider_keys: dict[str, str] = Field(default={}, repr=False)
-    provider_urls: dict[str, str] = {}
+    provider_keys: dict[str, str] = Field({}, repr=False, description="API keys by provider.")
+    provider_urls: dict[str, str] = Field({}, description="Base URLs by provider.")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], **given: object) -> Self:
-        """Read the environment; `given` values win over it. Raises SettingsError naming the variable at fault."""
+        """Return the settings of an environment.
+
+        Values in `given` override variables. Raises SettingsError with the name of the variable to change.
+        """
         values: dict[str, object] = {
             name: environ[variable]
             for name in cls.model_fields
@@ -192,65 +183,76 @@ class Settings(BaseModel):
         try:
             settings = cls.model_validate(values | given)
         except ValidationError as exc:
-            raise SettingsError(_sentence(exc)) from None
+            raise SettingsError(_message(exc)) from None
         if settings.heartbeat_seconds * 2 > settings.lease_seconds:
             raise SettingsError(f"{ENV_PREFIX}HEARTBEAT_SECONDS must be at most half of {ENV_PREFIX}LEASE_SECONDS.")
         if settings.backend == "gcp":
             settings._require_gcp_settings(environ.get("FUNCTION_TARGET", ""))
-        limit = _limit(environ.get(PLATFORM_LIMIT) or "0")
-        if limit > 0 and "soft_deadline_seconds" not in settings.model_fields_set:
-            # a function that calls no provider has a short limit, and no use for what is left of it here
-            left = max(limit - settings.call_timeout_seconds - SHUTDOWN_MARGIN_SECONDS, 1.0)
-            return settings.model_copy(update={"soft_deadline_seconds": left})
-        return settings
+        return settings._within_platform_limit(_seconds(PLATFORM_LIMIT, environ.get(PLATFORM_LIMIT) or "0"))
 
     def invokers(self, function: str) -> frozenset[str]:
-        """The service accounts that may call an event function; any of them may be called by a task."""
-        own = {"splitter": self.event_account, "worker": self.push_account, "sweeper": self.timer_account}
-        return frozenset(filter(None, (self.task_account, own.get(function))))
+        """Return the service accounts that may call an event function."""
+        own = FUNCTIONS[function].invoker
+        return frozenset(filter(None, (self.task_account, getattr(self, own) if own else "")))
 
     def url_of(self, function: str) -> str:
-        """The address of a function on Google Cloud."""
+        """Return the URL of a function on Google Cloud."""
         return self.function_url.replace("{function}", function)
 
-    def price_of(self, provider: str, model: str) -> tuple[float, float] | None:
-        """US dollars for a million input and a million output tokens of a model, or None where nobody has said."""
-        return self.prices.get(_priced_as(f"{provider}/{model}"), self.prices.get(f"{provider}/*"))
+    def price_of(self, provider: str, model: str) -> Price | None:
+        """Return US dollars per million input and output tokens of a model, or None without a configured price."""
+        return find_price(self.prices, provider, model)
 
     def missing_key(self, provider: str) -> str | None:
-        """The variable that must be set before a provider can be used, or None."""
+        """Return the variable that a provider requires and that is not set, or None."""
         variable = PROVIDER_KEYS[provider]
         return None if variable is None or provider in self.provider_keys else variable
 
     def _require_gcp_settings(self, function: str) -> None:
-        """Raise SettingsError for what a function lacks; a process that is no function needs what any of them does."""
-        every = [name for names in GCP_FUNCTIONS.values() for name in names]
-        needed = (*GCP_REQUIRED, *GCP_FUNCTIONS.get(function, every))
-        if missing := [ENV_PREFIX + name.upper() for name in dict.fromkeys(needed) if not getattr(self, name)]:
-            raise SettingsError(f"With {ENV_PREFIX}BACKEND=gcp these must be set too: {', '.join(missing)}.")
+        """Raise SettingsError if a setting that the function requires is empty.
+
+        A process that is not a function requires the settings of all functions.
+        """
+        functions = [FUNCTIONS[function]] if function in FUNCTIONS else FUNCTIONS.values()
+        required = dict.fromkeys((*GCP_REQUIRED, *(name for each in functions for name in each.required_settings)))
+        if missing := [ENV_PREFIX + name.upper() for name in required if not getattr(self, name)]:
+            raise SettingsError(f"{ENV_PREFIX}BACKEND=gcp also requires {', '.join(missing)}.")
+
+    def _within_platform_limit(self, limit_seconds: int) -> Self:
+        """Return the settings with a soft deadline within the platform's limit of a request, unless it is set.
+
+        A function that calls no provider may have a short limit. It does not use the soft deadline.
+        """
+        if limit_seconds <= 0 or "soft_deadline_seconds" in self.model_fields_set:
+            return self
+        soft_deadline = max(limit_seconds - self.call_timeout_seconds - SHUTDOWN_MARGIN_SECONDS, 1.0)
+        return self.model_copy(update={"soft_deadline_seconds": soft_deadline})
 
 
-def _limit(seconds: str) -> int:
+def _seconds(variable: str, text: str) -> int:
     try:
-        return int(seconds)
+        return int(text)
     except ValueError:
-        raise SettingsError(f"{PLATFORM_LIMIT} must be a whole number of seconds.") from None
+        raise SettingsError(f"{variable} must be a whole number of seconds.") from None
 
 
 def _key(variable: str, key: str) -> str:
-    """A key that can stand in an HTTP header; mounted secrets often end with a newline, which is stripped before."""
+    """Return an API key that an HTTP header can hold.
+
+    The caller strips it, because mounted secrets often end with a newline.
+    """
     if not key.isascii() or not key.isprintable():
-        raise SettingsError(f"{variable} holds a character that no API key can have.")
+        raise SettingsError(f"{variable} contains a character that is invalid in an API key.")
     return key
 
 
 def _url(variable: str, url: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", url):
-        raise SettingsError(f"{variable} must be an address like https://host/v1.")
+        raise SettingsError(f"{variable} must be a URL such as https://host/v1.")
     return url.rstrip("/")
 
 
-def _sentence(exc: ValidationError) -> str:
-    fault = exc.errors(include_input=False, include_url=False)[0]
-    name = ENV_PREFIX + str(fault["loc"][0]).upper()
-    return f"The setting {name} is wrong: {fault['msg'][0].lower()}{fault['msg'][1:]}."
+def _message(exc: ValidationError) -> str:
+    error = exc.errors(include_input=False, include_url=False)[0]
+    name = ENV_PREFIX + str(error["loc"][0]).upper()
+    return f"Invalid setting {name}: {error['msg'][0].lower()}{error['msg'][1:]}."

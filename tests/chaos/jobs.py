@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import aiohttp
 import orjson
 
-from promptforge.client.async_client import Client, RequestFailed
+from promptforge.client.async_client import AsyncClient, RequestFailed
 from tests.chaos.config import Config
 from tests.chaos.provider_faults import HOPELESS
 from tests.harness.in_process import Line, lines_of
@@ -71,7 +71,7 @@ class Jobs:
         self._terms = terms
         self._folder = folder
         self._hopeless = hopeless
-        self._client = Client(url, key)
+        self._client = AsyncClient(url, key)
         self.sent: list[Sent] = []
 
     async def feed(self, stop: asyncio.Event) -> None:

@@ -18,11 +18,12 @@ from promptforge import logs
 from promptforge.context import AppContext
 from promptforge.domain.commands import Command, JobCommand, JobUploaded, ProcessChunk, SweepJobs, task_headers
 from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
-from promptforge.entrypoints import http
+from promptforge.entrypoints import events
+from promptforge.entrypoints.requests import MAX_EVENT_BYTES
 from promptforge.errors import ObjectMissing, Unavailable
 from tests.harness.in_process import in_process_stack
 
-JOB = "job_0123456789abcdef0123456789abcdef"
+JOB = "01234567-89ab-4def-8123-456789abcdef"
 CHUNK = ProcessChunk(job_id=JOB, chunk=3)
 SECRET = "a client's prompt"
 JSON = {"content-type": "application/json"}
@@ -87,7 +88,7 @@ def structured(message: Command) -> Post:
     return headers, body
 
 
-def recorder(decode: http.Decoder[Command], fault: Exception | None = None) -> tuple[ASGIApp, list[Command]]:
+def recorder(decode: events.Decoder[Command], fault: Exception | None = None) -> tuple[ASGIApp, list[Command]]:
     """A function that keeps its messages, or fails."""
     handled: list[Command] = []
 
@@ -96,7 +97,7 @@ def recorder(decode: http.Decoder[Command], fault: Exception | None = None) -> t
         if fault:
             raise fault
 
-    function = http.event_endpoint(decode)(recording)
+    function = events.event_endpoint(decode)(recording)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await (await function(Request(scope, receive)))(scope, receive, send)
@@ -109,8 +110,8 @@ async def sent(app: ASGIApp, post: Post, method: str = "POST") -> httpx.Response
         return await client.request(method, "/", headers=post[0], content=post[1])
 
 
-CHUNKS: http.Decoder[Command] = http.decode_command(ProcessChunk)
-SWEEPS: http.Decoder[Command] = http.decode_command(SweepJobs)
+CHUNKS: events.Decoder[Command] = events.decode_command(ProcessChunk)
+SWEEPS: events.Decoder[Command] = events.decode_command(SweepJobs)
 
 
 @pytest.mark.parametrize(
@@ -119,16 +120,16 @@ SWEEPS: http.Decoder[Command] = http.decode_command(SweepJobs)
         (CHUNKS, push(CHUNK.encode()), CHUNK),
         (CHUNKS, task(CHUNK), CHUNK),
         (CHUNKS, structured(CHUNK), CHUNK),
-        (http.decode_upload, storage_event(f"{JOB}/input.jsonl"), JobUploaded(job_id=JOB)),
-        (http.decode_upload, task(JobCommand(job_id=JOB)), JobCommand(job_id=JOB)),
-        (http.decode_command(JobCommand), task(JobCommand(job_id=JOB)), JobCommand(job_id=JOB)),
+        (events.decode_upload, storage_event(f"{JOB}/input.jsonl"), JobUploaded(job_id=JOB)),
+        (events.decode_upload, task(JobCommand(job_id=JOB)), JobCommand(job_id=JOB)),
+        (events.decode_command(JobCommand), task(JobCommand(job_id=JOB)), JobCommand(job_id=JOB)),
         (SWEEPS, (JSON, b"{}"), SweepJobs()),
         (SWEEPS, ({"content-type": "application/octet-stream"}, b"{}"), SweepJobs()),
         (SWEEPS, task(SweepJobs(job_id=JOB)), SweepJobs(job_id=JOB)),
     ],
 )
 async def test_each_form_is_one_message_and_is_answered_with_nothing(
-    decode: http.Decoder[Command], post: Post, message: Command
+    decode: events.Decoder[Command], post: Post, message: Command
 ) -> None:
     app, handled = recorder(decode)
 
@@ -150,13 +151,13 @@ async def test_each_form_is_one_message_and_is_answered_with_nothing(
         (CHUNKS, (JSON, b"")),
         (CHUNKS, ({}, b"\xff")),
         (CHUNKS, storage_event(f"{JOB}/input.jsonl")),
-        (CHUNKS, push(b" " * http.MAX_EVENT_BYTES + CHUNK.encode())),
-        (http.decode_upload, storage_event("someone-else/input.jsonl")),
-        (http.decode_upload, storage_event(f"{JOB}/parts/1")),
+        (CHUNKS, push(b" " * MAX_EVENT_BYTES + CHUNK.encode())),
+        (events.decode_upload, storage_event("someone-else/input.jsonl")),
+        (events.decode_upload, storage_event(f"{JOB}/parts/1")),
     ],
 )
 async def test_what_is_no_message_of_ours_is_logged_and_acknowledged(
-    decode: http.Decoder[Command], post: Post, log: io.StringIO
+    decode: events.Decoder[Command], post: Post, log: io.StringIO
 ) -> None:
     app, handled = recorder(decode)
 

@@ -17,6 +17,7 @@ from promptforge.engine.load_functions import load_function
 from promptforge.errors import Unavailable
 from promptforge.settings import Settings
 from tests.fakes.google_tokens import Issuer, handed_on, issuer
+from tests.harness.context import with_adapters
 from tests.harness.in_process import in_process_stack
 
 TASKS, PUSH, TIMER = (f"pf-{name}@demo.iam.gserviceaccount.com" for name in ("tasks", "push", "timer"))
@@ -175,7 +176,7 @@ async def test_a_function_lets_in_by_the_token_that_iam_has_looked_at(
 ) -> None:
     good, bad = google.token(TASKS, URL), google.token(TIMER, URL)
     async with in_process_stack(tmp_path) as one:
-        set_current(replace(one.app, caller_auth=callers(google)))
+        set_current(with_adapters(one.app, caller_auth=callers(google)))
         transport = httpx.ASGITransport(load_function("worker"))
         async with httpx.AsyncClient(transport=transport, base_url="http://function") as client:
             sent = [(name, value.format(good=good, bad=bad)) for name, value in headers]

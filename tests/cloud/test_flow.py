@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from promptforge.client.async_client import Client, RequestFailed
+from promptforge.client.async_client import AsyncClient, RequestFailed
 from promptforge.client.verify import verify
 from promptforge.context import AppContext
 from promptforge.domain.tombstone import Tombstone
@@ -29,7 +29,7 @@ Trouble = Callable[["Play"], Coroutine[Any, Any, None]]
 
 async def run(one: CloudStack, file: Path, home: Path, seconds: float = 180, **order: Any) -> Status:
     """Send a file, wait for the end and bring everything home."""
-    async with Client(one.url, one.key) as client:
+    async with AsyncClient(one.url, one.key) as client:
         job = await client.init(**order)
         await client.upload(job["upload_url"], file)
         async with asyncio.timeout(seconds):
@@ -42,7 +42,7 @@ async def run(one: CloudStack, file: Path, home: Path, seconds: float = 180, **o
     return status
 
 
-async def status_of(client: Client, job_id: str) -> Status:
+async def status_of(client: AsyncClient, job_id: str) -> Status:
     """How the job stands; nothing while the API says that it cannot tell."""
     try:
         return await client.status(job_id)
@@ -179,9 +179,9 @@ async def test_a_deleted_job_leaves_nothing_but_its_place(tmp_path: Path, firest
     file.write_bytes(prompts(300))
     async with cloud_stack(tmp_path, firestore, pubsub, {"PROMPTFORGE_CHUNK_LINES": "50"}) as one:
         await run(one, file, tmp_path / "home", provider="echo", model="echo-1")
-        objects = [bucket.list("job_") for bucket in (one.app.uploads, one.app.work, one.app.results)]
+        objects = [bucket.list("") for bucket in (one.app.uploads, one.app.work, one.app.results)]
         (job_id, *_) = {name.partition("/")[0] for bucket in objects async for name in bucket}
-        async with Client(one.url, one.key) as client:
+        async with AsyncClient(one.url, one.key) as client:
             await client.delete(job_id)
             with pytest.raises(RequestFailed, match="404"):
                 await client.status(job_id)

@@ -22,7 +22,7 @@ from tests.harness.emulators import Firestore
 
 pytestmark = pytest.mark.cloud
 
-JOB = "job_" + 32 * "0"
+JOB = "00000000-0000-4000-8000-000000000000"
 
 
 class Severed:

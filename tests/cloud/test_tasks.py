@@ -25,6 +25,7 @@ from tests.fakes.cloud_tasks import task_server
 from tests.fakes.google_tokens import Issuer, issuer
 from tests.harness.asgi_server import serving
 from tests.harness.clock import HandClock
+from tests.harness.context import with_adapters
 from tests.harness.in_process import in_process_stack, prompts
 
 ACCOUNT = "pf-tasks@demo.iam.gserviceaccount.com"
@@ -95,7 +96,7 @@ async def test_a_task_reaches_the_function_with_a_token_that_it_accepts(tmp_path
         target = Target(LOCATION, "pf-", lambda function: f"{url}/{function}", ACCOUNT)
         await make_queues(server, target)
         rules = CallerPolicy(lambda function: frozenset({ACCOUNT}), target.url_of)
-        set_current(replace(one.app, caller_auth=TokenVerifier(rules, clock, google.certificates_url)))
+        set_current(with_adapters(one.app, caller_auth=TokenVerifier(rules, clock, google.certificates_url)))
         tasks = CloudTasks(target, BilledOperations(), address)
         stack.push_async_callback(tasks.close)
 

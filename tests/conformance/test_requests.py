@@ -108,7 +108,7 @@ async def test_the_sdk_and_we_send_the_same(pair: Pair, question: CompletionRequ
 
 
 def test_every_parameter_is_among_the_cases() -> None:
-    assert {name for case in CASES for name in case.values[1].params.given} == set(PARAMS)  # type: ignore[union-attr]
+    assert {name for case in CASES for name in case.values[1].params.set_fields} == set(PARAMS)  # type: ignore[union-attr]
 
 
 def test_what_is_refused_before_it_is_sent_is_what_the_providers_have_no_place_for() -> None:

@@ -23,6 +23,7 @@ from tests.contract.stores import OpenDatabase, OpenObjects
 from tests.fakes.gcs_emulator import FakeGcs
 from tests.fakes.service_account_keys import DOWNLOADER, UPLOADER, key_account
 from tests.fakes.storage import strict_storage
+from tests.harness.context import with_adapters
 
 URL = "http://machine"
 RETRY_SECONDS = 3.0
@@ -63,7 +64,7 @@ async def files(folder: Path, open_database: OpenDatabase, clock: Clock) -> Asyn
         return FileObjects(bucket, folder / "objects" / bucket, open_database(), signer)
 
     app = build_context(Settings(data_dir=folder, public_url=URL), clock)
-    served = replace(app, uploads=open_again("uploads"), results=open_again("results"))
+    served = with_adapters(app, uploads=open_again("uploads"), results=open_again("results"))
     transport = httpx.ASGITransport(Starlette(routes=[SignedUrlRoutes(served).route]))
     try:
         async with httpx.AsyncClient(transport=transport) as http:

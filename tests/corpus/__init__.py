@@ -1,1 +1,4 @@
-"""Files as clients really send them, and what the README promises for each. No outcome is computed by the product."""
+"""Files as real clients send them, with the documented outcome of each.
+
+The product computes none of the expected outcomes.
+"""

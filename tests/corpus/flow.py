@@ -1,4 +1,4 @@
-"""Brings files through the real flow, many on one machine, and keeps what their client sees."""
+"""Run files through the whole product, many at a time, and record the outcomes that a client sees."""
 
 import asyncio
 import multiprocessing
@@ -15,14 +15,17 @@ PROCESSES = 2
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a client sees of a job that has ended. `files` is None where there is nothing to download."""
+    """The outcome of a finished job as a client sees it; `files` is None if there is no file to download."""
 
     status: Line
     files: dict[str, bytes] | None
 
 
 def run_all(folder: Path, contents: Mapping[str, bytes]) -> dict[str, Outcome]:
-    """The outcome of every file, by its name. Each process has a machine, on which no job may notice the others."""
+    """Return the outcome of every file by its name.
+
+    Each process has one stack, on which the jobs must not affect each other.
+    """
     names = list(contents)
     shares = [{name: contents[name] for name in names[number::PROCESSES]} for number in range(PROCESSES)]
     folders = [folder / str(number) for number in range(PROCESSES)]
@@ -41,8 +44,8 @@ async def _run_on_one(folder: Path, contents: Mapping[str, bytes]) -> dict[str, 
 
 
 async def outcome(one: InProcessStack, job_id: str) -> Outcome:
-    """Bring deliveries until the job has ended, and look at it as its client would."""
-    with suppress(TimeoutError):  # a job that hangs is found by its status, and hides no other
+    """Deliver messages until the job is finished, and return its outcome."""
+    with suppress(TimeoutError):  # the status shows a job that never finishes; the other jobs are still checked
         await one.until_ended(job_id)
     reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
     if reply.status_code == 200:

@@ -1,6 +1,6 @@
-"""Any text of at most 1,024 bytes is a prompt_id and comes back unchanged; two that look alike stay two (fault F19)."""
+"""Any text of at most 1,024 bytes is a prompt_id and is returned unchanged; similar ids stay different."""
 
-from tests.corpus.case import Case, bad, fine, row
+from tests.corpus.case import Case, invalid, row, valid
 
 ODD = {
     "a way up": "../../x",
@@ -13,9 +13,9 @@ ODD = {
     "a reserved name": "__x__",
     "a reserved name of devices": "CON",
     "a hidden file": ".htaccess",
-    "our own file": "errors.jsonl",
-    "our own part": "results_part_000.jsonl",
-    "our own job": "job_00000000000000000000000000000000",
+    "a result file of this product": "errors.jsonl",
+    "a part of this product": "results_part_001.jsonl",
+    "a job id of this product": "00000000-0000-4000-8000-000000000000",
     "a NUL": "\0",
     "a NUL inside": "a\0b",
     "a line feed": "\n",
@@ -46,7 +46,7 @@ ODD = {
     "percent signs": "%2e%2e%2f%00",
     "quotes": "\"'`",
     "a backslash": "\\",
-    "an escape that is none": "\\u0041",
+    "an escaped escape": "\\u0041",
     "a comma": "a,b;c\td",
     "null": "null",
     "true": "true",
@@ -67,7 +67,7 @@ ODD = {
     "Japanese": "日本語",
 }
 
-# Two ids that a careless comparison would call one.
+# Pairs of ids that a normalizing comparison would treat as equal.
 ALIKE = {
     "composed and decomposed": ("\u00e9", "e\u0301"),
     "Hangul composed and decomposed": ("\uac00", "\u1100\u1161"),
@@ -92,34 +92,39 @@ ALIKE = {
 }
 
 ESCAPE = b"\\u0001"
-BIG = "longer than 1024 bytes"
+TOO_LONG = "longer than 1024 bytes"
 
 LENGTHS = [
-    fine("1,024 letters", row("a" * 1024, "two"), "a" * 1024),
-    bad("1,025 letters", row("a" * 1025), "invalid_prompt_id", said=BIG),
-    fine("1,024 bytes in letters of two", row("é" * 512, "two"), "é" * 512),
-    bad("1,025 bytes in letters of two and one", row("é" * 512 + "a"), "invalid_prompt_id", said=BIG),
-    fine("1,023 bytes in letters of three", row("中" * 341, "two"), "中" * 341),
-    fine("1,024 bytes in letters of three and one", row("中" * 341 + "a", "two"), "中" * 341 + "a"),
-    bad("1,026 bytes in letters of three", row("中" * 342), "invalid_prompt_id", said=BIG),
-    fine("1,024 bytes in characters of four", row("😀" * 256, "two"), "😀" * 256),
-    bad("1,025 bytes, a letter before characters of four", row("a" + "😀" * 256), "invalid_prompt_id", said=BIG),
-    fine("256 letters", row("b" * 256, "two"), "b" * 256),
-    fine("257 letters", row("b" * 257, "two"), "b" * 257),
-    fine(
+    valid("1,024 letters", row("a" * 1024, "two"), "a" * 1024),
+    invalid("1,025 letters", row("a" * 1025), "invalid_prompt_id", words=TOO_LONG),
+    valid("1,024 bytes in letters of two", row("é" * 512, "two"), "é" * 512),
+    invalid("1,025 bytes in letters of two and one", row("é" * 512 + "a"), "invalid_prompt_id", words=TOO_LONG),
+    valid("1,023 bytes in letters of three", row("中" * 341, "two"), "中" * 341),
+    valid("1,024 bytes in letters of three and one", row("中" * 341 + "a", "two"), "中" * 341 + "a"),
+    invalid("1,026 bytes in letters of three", row("中" * 342), "invalid_prompt_id", words=TOO_LONG),
+    valid("1,024 bytes in characters of four", row("😀" * 256, "two"), "😀" * 256),
+    invalid(
+        "1,025 bytes, a letter before characters of four", row("a" + "😀" * 256), "invalid_prompt_id", words=TOO_LONG
+    ),
+    valid("256 letters", row("b" * 256, "two"), "b" * 256),
+    valid("257 letters", row("b" * 257, "two"), "b" * 257),
+    valid(
         "1,024 bytes, six times as long in escapes",
         b'{"prompt_id": "%s", "prompt": "two"}' % (ESCAPE * 1024),
         "\x01" * 1024,
     ),
-    bad(
-        "1,025 bytes in escapes", b'{"prompt_id": "%s", "prompt": "x"}' % (ESCAPE * 1025), "invalid_prompt_id", said=BIG
+    invalid(
+        "1,025 bytes in escapes",
+        b'{"prompt_id": "%s", "prompt": "x"}' % (ESCAPE * 1025),
+        "invalid_prompt_id",
+        words=TOO_LONG,
     ),
-    bad("half a megabyte", row("a" * 500_000), "invalid_prompt_id", said=BIG),
-    fine("one letter", row("s", "two"), "s"),
+    invalid("half a megabyte", row("a" * 500_000), "invalid_prompt_id", words=TOO_LONG),
+    valid("one letter", row("s", "two"), "s"),
 ]
 
 CASES: list[Case] = [
-    *(fine(f"id: {name}", row(prompt_id, "two"), prompt_id) for name, prompt_id in ODD.items()),
+    *(valid(f"id: {name}", row(prompt_id, "two"), prompt_id) for name, prompt_id in ODD.items()),
     *(
         Case(f"alike: {name}", row(one, "1") + b"\n" + row(other, "2"), 2, ((one, "1"), (other, "2")))
         for name, (one, other) in ALIKE.items()

@@ -1,10 +1,10 @@
-"""Nesting bombs, numbers that are none, and everything that is nearly JSON (faults F13, F14, F15)."""
+"""Nesting bombs, invalid numbers, and text that is nearly JSON."""
 
-from tests.corpus.case import Case, bad, fine, row
+from tests.corpus.case import Case, invalid, row, valid
 
 
 def extra(value: bytes) -> bytes:
-    """A good line with a value in an unknown field."""
+    """Return a valid line with a value in an unknown field."""
     return b'{"prompt_id": "second", "prompt": "two", "x": ' + value + b"}"
 
 
@@ -16,28 +16,28 @@ def objects(levels: int) -> bytes:
     return b'{"a":' * (levels - 1) + b"{}" + b"}" * (levels - 1)
 
 
-# The line's own object is one level.
+# The object of the line is one level.
 DEEP = [
-    fine("1,024 levels with arrays", extra(arrays(1023))),
-    bad("1,025 levels with arrays", extra(arrays(1024)), "json_too_deep", said="1,024"),
-    fine("1,024 levels with objects", extra(objects(1023))),
-    bad("1,025 levels with objects", extra(objects(1024)), "json_too_deep"),
-    bad("1,024 levels of arrays alone", arrays(1024), "not_an_object"),
-    bad("1,025 levels of arrays alone", arrays(1025), "json_too_deep"),
-    bad("a hundred thousand levels of arrays", extra(arrays(100_000)), "json_too_deep"),
-    bad("a hundred thousand levels of objects", extra(objects(100_000)), "json_too_deep"),
-    bad("a hundred thousand arrays, none closed", b"[" * 100_000, "json_too_deep"),
-    bad("a hundred thousand objects, none closed", b'{"a":' * 100_000, "json_too_deep"),
-    bad("a bomb in place of the prompt", b'{"prompt_id": "x", "prompt": ' + arrays(50_000) + b"}", "json_too_deep"),
-    bad("a bomb in place of the id", b'{"prompt_id": ' + arrays(50_000) + b', "prompt": "x"}', "json_too_deep"),
-    fine("brackets in a text are text", row("second", "[" * 100_000), text="[" * 100_000),
-    fine("wide is not deep", extra(b"[" + b"[]," * 100_000 + b"[]]")),
-    fine("many small numbers", extra(b"[" + b"1," * 200_000 + b"1]")),
+    valid("1,024 levels with arrays", extra(arrays(1023))),
+    invalid("1,025 levels with arrays", extra(arrays(1024)), "json_too_deep", words="1,024"),
+    valid("1,024 levels with objects", extra(objects(1023))),
+    invalid("1,025 levels with objects", extra(objects(1024)), "json_too_deep"),
+    invalid("1,024 levels of arrays alone", arrays(1024), "not_an_object"),
+    invalid("1,025 levels of arrays alone", arrays(1025), "json_too_deep"),
+    invalid("a hundred thousand levels of arrays", extra(arrays(100_000)), "json_too_deep"),
+    invalid("a hundred thousand levels of objects", extra(objects(100_000)), "json_too_deep"),
+    invalid("a hundred thousand arrays, none closed", b"[" * 100_000, "json_too_deep"),
+    invalid("a hundred thousand objects, none closed", b'{"a":' * 100_000, "json_too_deep"),
+    invalid("a bomb in place of the prompt", b'{"prompt_id": "x", "prompt": ' + arrays(50_000) + b"}", "json_too_deep"),
+    invalid("a bomb in place of the id", b'{"prompt_id": ' + arrays(50_000) + b', "prompt": "x"}', "json_too_deep"),
+    valid("brackets in a text are text", row("second", "[" * 100_000), text="[" * 100_000),
+    valid("wide is not deep", extra(b"[" + b"[]," * 100_000 + b"[]]")),
+    valid("many small numbers", extra(b"[" + b"1," * 200_000 + b"1]")),
 ]
 
 NUMBERS = [
     *(
-        bad(f"number {text}", extra(text.encode()), "invalid_json")
+        invalid(f"number {text}", extra(text.encode()), "invalid_json")
         for text in [
             *(
                 "NaN",
@@ -74,19 +74,21 @@ NUMBERS = [
         ]
     ),
     *(
-        fine(f"number {text}", extra(text.encode()))
+        valid(f"number {text}", extra(text.encode()))
         for text in [
             *("0", "-0", "-0.0", "1e308", "1E+2", "1e-999", "0.1e1", "18446744073709551615", "18446744073709551616"),
             *("-9223372036854775809", "123456789012345678901234567890", "0.30000000000000004"),
         ]
     ),
-    fine("a whole number of 308 digits", extra(b"9" * 308)),
-    bad("a whole number of 400 digits", extra(b"9" * 400), "invalid_json", said="number"),
-    bad("a whole number of 5,000 digits", extra(b"9" * 5000), "invalid_json", said="number"),
-    bad("a whole number of 5,000 digits as id", b'{"prompt_id": ' + b"9" * 5000 + b', "prompt": "x"}', "invalid_json"),
-    fine("a fraction of 5,000 digits", extra(b"0." + b"1" * 5000)),
-    bad("NaN as prompt", b'{"prompt_id": "x", "prompt": NaN}', "invalid_json"),
-    bad("Infinity as id", b'{"prompt_id": Infinity, "prompt": "x"}', "invalid_json"),
+    valid("a whole number of 308 digits", extra(b"9" * 308)),
+    invalid("a whole number of 400 digits", extra(b"9" * 400), "invalid_json", words="number"),
+    invalid("a whole number of 5,000 digits", extra(b"9" * 5000), "invalid_json", words="number"),
+    invalid(
+        "a whole number of 5,000 digits as id", b'{"prompt_id": ' + b"9" * 5000 + b', "prompt": "x"}', "invalid_json"
+    ),
+    valid("a fraction of 5,000 digits", extra(b"0." + b"1" * 5000)),
+    invalid("NaN as prompt", b'{"prompt_id": "x", "prompt": NaN}', "invalid_json"),
+    invalid("Infinity as id", b'{"prompt_id": Infinity, "prompt": "x"}', "invalid_json"),
 ]
 
 NEARLY = {
@@ -152,5 +154,5 @@ NEARLY = {
 CASES: list[Case] = [
     *DEEP,
     *NUMBERS,
-    *(bad(f"nearly JSON: {name}", text.encode(), "invalid_json") for name, text in NEARLY.items()),
+    *(invalid(f"nearly JSON: {name}", text.encode(), "invalid_json") for name, text in NEARLY.items()),
 ]

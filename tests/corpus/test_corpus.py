@@ -1,26 +1,26 @@
-"""Every file of the corpus through the real flow: upload, split, work, results."""
+"""Run every file of the corpus through the whole product: upload, split, calls and results."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from tests.corpus import encodings, ends, fields, foreign, ids, repeats, sizes, syntax
+from tests.corpus import duplicates, encodings, fields, ids, line_ends, other_formats, sizes, syntax
 from tests.corpus.case import Case
 from tests.corpus.flow import Outcome, outcome, run_all
 from tests.harness.in_process import Line, in_process_stack
 
-BOOKS = {
-    "ends": ends.CASES,
+GROUPS = {
+    "line ends": line_ends.CASES,
     "encodings": encodings.CASES,
     "syntax": syntax.CASES,
     "fields": fields.CASES,
     "ids": ids.CASES,
-    "repeats": repeats.CASES,
+    "duplicates": duplicates.CASES,
     "sizes": sizes.CASES,
-    "foreign": foreign.CASES,
+    "other formats": other_formats.CASES,
 }
-CASES = {f"{book}: {case.name}": case for book, cases in BOOKS.items() for case in cases}
+CASES = {f"{group}: {case.name}": case for group, cases in GROUPS.items() for case in cases}
 RESULT_FIELDS = {
     *("prompt_id", "result", "model", "tokens_used"),
     *("finish_reason", "usage", "attempts", "latency_ms", "request_id"),
@@ -29,44 +29,44 @@ RESULT_FIELDS = {
 
 @pytest.fixture(scope="module")
 def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
-    """The outcomes of all files whose tests are about to run: together they are quicker."""
+    """Return the outcomes of the files whose tests are selected; one run for all of them is faster."""
     tests = [item for item in request.session.items if isinstance(item, pytest.Function) and item.path == request.path]
     names = [str(test.callspec.params["name"]) for test in tests if "outcomes" in test.fixturenames]
     return run_all(tmp_path_factory.mktemp("corpus"), {name: CASES[name].content for name in names})
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in CASES])
-def test_a_file_has_the_outcome_that_the_readme_promises(outcomes: dict[str, Outcome], name: str) -> None:
+def test_corpus_file_has_documented_outcome(outcomes: dict[str, Outcome], name: str) -> None:
     check(outcomes[name], CASES[name])
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in sizes.LIMITED])
-async def test_a_limit_of_the_operator_is_kept_to_the_byte_and_the_line(tmp_path: Path, case: Case) -> None:
+async def test_corpus_file_at_configured_limit_has_documented_outcome(tmp_path: Path, case: Case) -> None:
     async with in_process_stack(tmp_path, None, **case.settings) as one:
         check(await outcome(one, await one.submit(case.content)), case)
 
 
-def test_the_corpus_is_large_and_every_file_has_a_name_of_its_own() -> None:
-    assert len(CASES) == sum(len(cases) for cases in BOOKS.values())
+def test_corpus_is_large_and_names_are_unique() -> None:
+    assert len(CASES) == sum(len(cases) for cases in GROUPS.values())
     assert len({case.name for case in sizes.LIMITED}) == len(sizes.LIMITED)
     assert len(CASES) + len(sizes.LIMITED) >= 150
 
 
-def check(seen: Outcome, case: Case) -> None:
-    """Compare everything that a client can see."""
-    check_status(seen.status, case)
-    assert (seen.files is not None) == case.has_files
-    if seen.files is None:
+def check(actual: Outcome, case: Case) -> None:
+    """Check everything that a client sees."""
+    check_status(actual.status, case)
+    assert (actual.files is not None) == case.has_files
+    if actual.files is None:
         return
-    expected = ["results_part_000.jsonl", "errors.jsonl"] if case.answered else ["errors.jsonl"]
-    assert list(seen.files) == expected
-    *results, errors = (one_a_line(seen.files[name]) for name in expected)
+    expected = ["results_part_001.jsonl", "errors.jsonl"] if case.answered else ["errors.jsonl"]
+    assert list(actual.files) == expected
+    *results, errors = (parse_jsonl(actual.files[name]) for name in expected)
     check_results([line for part in results for line in part], case)
     check_errors(errors, case)
 
 
 def check_status(status: Line, case: Case) -> None:
-    """The status, its error, and the accounting."""
+    """Check the status, its error and the counts."""
     error = status["error"]["code"] if status["error"] else None
     assert (status["status"], error) == ("FAILED" if case.job_error else "COMPLETED", case.job_error)
     assert (status["prompt_count"], status["completed_count"]) == (case.prompt_count, len(case.answered))
@@ -75,7 +75,7 @@ def check_status(status: Line, case: Case) -> None:
 
 
 def check_results(results: list[Line], case: Case) -> None:
-    """Every answer in the order of the input, id and text unchanged."""
+    """Check that the answers are in input order, with unchanged ids and texts."""
     assert [(line["prompt_id"], line["result"]) for line in results] == list(case.answered)
     for line in results:
         assert set(line) == RESULT_FIELDS
@@ -85,18 +85,18 @@ def check_results(results: list[Line], case: Case) -> None:
 
 
 def check_errors(errors: list[Line], case: Case) -> None:
-    """Every bad line in the order of the input, with a short sentence."""
+    """Check that the invalid lines are in input order, each with a short sentence."""
     assert [(line["line"], line["error"], line["prompt_id"]) for line in errors] == list(case.errors)
     for line in errors:
         assert set(line) == {"prompt_id", "error", "message", "attempts", "line"}
         assert line["attempts"] == 0
         assert line["message"].endswith(".")
         assert len(line["message"]) < 200
-        assert case.said.get(line["line"], "") in line["message"]
+        assert case.words.get(line["line"], "") in line["message"]
 
 
-def one_a_line(content: bytes) -> list[Line]:
-    """A JSONL text, read by another parser than the one that wrote it: each line, and nothing else, is an object."""
+def parse_jsonl(content: bytes) -> list[Line]:
+    """Parse JSONL with another parser than the product's, and check that each line is one object."""
     assert not content or content.endswith(b"\n")
     rows: list[Line] = [json.loads(raw) for raw in content.split(b"\n")[:-1]]
     assert all(type(row) is dict for row in rows)

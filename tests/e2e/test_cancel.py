@@ -196,7 +196,7 @@ async def test_cancel_by_another_client_or_of_unknown_job_returns_404(tmp_path: 
         job_id = await one.submit(prompts(3))
         other_client = {"X-API-Key": await one.app.api_keys.create("other")}
         foreign = await one.http.post(f"/v1/jobs/{job_id}/cancel", headers=other_client)
-        unknown = await one.cancel("job_" + "0" * 32)
+        unknown = await one.cancel("00000000-0000-4000-8000-000000000000")
         malformed = await one.cancel(job_id.upper())
         keyless = await one.http.post(f"/v1/jobs/{job_id}/cancel")
         got = await one.http.get(f"/v1/jobs/{job_id}/cancel", headers=one.headers)

@@ -17,7 +17,7 @@ from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 from tests.harness.openai_stack import openai_stack
 
 DELETE_SECONDS = 5.0  # the time after a delete within which the last call may start
-UNKNOWN = "job_" + "0" * 32
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 STATES = ["awaiting upload", "uploaded", "split", "deferred", "completed", "failed", "cancelled"]
 
 

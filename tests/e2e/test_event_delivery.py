@@ -30,7 +30,7 @@ async def test_event_delivered_three_times_at_once_gives_the_same_files(tmp_path
             outputs.append({name: _without_latency(content) for name, content in (await one.files(job_id)).items()})
 
     assert outputs[0] == outputs[1]
-    assert outputs[0]["results_part_000.jsonl"].count(b"\n") == 500
+    assert outputs[0]["results_part_001.jsonl"].count(b"\n") == 500
     assert outputs[0]["errors.jsonl"].count(b"\n") == 2
 
 
@@ -66,9 +66,9 @@ async def test_event_after_the_end_of_the_job_changes_nothing(tmp_path: Path) ->
         ("promptforge.task", b"{}"),
         ("promptforge.task", b"[]"),
         ("promptforge.task", b"not json at all"),
-        ("promptforge.task", b'{"v":2,"job_id":"job_00000000000000000000000000000000","chunk":0}'),
+        ("promptforge.task", b'{"v":2,"job_id":"00000000-0000-4000-8000-000000000000","chunk":0}'),
         ("promptforge.task", b'{"v":1,"job_id":"../x","chunk":0}'),
-        ("promptforge.task", b'{"v":1,"job_id":"job_00000000000000000000000000000000","chunk":0}'),
+        ("promptforge.task", b'{"v":1,"job_id":"00000000-0000-4000-8000-000000000000","chunk":0}'),
         ("google.cloud.pubsub.topic.v1.messagePublished", b'{"message":{"data":"%%%"}}'),
         ("google.cloud.pubsub.topic.v1.messagePublished", b'{"message":{}}'),
         ("google.cloud.storage.object.v1.finalized", b'{"name":"somebody/elses.txt"}'),

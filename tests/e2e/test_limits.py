@@ -63,7 +63,7 @@ async def test_request_rate_limit_applies_to_each_key_separately(tmp_path: Path)
     async with in_process_stack(tmp_path) as one:
         one.app.request_limits = TokenBuckets(0.4, clock.now)
         other = {"X-API-Key": await one.app.api_keys.create("tests")}
-        path = f"/v1/jobs/{'job_' + '0' * 32}/status"
+        path = "/v1/jobs/00000000-0000-4000-8000-000000000000/status"
         replies = [await one.http.get(path, headers=one.headers) for _ in range(6)]
         wrong = [await one.http.get(path, headers={"X-API-Key": "not a key"}) for _ in range(6)]
         health = [await one.http.get("/healthz", headers=one.headers) for _ in range(6)]

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from promptforge.bootstrap import set_current
 from promptforge.domain.commands import ProcessChunk
 from promptforge.engine.http_app import api_app
-from promptforge.entrypoints.openapi import OPERATIONS, Operation
+from promptforge.entrypoints.routes import ROUTES, Route
 from promptforge.pipeline.split import split
 from promptforge.worker.process_chunk import process_chunk
 from tests.harness.clock import HandClock
@@ -28,7 +28,7 @@ from tests.harness.raw_asgi import Answer, Headers, sent
 
 T = TypeVar("T")
 
-UNKNOWN = "job_" + "7" * 32
+UNKNOWN = "77777777-7777-4777-8777-777777777777"
 SECRET = "alices-own-words"
 KEY = "alices-key"
 LINE = orjson.dumps({"prompt_id": "a", "prompt": SECRET}) + b"\n"
@@ -171,7 +171,7 @@ def comparable(answer: Answer) -> Any:
 
 
 @given(
-    operation=st.sampled_from(OPERATIONS),
+    route=st.sampled_from(ROUTES),
     method=st.one_of(st.none(), st.sampled_from(METHODS)),
     state=st.sampled_from(STATES),
     spelling=st.sampled_from([*SPELLINGS]),
@@ -180,10 +180,10 @@ def comparable(answer: Answer) -> Any:
     kind=st.integers(0, 3),
 )
 @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@example(OPERATIONS[0], None, "completed", "as it is", False, 1, 1)
+@example(ROUTES[0], None, "completed", "as it is", False, 1, 1)
 def test_request_for_a_foreign_job_reveals_nothing_and_changes_nothing(
     both: AliceAndBob,
-    operation: Operation,
+    route: Route,
     method: str | None,
     state: str,
     spelling: str,
@@ -192,10 +192,10 @@ def test_request_for_a_foreign_job_reveals_nothing_and_changes_nothing(
     kind: int,
 ) -> None:
     def request(job_id: str, idempotency_key: str) -> Answer:
-        target = operation.path.replace("{job_id}", SPELLINGS[spelling](job_id))
+        target = route.path.replace("{job_id}", SPELLINGS[spelling](job_id))
         target += f"?job_id={job_id}&X-API-Key=x" if query else ""
         headers = headers_of(job_id, idempotency_key)[extra]
-        return both.request_as_bob(method or operation.method.upper(), target, headers, body_of(job_id, kind))
+        return both.request_as_bob(method or route.method, target, headers, body_of(job_id, kind))
 
     before = both.stored()
     foreign = request(both.jobs[state], f"{KEY}-{state.replace(' ', '-')}")
@@ -208,15 +208,14 @@ def test_request_for_a_foreign_job_reveals_nothing_and_changes_nothing(
     assert both.stored() == before
 
 
-@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.of_job], ids=lambda each: each.name)
+@pytest.mark.parametrize("route", [each for each in ROUTES if each.has_job_id], ids=lambda each: each.name)
 @pytest.mark.parametrize("state", STATES)
 def test_request_for_a_foreign_job_gets_the_same_404_as_for_an_unknown_job(
-    both: AliceAndBob, operation: Operation, state: str
+    both: AliceAndBob, route: Route, state: str
 ) -> None:
     before = both.stored()
     foreign, unknown = [
-        both.request_as_bob(operation.method.upper(), operation.path.format(job_id=job_id))
-        for job_id in (both.jobs[state], UNKNOWN)
+        both.request_as_bob(route.method, route.path.format(job_id=job_id)) for job_id in (both.jobs[state], UNKNOWN)
     ]
 
     assert (foreign.status, orjson.loads(foreign.body)["code"]) == (404, "job_not_found")
@@ -241,7 +240,7 @@ def test_request_of_the_owner_still_finds_the_job(both: AliceAndBob, state: str)
 
 
 @pytest.mark.parametrize("bucket", ["uploads", "work", "results"])
-@pytest.mark.parametrize("name", ["input.jsonl", "results_part_000.jsonl", "errors.jsonl", "manifest.json"])
+@pytest.mark.parametrize("name", ["input.jsonl", "results_part_001.jsonl", "errors.jsonl", "manifest.json"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 def test_signed_url_of_one_job_is_rejected_for_any_other_object(
     both: AliceAndBob, bucket: str, name: str, method: str

@@ -8,7 +8,7 @@ from tests.fakes.openai_server import openai_server, refusal
 from tests.harness.engine_process import engine
 from tests.harness.in_process import prompts
 
-from promptforge.client.async_client import Client
+from promptforge.client.async_client import AsyncClient
 
 
 async def test_a_refused_key_costs_one_call_in_each_worker_process(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ async def test_a_refused_key_costs_one_call_in_each_worker_process(tmp_path: Pat
     async with openai_server(act) as provider:
         environ = {"OPENAI_API_KEY": "CANARY-key", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_CHUNK_LINES": "50"}
         with engine(tmp_path / "data", environ, workers=2) as running:
-            async with Client(running.url, running.key) as client, asyncio.timeout(90):
+            async with AsyncClient(running.url, running.key) as client, asyncio.timeout(90):
                 job = await client.init("openai", "m")
                 await client.upload(job["upload_url"], path)
                 while (status := await client.status(job["job_id"]))["status"] != "FAILED":

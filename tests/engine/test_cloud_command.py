@@ -43,14 +43,14 @@ def test_a_project_that_does_not_answer_is_named(tmp_path: Path, command: tuple[
 def test_who_lacks_googles_libraries_is_told_what_to_install(tmp_path: Path, command: tuple[str, ...]) -> None:
     (tmp_path / "sitecustomize.py").write_text('import sys; sys.modules["google.api_core"] = None')  # as if not there
 
-    assert "promptforge[gcp]" in told(tmp_path, *command, PYTHONPATH=str(tmp_path))
+    assert "install promptforge-batch[gcp], or run make setup-gcp" in told(tmp_path, *command, PYTHONPATH=str(tmp_path))
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     done = promptforge(*SERVE, **{name: value for name, value in COMPLETE.items() if "SIGNER" not in name})
 
     missing = "PROMPTFORGE_UPLOAD_SIGNER, PROMPTFORGE_DOWNLOAD_SIGNER"
-    assert done.stderr == f"promptforge: With PROMPTFORGE_BACKEND=gcp these must be set too: {missing}.\n"
+    assert done.stderr == f"promptforge: PROMPTFORGE_BACKEND=gcp also requires {missing}.\n"
     assert done.returncode == 1
 
 

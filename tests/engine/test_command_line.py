@@ -26,7 +26,7 @@ def test_run_brings_every_answer_home_and_exits_0(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "3 answered, 0 failed" in done.stderr
-    lines = (tmp_path / "out" / "results_part_000.jsonl").read_text().splitlines()
+    lines = (tmp_path / "out" / "results_part_001.jsonl").read_text().splitlines()
     assert [json.loads(line)["prompt_id"] for line in lines] == ["greeting", "capital", "haiku"]
     assert (tmp_path / "out" / "errors.jsonl").read_bytes() == b""
 
@@ -52,12 +52,12 @@ def test_run_says_why_a_file_failed(tmp_path: Path) -> None:
 
 def test_run_does_not_mix_its_results_with_those_of_another_run(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "results_part_000.jsonl").write_text("precious")
+    (tmp_path / "out" / "results_part_001.jsonl").write_text("precious")
     done = run(tmp_path, EXAMPLE)
 
     assert done.returncode == 1
     assert "--output" in done.stderr
-    assert (tmp_path / "out" / "results_part_000.jsonl").read_text() == "precious"
+    assert (tmp_path / "out" / "results_part_001.jsonl").read_text() == "precious"
 
 
 def test_run_uses_a_running_service(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_clients_spending_is_limited_and_the_limit_lifted(tmp_path: Path) -> N
     wrong = [promptforge("keys", "limit", "--usd-per-day", amount, *data) for amount in ("0", "nan", "inf", "-1")]
 
     assert (before.returncode, before.stdout.strip()) == (0, "ann: 1 USD a day")
-    assert "no key of a client ann" in before.stderr
+    assert "no API key exists for client ann" in before.stderr
     assert [done.stdout.strip() for done in said] == ["ann: 2.5 USD a day", "ann: no limit"]
     assert [(done.returncode, done.stderr) for done in said] == [(0, "")] * 2
     assert [done.returncode for done in wrong] == [2] * 4
@@ -154,13 +154,13 @@ def test_a_run_that_is_terminated_takes_its_engine_along_and_says_what_becomes_o
     again = run(tmp_path, file)
 
     assert running.returncode == 130
-    assert "takes the job up again" in said
+    assert "to resume the job" in said
     assert "Traceback" not in said
     assert left.stdout == b""
     assert other.returncode == 0
     assert "1 unfinished job" in other.stderr
     assert again.returncode == 0
-    assert "begun by an earlier run" in again.stderr
+    assert "started by an earlier run" in again.stderr
     assert "500 answered" in again.stderr
 
 

@@ -11,7 +11,7 @@ from tests.fakes.openai_server import openai_server, slow
 from tests.harness.engine_process import Engine, engine
 from tests.harness.in_process import prompts
 
-from promptforge.client.async_client import Client
+from promptforge.client.async_client import AsyncClient
 from promptforge.client.verify import verify
 from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES
 from promptforge.worker.isolation import MAX_ISOLATED_CRASHES
@@ -19,13 +19,13 @@ from promptforge.worker.isolation import MAX_ISOLATED_CRASHES
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 
 
-async def submit(client: Client, path: Path) -> str:
+async def submit(client: AsyncClient, path: Path) -> str:
     job = await client.init("openai", "m")
     await client.upload(job["upload_url"], path)
     return str(job["job_id"])
 
 
-async def until(client: Client, job_id: str, done: int | None = None) -> dict[str, Any]:
+async def until(client: AsyncClient, job_id: str, done: int | None = None) -> dict[str, Any]:
     """The job's status once it has ended, or once `done` prompts are done."""
     async with asyncio.timeout(90):
         while True:
@@ -35,7 +35,7 @@ async def until(client: Client, job_id: str, done: int | None = None) -> dict[st
             await asyncio.sleep(0.02)
 
 
-async def download(client: Client, job_id: str, folder: Path) -> None:
+async def download(client: AsyncClient, job_id: str, folder: Path) -> None:
     folder.mkdir()
     found = await client.results(job_id)
     for file in [*found["files"], found["manifest"]]:
@@ -48,7 +48,7 @@ async def test_a_cancelled_job_makes_no_call_after_five_seconds_and_proves_its_r
     async with openai_server(slow(0.1)) as provider:
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_MAX_IN_FLIGHT": "8"}
         with engine(tmp_path / "data", environ) as running:
-            async with Client(running.url, running.key) as client:
+            async with AsyncClient(running.url, running.key) as client:
                 job_id = await submit(client, path)
                 await until(client, job_id, done=20)
                 began = time.monotonic()
@@ -79,7 +79,7 @@ async def test_a_prompt_that_kills_its_worker_process_is_given_up_and_all_others
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url}
         with engine(tmp_path / "data", environ, workers=1) as running:
             engines.append(running)
-            async with Client(running.url, running.key) as client:
+            async with AsyncClient(running.url, running.key) as client:
                 job_id = await submit(client, path)
                 status = await until(client, job_id)
                 await download(client, job_id, tmp_path / "results")

@@ -13,13 +13,13 @@ from tests.fakes.openai_server import openai_server, slow
 from tests.harness.engine_process import Engine, engine, freeze, promptforge, start, stop
 from tests.harness.in_process import lines_of, prompts
 
-from promptforge.client.async_client import Client, RequestFailed
+from promptforge.client.async_client import AsyncClient, RequestFailed
 
 FINAL = ("COMPLETED", "FAILED")
 
 
 async def submit(running: Engine, path: Path, provider: str = "echo") -> str:
-    async with Client(running.url, running.key) as client:
+    async with AsyncClient(running.url, running.key) as client:
         job = await client.init(provider, "model-1")
         await client.upload(job["upload_url"], path)
         return str(job["job_id"])
@@ -27,7 +27,7 @@ async def submit(running: Engine, path: Path, provider: str = "echo") -> str:
 
 async def until(running: Engine, job_id: str, done: int | None = None) -> dict[str, Any]:
     """The job's status once it has ended, or once `done` prompts are done."""
-    async with Client(running.url, running.key) as client, asyncio.timeout(90):
+    async with AsyncClient(running.url, running.key) as client, asyncio.timeout(90):
         while True:
             status = await client.status(job_id)
             if status["status"] in FINAL or (done is not None and status["completed_count"] >= done):
@@ -39,7 +39,7 @@ async def download(running: Engine, job_id: str, folder: Path) -> list[dict[str,
     """All result lines."""
     folder.mkdir(exist_ok=True)
     lines = []
-    async with Client(running.url, running.key) as client:
+    async with AsyncClient(running.url, running.key) as client:
         for file in (await client.results(job_id))["files"]:
             await client.download(file["url"], folder / file["filename"])
             if file["filename"].startswith("results"):
@@ -51,7 +51,7 @@ async def test_three_prompts_go_from_upload_to_completed_in_under_a_second(tmp_p
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(prompts(3))
     with engine(tmp_path / "data") as running:
-        async with Client(running.url, running.key) as client:
+        async with AsyncClient(running.url, running.key) as client:
             job = await client.init("echo", "m")
             await client.upload(job["upload_url"], path)
             began = time.monotonic()
@@ -162,7 +162,7 @@ async def test_a_key_made_on_the_command_line_works_at_once_and_sees_only_its_ow
         job_id = await submit(running, path)
         command = ("keys", "create", "--client", "bob", "--data-dir", tmp_path / "data")
         key = (await asyncio.to_thread(promptforge, *command)).stdout.strip()
-        async with Client(running.url, key) as bob:
+        async with AsyncClient(running.url, key) as bob:
             assert (await bob.init("echo", "m"))["job_id"]
             with pytest.raises(RequestFailed, match="404"):
                 await bob.status(job_id)
@@ -172,7 +172,7 @@ async def test_what_was_deleted_does_not_stay_in_the_log_of_the_database(tmp_pat
     data_dir = tmp_path / "data"
     log = data_dir / "state.db-wal"
     with engine(data_dir) as running:
-        async with Client(running.url, running.key) as client:
+        async with AsyncClient(running.url, running.key) as client:
             job = await client.init("echo", "model-1", system="OWN WORDS")
             await client.delete(job["job_id"])
         running.kill_all()

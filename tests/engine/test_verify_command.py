@@ -38,7 +38,7 @@ def test_verify_exits_1_and_names_what_is_wrong(home: Path, tmp_path: Path) -> N
 
     assert done.returncode == 1
     assert 'missing: line 4, "id-3"' in done.stdout
-    assert "does not hold the answers" in done.stderr
+    assert "do not match" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -47,7 +47,7 @@ def test_verify_without_a_manifest_says_what_to_do(home: Path, tmp_path: Path) -
     nowhere = promptforge("verify", home / "prompts.jsonl", tmp_path / "nowhere")
 
     assert (done.returncode, nowhere.returncode) == (1, 2)
-    assert "manifest.json is not there: download it" in done.stderr
+    assert "manifest.json not found: download it" in done.stderr
     assert "Traceback" not in done.stderr + nowhere.stderr
 
 

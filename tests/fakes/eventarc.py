@@ -9,7 +9,7 @@ from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 from google.pubsub_v1.types import AcknowledgeRequest, PullRequest, ReceivedMessage, Subscription
 
-from promptforge.entrypoints.http import STORAGE_EVENT_TYPE
+from promptforge.entrypoints.events import STORAGE_EVENT_TYPE
 from tests.fakes.gcs_emulator import Events
 from tests.fakes.reverse_proxy import ReverseProxy
 

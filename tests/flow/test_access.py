@@ -26,8 +26,8 @@ async def test_every_call_needs_a_good_key_and_all_bad_keys_get_the_same_answer(
             [(b"X-API-Key", good), (b"X-API-Key", good)],
             [(b"Authorization", b"Bearer " + good)],
         ]
-        replies = [await one.http.request(method, path.format("job_x"), headers=sent) for sent in headers]
-        in_query = await one.http.request(method, path.format("job_x"), params={"X-API-Key": one.key})
+        replies = [await one.http.request(method, path.format("x"), headers=sent) for sent in headers]
+        in_query = await one.http.request(method, path.format("x"), params={"X-API-Key": one.key})
 
     assert {reply.status_code for reply in [*replies, in_query]} == {401}
     assert len({reply.content for reply in [*replies, in_query]}) == 1
@@ -39,7 +39,13 @@ async def test_a_strangers_job_and_an_unknown_job_are_answered_alike(tmp_path: P
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(2))
         stranger = {"X-API-Key": await one.app.api_keys.create("stranger")}
-        unknown = ("job_" + "0" * 32, "job_" + "A" * 32, "x" * 5000, job_id + "%20", job_id.upper())
+        unknown = (
+            "00000000-0000-4000-8000-000000000000",
+            "00000000-0000-4000-8000-00000000000A",
+            "x" * 5000,
+            job_id + "%20",
+            job_id.upper(),
+        )
 
         for verb in ("status", "results"):
             assert (await one.http.get(f"/v1/jobs/{job_id}/{verb}", headers=one.headers)).status_code == 200

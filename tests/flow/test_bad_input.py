@@ -1,4 +1,4 @@
-"""Bad input never costs good input: whole files in, the documented outcome out."""
+"""Invalid input does not affect valid input: whole files and their documented outcome."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ import orjson
 import pytest
 from tests.harness.in_process import in_process_stack, prompts
 
-GOOD = b'{"prompt_id": "good", "prompt": "hello"}'
+VALID = b'{"prompt_id": "valid", "prompt": "hello"}'
 DEEP = b'{"prompt_id": "a", "prompt": "b", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
-BAD_LINES = [
+INVALID_LINES = [
     (b"not json", "invalid_json"),
     (b'{"prompt_id": "a", "prompt": "b"', "invalid_json"),
     (b'{"prompt_id": "a", "prompt": NaN}', "invalid_json"),
@@ -36,11 +36,11 @@ BAD_LINES = [
 ]
 
 
-async def test_every_bad_line_costs_only_itself_and_is_named_by_its_physical_line(tmp_path: Path) -> None:
+async def test_split_invalid_lines_get_errors_with_physical_line_numbers(tmp_path: Path) -> None:
     rows = [b"", b"  \t\r"]
     expected: list[tuple[int, str]] = []
-    for number, (line, code) in enumerate(BAD_LINES):
-        rows += [line, b'{"prompt_id": "good-%d", "prompt": "hello"}' % number, b""]
+    for number, (line, code) in enumerate(INVALID_LINES):
+        rows += [line, b'{"prompt_id": "valid-%d", "prompt": "hello"}' % number, b""]
         expected.append((len(rows) - 2, code))
 
     async with in_process_stack(tmp_path, max_line_bytes=250_000) as one:
@@ -48,30 +48,30 @@ async def test_every_bad_line_costs_only_itself_and_is_named_by_its_physical_lin
         status, errors, results = await one.status(job_id), await one.errors(job_id), await one.results(job_id)
 
     assert [(line["line"], line["error"]) for line in errors] == expected
-    assert [line["prompt_id"] for line in results] == [f"good-{number}" for number in range(len(BAD_LINES))]
+    assert [line["prompt_id"] for line in results] == [f"valid-{number}" for number in range(len(INVALID_LINES))]
     assert status["status"] == "COMPLETED"
-    assert (status["prompt_count"], status["completed_count"]) == (2 * len(BAD_LINES), len(BAD_LINES))
-    assert status["failed_count"] == len(BAD_LINES)
+    assert (status["prompt_count"], status["completed_count"]) == (2 * len(INVALID_LINES), len(INVALID_LINES))
+    assert status["failed_count"] == len(INVALID_LINES)
     for error in errors:
         assert set(error) == {"prompt_id", "error", "message", "attempts", "line"}
         assert error["message"].endswith(".")
         assert error["attempts"] == 0
 
 
-async def test_a_repeated_prompt_id_is_an_error_that_names_both_lines(tmp_path: Path) -> None:
+async def test_split_duplicate_prompt_id_error_names_both_lines(tmp_path: Path) -> None:
     middle = prompts(500)
-    content = b"\n" + GOOD + b"\n" + middle + GOOD.replace(b"hello", b"again") + b"\n" + GOOD
+    content = b"\n" + VALID + b"\n" + middle + VALID.replace(b"hello", b"again") + b"\n" + VALID
 
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(content)
         errors, results = await one.errors(job_id), await one.results(job_id)
 
     assert [(line["error"], line["line"], line["prompt_id"]) for line in errors] == [
-        ("duplicate_prompt_id", 503, "good"),
-        ("duplicate_prompt_id", 504, "good"),
+        ("duplicate_prompt_id", 503, "valid"),
+        ("duplicate_prompt_id", 504, "valid"),
     ]
     assert all("line 2" in line["message"] for line in errors)
-    assert [line["result"] for line in results if line["prompt_id"] == "good"] == ["hello"]
+    assert [line["result"] for line in results if line["prompt_id"] == "valid"] == ["hello"]
     assert len(results) == 501
 
 
@@ -92,7 +92,7 @@ async def test_a_repeated_prompt_id_is_an_error_that_names_both_lines(tmp_path: 
         "a\u2028b",
     ],
 )
-async def test_any_string_is_a_good_prompt_id_and_comes_back_unchanged(tmp_path: Path, prompt_id: str) -> None:
+async def test_job_any_prompt_id_is_returned_unchanged(tmp_path: Path, prompt_id: str) -> None:
     line = orjson.dumps({"prompt_id": prompt_id, "prompt": "x\u2028y\u0085z\x0bw", "unknown": {"field": [1]}})
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(line)
@@ -101,7 +101,7 @@ async def test_any_string_is_a_good_prompt_id_and_comes_back_unchanged(tmp_path:
     assert (result["prompt_id"], result["result"]) == (prompt_id, "x\u2028y\u0085z\x0bw")
 
 
-async def test_a_byte_order_mark_carriage_returns_and_a_missing_last_newline_are_borne(tmp_path: Path) -> None:
+async def test_job_windows_file_with_byte_order_mark_is_completed(tmp_path: Path) -> None:
     content = b"\xef\xbb\xbf" + prompts(60).replace(b"\n", b"\r\n").rstrip()
 
     async with in_process_stack(tmp_path) as one:
@@ -120,7 +120,7 @@ async def test_a_byte_order_mark_carriage_returns_and_a_missing_last_newline_are
         (b"\x1f\x8b\x08\x00rest", "unsupported_encoding"),
     ],
 )
-async def test_a_file_without_a_prompt_ends_failed_with_a_reason(tmp_path: Path, content: bytes, code: str) -> None:
+async def test_job_file_without_prompt_ends_failed_with_error(tmp_path: Path, content: bytes, code: str) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(content)
         status = await one.status(job_id)
@@ -130,7 +130,7 @@ async def test_a_file_without_a_prompt_ends_failed_with_a_reason(tmp_path: Path,
     assert (reply.status_code, reply.json()["code"]) == (409, "no_results")
 
 
-async def test_a_file_with_no_valid_line_ends_failed_and_says_what_is_wrong_with_each(tmp_path: Path) -> None:
+async def test_job_file_without_valid_line_ends_failed_with_line_errors(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(b"nope\n\n[]\n")
         status, errors, files = await one.status(job_id), await one.errors(job_id), await one.files(job_id)
@@ -141,7 +141,7 @@ async def test_a_file_with_no_valid_line_ends_failed_and_says_what_is_wrong_with
     assert list(files) == ["errors.jsonl"]
 
 
-async def test_a_file_over_the_limit_of_lines_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+async def test_job_file_over_max_lines_is_rejected_before_any_call(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, max_lines=100) as one:
         job_id = await one.run(prompts(101))
         status = await one.status(job_id)

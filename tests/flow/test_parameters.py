@@ -1,4 +1,4 @@
-"""What may be said besides the prompt, from the order to the provider and back."""
+"""Parameters besides the prompt, from the request through the provider to the result."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,8 +21,8 @@ SHAPE = {"type": "object", "properties": {"N": {"type": "integer"}}, "required":
 Body = dict[str, Any]
 
 
-class Recording(OpenAIFormat):
-    """Keeps the bodies of the requests."""
+class RecordingFormat(OpenAIFormat):
+    """A provider format that records the bodies of the requests."""
 
     def __init__(self) -> None:
         self.bodies: list[Body] = []
@@ -33,8 +33,10 @@ class Recording(OpenAIFormat):
 
 
 @asynccontextmanager
-async def recorded(folder: Path, act: Act = good, **settings: Any) -> AsyncIterator[tuple[InProcessStack, Recording]]:
-    wire = Recording()
+async def recorded(
+    folder: Path, act: Act = good, **settings: Any
+) -> AsyncIterator[tuple[InProcessStack, RecordingFormat]]:
+    wire = RecordingFormat()
     async with scripted(ScriptedProvider(wire, act)) as provider:
         keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
         async with in_process_stack(folder, **keys, **settings) as one:
@@ -45,17 +47,17 @@ def rows(*lines: Body) -> bytes:
     return b"".join(orjson.dumps({"prompt_id": f"p{n}", **line}) + b"\n" for n, line in enumerate(lines))
 
 
-def says(text: str) -> web.Response:
+def completion(text: str) -> web.Response:
     return OpenAIFormat().answer(text, "model-1")
 
 
-async def test_a_jobs_parameters_reach_the_provider_and_a_lines_go_before_them(tmp_path: Path) -> None:
-    turns = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
-    turns += [{"role": "user", "content": "three"}]
+async def test_job_parameters_reach_provider_and_line_overrides_job(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
+    messages += [{"role": "user", "content": "three"}]
     content = rows(
         {"prompt": "plain"},
         {"prompt": "own", "temperature": 0, "model": "other", "stop": "END", "extra": {"user": "u"}},
-        {"messages": turns, "system": "Be long.", "max_tokens": 7.0},
+        {"messages": messages, "system": "Be long.", "max_tokens": 7.0},
     )
     job = {"system": "Be brief.", "temperature": 1.5, "top_p": 0.5, "seed": 3, "max_tokens": 100}
     async with recorded(tmp_path, max_in_flight=1) as (one, wire):
@@ -64,12 +66,12 @@ async def test_a_jobs_parameters_reach_the_provider_and_a_lines_go_before_them(t
     plain, own, talk = sorted(wire.bodies, key=lambda body: ["plain", "own", "three"].index(_last(body)))
     brief = {"role": "system", "content": "Be brief."}
     common = {"temperature": 1.5, "top_p": 0.5, "seed": 3, "max_tokens": 100}
-    asked = {"model": "model-1", "messages": [brief, {"role": "user", "content": "plain"}]}
-    assert plain == {**asked, **common, "n": 1}
-    asked = {"model": "other", "messages": [brief, {"role": "user", "content": "own"}]}
-    assert own == {**asked, **common, "temperature": 0.0, "stop": ["END"], "user": "u"}
-    asked = {"model": "model-1", "messages": [{"role": "system", "content": "Be long."}, *turns]}
-    assert talk == {**asked, **common, "max_tokens": 7, "n": 1}
+    request = {"model": "model-1", "messages": [brief, {"role": "user", "content": "plain"}]}
+    assert plain == {**request, **common, "n": 1}
+    request = {"model": "other", "messages": [brief, {"role": "user", "content": "own"}]}
+    assert own == {**request, **common, "temperature": 0.0, "stop": ["END"], "user": "u"}
+    request = {"model": "model-1", "messages": [{"role": "system", "content": "Be long."}, *messages]}
+    assert talk == {**request, **common, "max_tokens": 7, "n": 1}
 
 
 def _last(body: Body) -> str:
@@ -77,7 +79,7 @@ def _last(body: Body) -> str:
     return text
 
 
-async def test_metadata_comes_back_on_results_and_errors(tmp_path: Path) -> None:
+async def test_job_metadata_is_returned_on_results_and_errors(tmp_path: Path) -> None:
     async def act(prompt: str, call: int) -> web.Response | None:
         return OpenAIFormat().refusal(400) if prompt == "rejected" else None
 
@@ -110,7 +112,7 @@ async def test_metadata_comes_back_on_results_and_errors(tmp_path: Path) -> None
         ("messages", [{"role": "user", "content": "x"}]),
     ],
 )
-async def test_an_order_with_a_bad_parameter_is_refused_by_its_name(tmp_path: Path, name: str, value: object) -> None:
+async def test_init_invalid_parameter_is_rejected_with_its_name(tmp_path: Path, name: str, value: object) -> None:
     async with in_process_stack(tmp_path) as one:
         body = {"provider": "echo", "model": "m", name: value}
         reply = await one.http.post("/v1/jobs/init", json=body, headers=one.headers)
@@ -120,13 +122,13 @@ async def test_an_order_with_a_bad_parameter_is_refused_by_its_name(tmp_path: Pa
 
 
 @pytest.mark.parametrize("levels", [101, 240, 253, 254, 255, 300])
-async def test_what_nests_too_deep_is_refused_and_costs_only_its_line(tmp_path: Path, levels: int) -> None:
+async def test_job_metadata_nested_too_deep_is_rejected_at_init_and_on_line(tmp_path: Path, levels: int) -> None:
     deep = b'{"a":' * levels + b"1" + b"}" * levels
     async with in_process_stack(tmp_path) as one:
-        order = b'{"provider": "echo", "model": "m", "metadata": ' + deep + b"}"
-        reply = await one.http.post("/v1/jobs/init", content=order, headers=one.headers)
+        request = b'{"provider": "echo", "model": "m", "metadata": ' + deep + b"}"
+        reply = await one.http.post("/v1/jobs/init", content=request, headers=one.headers)
         line = b'{"prompt_id": "deep", "prompt": "x", "metadata": ' + deep + b"}\n"
-        job_id = await one.run(line + rows({"prompt": "fine"}))
+        job_id = await one.run(line + rows({"prompt": "valid"}))
         results, errors = await one.results(job_id), await one.errors(job_id)
 
     assert (reply.status_code, reply.json()["code"]) == (422, "invalid_field")
@@ -134,7 +136,7 @@ async def test_what_nests_too_deep_is_refused_and_costs_only_its_line(tmp_path: 
     assert [line["error"] for line in errors] == ["invalid_parameter"]
 
 
-async def test_what_a_provider_has_no_place_for_is_refused_at_init_and_on_its_line(tmp_path: Path) -> None:
+async def test_job_unsupported_parameter_is_rejected_at_init_and_on_line(tmp_path: Path) -> None:
     async with scripted(ScriptedProvider(AnthropicFormat(), good)) as provider:
         keys: dict[str, Any] = {"provider_keys": {"anthropic": "k"}, "provider_urls": {"anthropic": provider.url}}
         async with in_process_stack(tmp_path, **keys) as one:
@@ -152,7 +154,7 @@ async def test_what_a_provider_has_no_place_for_is_refused_at_init_and_on_its_li
 
 
 @pytest.mark.parametrize("provider", FORMATS)
-async def test_an_order_for_a_provider_without_a_key_names_the_variable(tmp_path: Path, provider: str) -> None:
+async def test_init_provider_without_key_names_variable(tmp_path: Path, provider: str) -> None:
     async with in_process_stack(tmp_path) as one:
         body = {"provider": provider, "model": "m"}
         reply = await one.http.post("/v1/jobs/init", json=body, headers=one.headers)
@@ -161,18 +163,18 @@ async def test_an_order_for_a_provider_without_a_key_names_the_variable(tmp_path
     assert str(PROVIDER_KEYS[provider]) in reply.json()["detail"]
 
 
-async def test_an_idempotency_key_knows_the_parameters(tmp_path: Path) -> None:
+async def test_init_idempotency_key_with_other_parameters_is_rejected(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         headers = {**one.headers, "Idempotency-Key": "k-1"}
         body = {"provider": "echo", "model": "m", "temperature": 1, "metadata": {"a": 1}}
-        orders = [body, body | {"temperature": 1.0}, body | {"temperature": 0}, body | {"metadata": {"a": 2}}]
-        replies = [await one.http.post("/v1/jobs/init", json=order, headers=headers) for order in orders]
+        requests = [body, body | {"temperature": 1.0}, body | {"temperature": 0}, body | {"metadata": {"a": 2}}]
+        replies = [await one.http.post("/v1/jobs/init", json=request, headers=headers) for request in requests]
 
     assert [reply.status_code for reply in replies] == [202, 202, 422, 422]
 
 
 @pytest.mark.parametrize(
-    ("form", "fitting", "other"),
+    ("form", "valid", "invalid"),
     [
         ({"type": "json_object"}, '{"N": 1}', "not json"),
         ({"type": "json_schema", "schema": SHAPE}, '{"N": 1}', '{"N": "1"}'),
@@ -180,28 +182,26 @@ async def test_an_idempotency_key_knows_the_parameters(tmp_path: Path) -> None:
         ({"type": "json_schema", "schema": {"pattern": "^(A+)+$"}}, '"AA"', '"' + "A" * 40_000 + 'B"'),
     ],
 )
-async def test_an_answer_that_does_not_fit_is_asked_for_again(
-    tmp_path: Path, form: Body, fitting: str, other: str
-) -> None:
+async def test_job_invalid_output_is_retried(tmp_path: Path, form: Body, valid: str, invalid: str) -> None:
     async def act(prompt: str, call: int) -> web.Response:
-        return says(fitting if prompt == "late" and call == 3 else other)
+        return completion(valid if prompt == "late" and call == 3 else invalid)
 
     async with recorded(tmp_path, act) as (one, wire):
         content = rows({"prompt": "late"}, {"prompt": "never"})
         job_id = await one.run(content, provider="openai", max_retries=2, response_format=form)
         results, errors = await one.results(job_id), await one.errors(job_id)
 
-    assert [(line["prompt_id"], line["result"], line["attempts"]) for line in results] == [("p0", fitting, 3)]
+    assert [(line["prompt_id"], line["result"], line["attempts"]) for line in results] == [("p0", valid, 3)]
     assert [(line["prompt_id"], line["error"], line["attempts"]) for line in errors] == [("p1", "invalid_output", 3)]
     assert {body["response_format"]["type"] for body in wire.bodies} == {form["type"]}
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-async def test_an_answer_that_broke_off_and_does_not_fit_is_not_asked_for_again(tmp_path: Path, reason: str) -> None:
+async def test_job_truncated_invalid_output_is_not_retried(tmp_path: Path, reason: str) -> None:
     async def act(prompt: str, call: int) -> web.Response:
-        said = orjson.loads(says('{"N":').text or "")
-        said["choices"][0]["finish_reason"] = reason
-        return web.json_response(said)
+        body = orjson.loads(completion('{"N":').text or "")
+        body["choices"][0]["finish_reason"] = reason
+        return web.json_response(body)
 
     async with recorded(tmp_path, act) as (one, wire):
         form = {"type": "json_schema", "schema": SHAPE}
@@ -212,9 +212,9 @@ async def test_an_answer_that_broke_off_and_does_not_fit_is_not_asked_for_again(
     assert len(wire.bodies) == 1
 
 
-async def test_a_json_object_is_an_object(tmp_path: Path) -> None:
+async def test_job_json_object_that_is_no_object_is_invalid_output(tmp_path: Path) -> None:
     async def act(prompt: str, call: int) -> web.Response:
-        return says("7")
+        return completion("7")
 
     async with recorded(tmp_path, act) as (one, _):
         content = rows({"prompt": "x", "response_format": {"type": "json_object"}})
@@ -224,15 +224,15 @@ async def test_a_json_object_is_an_object(tmp_path: Path) -> None:
     assert [line["error"] for line in errors] == ["invalid_output"]
 
 
-async def test_a_bad_schema_costs_its_line_and_a_schema_elsewhere_is_not_fetched(tmp_path: Path) -> None:
-    callers: list[object] = []
+async def test_job_invalid_or_external_schema_is_an_error_and_not_fetched(tmp_path: Path) -> None:
+    connections: list[object] = []
 
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        callers.append(writer)
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
         writer.close()
 
-    elsewhere = await asyncio.start_server(take, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{elsewhere.sockets[0].getsockname()[1]}/schema"
+    external = await asyncio.start_server(accept, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{external.sockets[0].getsockname()[1]}/schema"
     schemas: list[Body] = [
         {"type": 5},
         {"$ref": url},
@@ -241,16 +241,16 @@ async def test_a_bad_schema_costs_its_line_and_a_schema_elsewhere_is_not_fetched
         {"$ref": "file:///etc/hosts"},
     ]
     forms = [{"type": "json_schema", "schema": schema} for schema in schemas]
-    async with elsewhere, in_process_stack(tmp_path) as one:
+    async with external, in_process_stack(tmp_path) as one:
         job_id = await one.run(rows(*({"prompt": "x", "response_format": form} for form in forms), {"prompt": "y"}))
         results, errors = await one.results(job_id), await one.errors(job_id)
 
-    assert callers == []
+    assert connections == []
     assert [(line["error"], line["attempts"]) for line in errors] == [("invalid_parameter", 0)] * len(schemas)
     assert [line["result"] for line in results] == ["y"]
 
 
-async def test_what_was_asked_with_parameters_is_found_good(tmp_path: Path) -> None:
+async def test_verify_job_with_parameters_has_no_faults(tmp_path: Path) -> None:
     content = rows(
         {"prompt": "a", "temperature": 0.5, "metadata": {"row": 1}},
         {"prompt": "b", "temperature": 9},
@@ -261,10 +261,10 @@ async def test_what_was_asked_with_parameters_is_found_good(tmp_path: Path) -> N
     )
     async with in_process_stack(tmp_path / "data") as one:
         job_id = await one.run(content, metadata={"of": "job"})
-        bundle = await download_finished_job(one, job_id, content, tmp_path / "home")
+        finished = await download_finished_job(one, job_id, content, tmp_path / "home")
         results, errors = await one.results(job_id), await one.errors(job_id)
 
-    assert verify(bundle.file, bundle.folder).faults == []
+    assert verify(finished.file, finished.folder).faults == []
     assert [line["result"] for line in results] == ["a", "c", "e", "f"]
     assert [line["model"] for line in results] == ["echo-1", "echo-1", "echo-1", "another"]
     assert [(line["prompt_id"], line["error"]) for line in errors] == [

@@ -9,28 +9,28 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "prompts.jsonl"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
-async def test_three_prompts_go_in_and_three_answers_come_out(tmp_path: Path) -> None:
+async def test_quickstart_three_prompts_return_three_answers(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        ticket = await one.init(max_retries=2)
-        assert set(ticket) == {"job_id", "upload_url", "expires_at"}
-        assert re.fullmatch(TIME, ticket["expires_at"])
+        job = await one.init(max_retries=2)
+        assert set(job) == {"job_id", "upload_url", "expires_at"}
+        assert re.fullmatch(TIME, job["expires_at"])
 
-        waiting = await one.status(ticket["job_id"])
+        waiting = await one.status(job["job_id"])
         assert (waiting["status"], waiting["prompt_count"]) == ("AWAITING_UPLOAD", 0)
         assert (waiting["provider"], waiting["model"], waiting["max_retries"]) == ("echo", "echo-1", 2)
 
-        await one.put(ticket["upload_url"], EXAMPLE.read_bytes())
-        await one.until_ended(ticket["job_id"])
-        done = await one.status(ticket["job_id"])
+        await one.put(job["upload_url"], EXAMPLE.read_bytes())
+        await one.until_ended(job["job_id"])
+        done = await one.status(job["job_id"])
         assert (done["status"], done["error"]) == ("COMPLETED", None)
         assert (done["prompt_count"], done["completed_count"], done["failed_count"]) == (3, 3, 0)
         assert all(re.fullmatch(TIME, done[name]) for name in ("created_at", "started_processing_at", "completed_at"))
         assert done["created_at"] <= done["started_processing_at"] <= done["completed_at"]
 
-        files = await one.files(ticket["job_id"])
-        assert list(files) == ["results_part_000.jsonl", "errors.jsonl"]
+        files = await one.files(job["job_id"])
+        assert list(files) == ["results_part_001.jsonl", "errors.jsonl"]
         assert files["errors.jsonl"] == b""
-        lines = lines_of(files["results_part_000.jsonl"])
+        lines = lines_of(files["results_part_001.jsonl"])
         assert [line["prompt_id"] for line in lines] == ["greeting", "capital", "haiku"]
         assert lines[1] == {
             "prompt_id": "capital",
@@ -46,7 +46,7 @@ async def test_three_prompts_go_in_and_three_answers_come_out(tmp_path: Path) ->
         assert done["tokens_used"] == sum(line["tokens_used"] for line in lines)
 
 
-async def test_results_come_in_input_order_over_many_chunks_and_files(tmp_path: Path) -> None:
+async def test_job_results_are_in_input_order_over_chunks_and_files(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, chunk_lines=7, part_lines=300) as one:
         job_id = await one.run(prompts(1000))
 
@@ -58,14 +58,14 @@ async def test_results_come_in_input_order_over_many_chunks_and_files(tmp_path: 
         assert [line["prompt_id"] for line in await one.results(job_id)] == [f"id-{n}" for n in range(1000)]
 
 
-async def test_a_small_file_spreads_over_the_workers(tmp_path: Path) -> None:
+async def test_split_small_file_has_chunks_for_several_workers(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(40))
 
         assert ((await one.job(job_id)).chunk_count or 0) >= 8
 
 
-async def test_what_only_the_work_needed_is_gone_at_the_end(tmp_path: Path) -> None:
+async def test_finalize_deletes_intermediate_objects(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, chunk_lines=1, flush_count=1) as one:
         job_id = await one.submit(prompts(50))
         await one.until_ended(job_id)
@@ -73,7 +73,7 @@ async def test_what_only_the_work_needed_is_gone_at_the_end(tmp_path: Path) -> N
 
         stored = await one.database.read(lambda c: c.execute("select bucket, name from objects").fetchall())
         names = {f"{bucket}/{name.partition('/')[2]}" for bucket, name in stored}
-        files = {"results/results_part_000.jsonl", "results/errors.jsonl", "results/manifest.json"}
+        files = {"results/results_part_001.jsonl", "results/errors.jsonl", "results/manifest.json"}
         assert names == {"uploads/input.jsonl", *files}
 
 

@@ -1,4 +1,4 @@
-"""`promptforge verify`: says yes to every good folder, and names what is wrong with every other."""
+"""`promptforge verify`: valid folders have no faults, and every fault of another folder is reported."""
 
 import asyncio
 import shutil
@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tests.harness.finished_job import BAD, CONTENT, ERRORS, GOOD, MANIFEST, FinishedJob, download_finished_job
 from tests.harness.in_process import in_process_stack, prompts
 
-from promptforge.client.verify import SHOWN, verify
+from promptforge.client.verify import MAX_SHOWN, verify
 from promptforge.errors import SettingsError
 
 
-def test_a_good_folder_is_found_good(good: FinishedJob) -> None:
+def test_verify_valid_folder_has_no_faults(good: FinishedJob) -> None:
     verdict = verify(good.file, good.folder)
 
     assert verdict.faults == []
@@ -34,9 +34,7 @@ lines = st.lists(
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(lines=lines, end=st.sampled_from([b"\n", b"\r\n"]), bom=st.booleans(), last=st.booleans())
-def test_whatever_was_uploaded_its_results_are_found_good(
-    lines: list[bytes], end: bytes, bom: bool, last: bool
-) -> None:
+def test_verify_any_upload_has_no_faults(lines: list[bytes], end: bytes, bom: bool, last: bool) -> None:
     content = b"\xef\xbb\xbf" * bom + prompts(1, first=100) + end.join(lines) + end * last
 
     async def make(folder: Path) -> FinishedJob:
@@ -44,21 +42,21 @@ def test_whatever_was_uploaded_its_results_are_found_good(
             return await download_finished_job(one, await one.run(content), content, folder)
 
     with tempfile.TemporaryDirectory() as folder:
-        bundle = asyncio.run(make(Path(folder)))
-        verdict = verify(bundle.file, bundle.folder)
+        finished = asyncio.run(make(Path(folder)))
+        verdict = verify(finished.file, finished.folder)
 
     assert verdict.faults == []
     assert verdict.lines == sum(bool(line.strip()) for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"))
 
 
-def test_another_or_a_changed_input_is_named(copy: FinishedJob) -> None:
+def test_verify_changed_input_is_reported(copy: FinishedJob) -> None:
     copy.file.write_bytes(CONTENT.replace(b"prompt 7", b"prompt 8"))
     (fault,) = verify(copy.file, copy.folder).faults
 
     assert "is not the file that was uploaded" in fault
 
 
-def test_a_longer_input_is_named_with_what_it_lacks(copy: FinishedJob) -> None:
+def test_verify_longer_input_is_reported_with_missing_lines(copy: FinishedJob) -> None:
     copy.file.write_bytes(CONTENT + b"\n" + prompts(1, first=99))
     faults = verify(copy.file, copy.folder).faults
 
@@ -67,22 +65,22 @@ def test_a_longer_input_is_named_with_what_it_lacks(copy: FinishedJob) -> None:
 
 
 @pytest.mark.parametrize("name", ["results_part_002.jsonl", ERRORS])
-def test_a_file_that_is_missing_is_named(copy: FinishedJob, name: str) -> None:
+def test_verify_missing_file_is_reported(copy: FinishedJob, name: str) -> None:
     (copy.folder / name).unlink()
     faults = verify(copy.file, copy.folder).faults
 
-    assert any(fault == f"{copy.folder / name} is not there" for fault in faults)
+    assert any(fault == f"{copy.folder / name} not found" for fault in faults)
     assert any(fault.startswith("missing: ") for fault in faults)
 
 
-def test_a_file_too_many_is_named(copy: FinishedJob) -> None:
+def test_verify_extra_file_is_reported(copy: FinishedJob) -> None:
     (copy.folder / "results_part_777.jsonl").write_bytes(b"")
     (fault,) = verify(copy.file, copy.folder).faults
 
     assert fault == f"{copy.folder / 'results_part_777.jsonl'} is not in the manifest"
 
 
-def test_errors_that_the_manifest_does_not_name_are_named(copy: FinishedJob) -> None:
+def test_verify_error_file_outside_manifest_is_reported(copy: FinishedJob) -> None:
     manifest = copy.manifest()
     manifest["files"] = [entry for entry in manifest["files"] if entry["filename"] != ERRORS]
     copy.write_manifest(manifest)
@@ -91,7 +89,7 @@ def test_errors_that_the_manifest_does_not_name_are_named(copy: FinishedJob) -> 
 
 
 @pytest.mark.parametrize("count", ["prompt_count", "completed_count", "failed_count"])
-def test_a_count_that_is_off_is_named(copy: FinishedJob, count: str) -> None:
+def test_verify_wrong_count_is_reported(copy: FinishedJob, count: str) -> None:
     copy.write_manifest(copy.manifest() | {count: 1000})
     (fault,) = verify(copy.file, copy.folder).faults
 
@@ -99,41 +97,41 @@ def test_a_count_that_is_off_is_named(copy: FinishedJob, count: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["lines", "bytes", "crc32c", "sha256"])
-def test_a_manifest_that_does_not_fit_its_file_is_named(copy: FinishedJob, key: str) -> None:
+def test_verify_manifest_entry_that_differs_from_file_is_reported(copy: FinishedJob, key: str) -> None:
     manifest = copy.manifest()
     entry = manifest["files"][1]
     entry[key] = entry[key] + 1 if isinstance(entry[key], int) else entry[key].swapcase()
     copy.write_manifest(manifest)
     (fault,) = verify(copy.file, copy.folder).faults
 
-    assert "results_part_001.jsonl was changed" in fault
+    assert "results_part_002.jsonl was changed" in fault
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"version": 2}'])
-def test_a_damaged_manifest_is_an_error_that_says_so(copy: FinishedJob, content: bytes) -> None:
+def test_verify_malformed_manifest_raises(copy: FinishedJob, content: bytes) -> None:
     (copy.folder / MANIFEST).write_bytes(content)
 
     with pytest.raises(SettingsError, match=r"manifest\.json is damaged"):
         verify(copy.file, copy.folder)
 
 
-def test_a_manifest_names_no_file_outside_its_folder(copy: FinishedJob) -> None:
+def test_verify_ignores_paths_outside_folder(copy: FinishedJob) -> None:
     manifest = copy.manifest()
     manifest["files"][0]["filename"] = "../../" + manifest["files"][0]["filename"]
     copy.write_manifest(manifest)
     shutil.move(copy.parts()[0], copy.folder.parent)
 
-    assert any("is not there" in fault for fault in verify(copy.file, copy.folder).faults)
+    assert any("not found" in fault for fault in verify(copy.file, copy.folder).faults)
 
 
-def test_of_many_faults_some_are_shown_and_all_are_counted(copy: FinishedJob) -> None:
-    count = 3 * SHOWN
+def test_verify_many_faults_are_counted_and_some_shown(copy: FinishedJob) -> None:
+    count = 3 * MAX_SHOWN
     (copy.folder / ERRORS).write_bytes(b"nonsense\n" * count)
     for part in copy.parts():
         part.write_bytes(b"")
     faults = verify(copy.file, copy.folder).faults
 
-    assert sum("is no line of ours" in fault for fault in faults) == SHOWN
-    assert sum(fault.startswith("missing: line") for fault in faults) == SHOWN
-    assert f"missing: {GOOD + BAD - SHOWN} more" in faults
-    assert f"{copy.folder / ERRORS}: {count - SHOWN} more are no line of ours" in faults
+    assert sum("is not a valid result line" in fault for fault in faults) == MAX_SHOWN
+    assert sum(fault.startswith("missing: line") for fault in faults) == MAX_SHOWN
+    assert f"missing: {GOOD + BAD - MAX_SHOWN} more" in faults
+    assert f"{copy.folder / ERRORS}: {count - MAX_SHOWN} more are not valid result lines" in faults

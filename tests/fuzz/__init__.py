@@ -1,1 +1,4 @@
-"""Whatever comes in from outside, in great numbers. FUZZ_FACTOR=100 makes each test that much longer."""
+"""Fuzz tests of everything that comes from outside.
+
+FUZZ_FACTOR=100 multiplies the number of examples of each test.
+"""

@@ -1,4 +1,4 @@
-"""How long to go on."""
+"""The number of examples of each fuzz test."""
 
 import os
 
@@ -8,5 +8,5 @@ FACTOR = int(os.environ.get("FUZZ_FACTOR", "1"))
 
 
 def examples(count: int) -> settings:
-    """So many examples, times FUZZ_FACTOR."""
+    """Return settings with this number of examples, times FUZZ_FACTOR."""
     return settings(max_examples=count * FACTOR, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,4 +1,4 @@
-"""CloudEvents as strategies: what a function may be sent, from noise to a message with one thing wrong."""
+"""CloudEvents as strategies: requests to a function, from noise to a command with one error."""
 
 import base64
 import json
@@ -6,10 +6,10 @@ import json
 from hypothesis import strategies as st
 
 from promptforge.domain.commands import TASK_EVENT_TYPE
-from promptforge.entrypoints.http import PUBSUB_EVENT_TYPE, STORAGE_EVENT_TYPE
+from promptforge.entrypoints.events import PUBSUB_EVENT_TYPE, STORAGE_EVENT_TYPE
 from tests.fuzz.texts import TOKENS, Json, scalars, texts, values
 
-UNKNOWN_JOB = "job_00000000000000000000000000000000"
+UNKNOWN_JOB = "00000000-0000-4000-8000-00000000000a"
 
 job_ids = st.sampled_from(
     [
@@ -19,25 +19,25 @@ job_ids = st.sampled_from(
             UNKNOWN_JOB + "\n",
             UNKNOWN_JOB[:-1],
             UNKNOWN_JOB + "0",
-            "job_",
+            UNKNOWN_JOB.replace("-", ""),
             "../x",
             "",
         ),
-        *("job_" + "٣" * 32, "\ud800", None, 7, True, [UNKNOWN_JOB], {"job_id": UNKNOWN_JOB}),
+        *(UNKNOWN_JOB.replace("0", "٣"), "\ud800", None, 7, True, [UNKNOWN_JOB], {"job_id": UNKNOWN_JOB}),
     ]
 )
 numbers = st.one_of(st.integers(-2, 3), st.sampled_from([10**18, 2**63, 2**64, 10**300, -1, 0.5, 1e300, "0", "", None]))
-messages = st.fixed_dictionaries(
+commands = st.fixed_dictionaries(
     {}, optional={"v": st.sampled_from([1, 1, 1, 2, "1", None]), "job_id": job_ids, "chunk": numbers, "x": values}
 )
 
 
 def pubsub(inner: Json, encoding: str) -> Json:
-    """A message in its envelope; `encoding` breaks it in different places."""
+    """Return a Pub/Sub push request; `encoding` selects where it is malformed, if at all."""
     raw = json.dumps(inner).encode()
     forms: dict[str, Json] = {
         "base64": base64.b64encode(raw).decode(),
-        "cut": base64.b64encode(raw).decode()[:-1],
+        "truncated": base64.b64encode(raw).decode()[:-1],
         "url": base64.urlsafe_b64encode(b"\xff\xfe" + raw).decode(),
         "plain": raw.decode(),
         "inner": inner,
@@ -45,7 +45,9 @@ def pubsub(inner: Json, encoding: str) -> Json:
     return {"message": {"data": forms[encoding], "messageId": "1"}, "subscription": "s"}
 
 
-envelopes = st.builds(pubsub, messages | values, st.sampled_from(["base64", "base64", "cut", "url", "plain", "inner"]))
+envelopes = st.builds(
+    pubsub, commands | values, st.sampled_from(["base64", "base64", "truncated", "url", "plain", "inner"])
+)
 broken_envelopes = st.fixed_dictionaries({}, optional={"message": values | st.fixed_dictionaries({"data": values})})
 pushes = st.fixed_dictionaries(
     {},
@@ -63,14 +65,14 @@ names = st.sampled_from(
     [f"{UNKNOWN_JOB}/input.jsonl", f"{UNKNOWN_JOB}/", f"{UNKNOWN_JOB}/input.jsonl/x", "/input.jsonl", "a\ud800"]
 )
 uploads = st.fixed_dictionaries({}, optional={"name": names | texts | scalars, "bucket": texts, "generation": scalars})
-payloads = st.one_of(messages, envelopes, broken_envelopes, uploads, values)
+payloads = st.one_of(commands, envelopes, broken_envelopes, uploads, values)
 
 kinds = st.sampled_from([PUBSUB_EVENT_TYPE, STORAGE_EVENT_TYPE, TASK_EVENT_TYPE])
 odd_kinds = kinds | st.text(st.characters(min_codepoint=32, max_codepoint=255), min_size=1, max_size=20)
 
 
 def binary(kind: str) -> dict[str, str]:
-    """The headers of a well-formed event whose body is its data."""
+    """Return the headers of a valid event in binary mode."""
     return {
         "ce-specversion": "1.0",
         "ce-id": "7",

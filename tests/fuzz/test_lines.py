@@ -1,4 +1,4 @@
-"""The lines of an input: splitting against a plain model, the two judges against each other and against a third."""
+"""Input lines: the splitter against a plain split, and both parsers against each other and a strict third one."""
 
 import json
 import math
@@ -23,7 +23,7 @@ blocks = st.lists(st.lists(st.sampled_from(PIECES), max_size=8).map(b"".join) | 
 
 @examples(700)
 @given(blocks, st.integers(1, 100))
-def test_blocks_of_any_size_give_the_lines_of_a_plain_split(fed: list[bytes], limit: int) -> None:
+def test_splitter_any_block_size_gives_lines_of_plain_split(fed: list[bytes], limit: int) -> None:
     splitter = LineSplitter(limit)
     split = [line for block in fed for line in splitter.feed(block)] + splitter.finish()
 
@@ -38,66 +38,66 @@ def test_blocks_of_any_size_give_the_lines_of_a_plain_split(fed: list[bytes], li
 
 @examples(600)
 @given(st.integers(0, 2**64), st.integers(100, 2000))
-def test_the_quick_judge_and_the_thorough_one_agree_on_a_whole_block(seed: int, limit: int) -> None:
-    made = many_lines(seed, 30) + lines_with_params(seed, 30)
-    rows = [LongLine(len(row), limit) if len(row) > limit else row for row in made]
-    judged = [parse_line(row) for row in rows]
+def test_valid_prompt_ids_any_block_agrees_with_parse_line(seed: int, limit: int) -> None:
+    raw = many_lines(seed, 30) + lines_with_params(seed, 30)
+    rows = [LongLine(len(row), limit) if len(row) > limit else row for row in raw]
+    parsed = [parse_line(row) for row in rows]
 
     ids, others = valid_prompt_ids(rows)
 
-    assert ids == [verdict.prompt_id for verdict in judged if isinstance(verdict, Prompt)]
-    assert others == [at for at, verdict in enumerate(judged) if isinstance(verdict, InvalidLine)]
+    assert ids == [result.prompt_id for result in parsed if isinstance(result, Prompt)]
+    assert others == [position for position, result in enumerate(parsed) if isinstance(result, InvalidLine)]
 
 
 @examples(600)
 @given(st.integers(0, 2**64))
-def test_a_line_is_good_when_a_strict_reading_by_another_parser_says_so(seed: int) -> None:
+def test_parse_line_seeded_lines_agree_with_strict_parser(seed: int) -> None:
     for line in many_lines(seed, 30):
-        if not deep(line):
-            judge(line)
+        if not may_be_too_deep(line):
+            check_line(line)
 
 
 @examples(1000)
 @given(lines)
-def test_of_the_lines_that_are_misjudged_the_smallest_is_found(line: bytes) -> None:
-    assume(not deep(line))
-    judge(line)
+def test_parse_line_any_line_agrees_with_strict_parser(line: bytes) -> None:
+    assume(not may_be_too_deep(line))
+    check_line(line)
 
 
-def test_the_lines_made_from_a_seed_are_of_both_kinds() -> None:
-    """Else the tests above would compare nothing."""
-    judged = [parse_line(line) for line in many_lines(1, 3000)]
+def test_many_lines_returns_valid_and_invalid_lines() -> None:
+    """Without both kinds the tests above would compare nothing."""
+    parsed = [parse_line(line) for line in many_lines(1, 3000)]
 
-    assert sum(isinstance(verdict, Prompt) for verdict in judged) > 500
-    assert {verdict.code for verdict in judged if isinstance(verdict, InvalidLine)} == CODES
-
-
-def test_the_lines_with_parameters_are_of_both_kinds() -> None:
-    judged = [parse_line(line) for line in lines_with_params(1, 3000)]
-
-    assert sum(isinstance(verdict, Prompt) and verdict.params is not None for verdict in judged) > 300
-    assert sum(isinstance(verdict, Prompt) and not verdict.prompt for verdict in judged) > 20
-    assert sum(isinstance(verdict, InvalidLine) and verdict.code == "invalid_parameter" for verdict in judged) > 300
+    assert sum(isinstance(result, Prompt) for result in parsed) > 500
+    assert {result.code for result in parsed if isinstance(result, InvalidLine)} == CODES
 
 
-def deep(line: bytes) -> bool:
-    """Whether the line may nest so deep that the other parser gives up: its limit lies a little below ours."""
+def test_lines_with_params_returns_valid_and_invalid_lines() -> None:
+    parsed = [parse_line(line) for line in lines_with_params(1, 3000)]
+
+    assert sum(isinstance(result, Prompt) and result.params is not None for result in parsed) > 300
+    assert sum(isinstance(result, Prompt) and not result.prompt for result in parsed) > 20
+    assert sum(isinstance(result, InvalidLine) and result.code == "invalid_parameter" for result in parsed) > 300
+
+
+def may_be_too_deep(line: bytes) -> bool:
+    """Return whether the line may nest too deep for the strict parser, whose limit is a little lower."""
     return line.count(b"[") + line.count(b"{") > 900
 
 
-def judge(line: bytes) -> None:
-    judged, expected = parse_line(line), strictly(line)
+def check_line(line: bytes) -> None:
+    parsed, expected = parse_line(line), parse_strictly(line)
     if expected:
-        assert (judged, is_blank(line)) == (expected, False), line
+        assert (parsed, is_blank(line)) == (expected, False), line
         return
-    assert isinstance(judged, InvalidLine), line
-    assert judged.code in CODES
-    assert judged.message.endswith(".")
-    assert (judged.prompt_id is not None) == (judged.code in {"missing_prompt", "invalid_prompt"})
+    assert isinstance(parsed, InvalidLine), line
+    assert parsed.code in CODES
+    assert parsed.message.endswith(".")
+    assert (parsed.prompt_id is not None) == (parsed.code in {"missing_prompt", "invalid_prompt"})
 
 
-def strictly(line: bytes) -> Prompt | None:
-    """The README's rules over the standard library's parser."""
+def parse_strictly(line: bytes) -> Prompt | None:
+    """Parse a line by the documented rules with the parser of the standard library."""
     try:
         data = json.loads(
             line.decode(), parse_constant=_finite, parse_int=_finite, parse_float=_finite, object_pairs_hook=_writable
@@ -117,6 +117,6 @@ def _finite(number: str) -> float:
 
 
 def _writable(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a repeated name the last value counts, but every one must be possible in UTF-8."""
+    """Use the last value of a duplicate name; every value must be possible in UTF-8."""
     json.dumps(pairs, ensure_ascii=False).encode()
     return dict(pairs)

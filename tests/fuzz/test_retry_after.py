@@ -1,4 +1,4 @@
-"""The Retry-After header of a provider: whatever it says, the wait is bounded."""
+"""The Retry-After header of a provider: any value gives a bounded wait or none."""
 
 import math
 from email.utils import format_datetime
@@ -6,7 +6,7 @@ from email.utils import format_datetime
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from promptforge.domain.retry import parse_retry_after
+from promptforge.domain.retry_after import parse_retry_after
 from tests.fuzz.effort import examples
 
 WORDS = [
@@ -35,7 +35,7 @@ clocks = st.floats(0, 4e9) | st.sampled_from([0.0, -1e12, 1e12, 1e308, math.inf,
 @example("", 0.0)
 @example("Mon, 01 Jan 0001 00:00:00 +2359", 0.0)
 @example("Fri, 31 Dec 9999 23:59:59 -2359", 0.0)
-def test_any_header_at_any_time_is_a_bounded_wait_or_none(value: str, now: float) -> None:
+def test_parse_retry_after_any_header_returns_bounded_seconds_or_none(value: str, now: float) -> None:
     seconds = parse_retry_after(value, now)
 
     assert seconds is None or (math.isfinite(seconds) and 0 <= seconds <= 86_400)
@@ -43,5 +43,5 @@ def test_any_header_at_any_time_is_a_bounded_wait_or_none(value: str, now: float
 
 @examples(500)
 @given(st.floats(0, 86_400))
-def test_a_number_within_the_bounds_is_kept(seconds: float) -> None:
+def test_parse_retry_after_number_in_range_is_unchanged(seconds: float) -> None:
     assert parse_retry_after(repr(seconds), 0.0) == seconds

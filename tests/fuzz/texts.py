@@ -1,7 +1,7 @@
-"""Lines and files: from pure noise to lines that differ from a good one in a single byte.
+"""Input lines: from noise to lines that differ from a valid one in a single byte.
 
-Two ways to make lines: strategies, which find the smallest line that fails, and a generator fed by a seed, which makes
-a hundred times as many in the same time.
+Strategies find the smallest line that fails. A generator with a seed makes a hundred times as many lines in the same
+time.
 """
 
 import json
@@ -14,7 +14,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 ODD_CHARACTERS = '\x00\t\n\r\x0b\x1a\x1e\x7f\x85\xa0\ufeff\u2028\u202e\ufffd\ud800\udc00\U0001f600éa"\\/'
 FIELDS = ["prompt_id", "prompt", "prompt_id ", "Prompt", "", "x", "__proto__", "\ud800"]
 IDS = ["a", "", "a" * 1024, "a" * 1025, "é" * 512, "é" * 512 + "a", "中" * 341, "中" * 342, "😀" * 256]
-GOOD = b'{"prompt_id": "p1", "prompt": "Why is the sky blue?"}'
+VALID = b'{"prompt_id": "p1", "prompt": "Why is the sky blue?"}'
 
 TOKENS = [
     *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b" ", b"\t", b"\r", b"\x00", b"\x0b", b"\xef\xbb\xbf", b"//"),
@@ -31,21 +31,24 @@ values = scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.sampled_fr
 pairs = st.tuples(st.sampled_from(FIELDS), texts | st.sampled_from(IDS) | values)
 
 
-def written(fields: list[tuple[str, Json]], plain: bool) -> bytes:
-    """An object as text; a field may stand twice. The standard library writes what JSON and UTF-8 forbid, too."""
+def as_json_line(fields: list[tuple[str, Json]], plain: bool) -> bytes:
+    """Return an object as text, with possible duplicate fields.
+
+    The standard library also writes numbers and characters that JSON and UTF-8 forbid.
+    """
     text = ",".join(f"{json.dumps(name)}:{json.dumps(value, ensure_ascii=plain)}" for name, value in fields)
     return f"{{{text}}}".encode("utf-8", "surrogatepass").replace(b"\n", b" ")
 
 
-objects = st.builds(written, st.lists(pairs, min_size=1, max_size=5), st.booleans())
-good = st.builds(
-    lambda prompt_id, prompt, rest, plain: written([*rest, ("prompt_id", prompt_id), ("prompt", prompt)], plain),
+objects = st.builds(as_json_line, st.lists(pairs, min_size=1, max_size=5), st.booleans())
+valid = st.builds(
+    lambda prompt_id, prompt, rest, plain: as_json_line([*rest, ("prompt_id", prompt_id), ("prompt", prompt)], plain),
     st.text(characters, min_size=1, max_size=9),
     st.text(characters, min_size=1, max_size=9),
     st.lists(pairs, max_size=1),
     st.booleans(),
 )
-lines = st.one_of(good, objects, st.binary(max_size=60), st.lists(st.sampled_from(TOKENS), max_size=9).map(b"".join))
+lines = st.one_of(valid, objects, st.binary(max_size=60), st.lists(st.sampled_from(TOKENS), max_size=9).map(b"".join))
 
 
 PARAMS: dict[str, list[Json]] = {
@@ -62,20 +65,20 @@ PARAMS: dict[str, list[Json]] = {
 
 
 def lines_with_params(seed: int, count: int) -> list[bytes]:
-    """Lines that say more than their prompt, or a conversation in its place; good and bad ones."""
+    """Return valid and invalid lines with parameters or with messages in place of the prompt."""
     rng = random.Random(seed)
     return [_with_params(rng) for _ in range(count)]
 
 
 def many_lines(seed: int, count: int) -> list[bytes]:
-    """So many lines, always the same for a seed."""
+    """Return lines that depend only on the seed."""
     rng = random.Random(seed)
     makers = [_damaged, _damaged, _scrambled, _object, _object, _noise]
     return [rng.choice(makers)(rng) for _ in range(count)]
 
 
 def _damaged(rng: random.Random) -> bytes:
-    line = bytearray(GOOD)
+    line = bytearray(VALID)
     for _ in range(rng.choice([0, 1, 1, 1, 2, 3])):
         at = rng.randrange(len(line) + 1)
         put = rng.choice([rng.choice(TOKENS), rng.randbytes(1), b"", line[: rng.randrange(20)]])
@@ -91,7 +94,7 @@ def _object(rng: random.Random) -> bytes:
     fields: list[tuple[str, Json]] = [(rng.choice(FIELDS), _value(rng)) for _ in range(rng.randrange(3))]
     fields += [("prompt_id", rng.choice([_text(rng), rng.choice(IDS), "a", "b", _value(rng)])), ("prompt", _value(rng))]
     rng.shuffle(fields)
-    return written(fields, rng.random() < 0.5)
+    return as_json_line(fields, rng.random() < 0.5)
 
 
 def _with_params(rng: random.Random) -> bytes:
@@ -104,7 +107,7 @@ def _with_params(rng: random.Random) -> bytes:
         other = rng.choice(list(PARAMS.values()))
         fields.append((name, rng.choice(PARAMS[name] if rng.random() < 0.7 else [*other, _value(rng)])))
     rng.shuffle(fields)
-    return written(fields, rng.random() < 0.5)
+    return as_json_line(fields, rng.random() < 0.5)
 
 
 def _noise(rng: random.Random) -> bytes:

@@ -4,11 +4,11 @@ from collections.abc import Awaitable
 
 import pytest
 
-from promptforge.errors import ApiError
+from promptforge.errors import RequestError
 
 
-async def refused_by(request: Awaitable[object]) -> ApiError:
+async def refused_by(request: Awaitable[object]) -> RequestError:
     """Return the error with which a use case refuses a request."""
-    with pytest.raises(ApiError) as raised:
+    with pytest.raises(RequestError) as raised:
         await request
     return raised.value

@@ -22,7 +22,7 @@ from tests.harness.in_process import InProcessStack, Line
 from tests.harness.openai_stack import openai_stack
 
 CLIENTS = ("tests", "other")
-UNKNOWN = "job_" + "0" * 32
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 ACK_SECONDS = 60.0
 
 

@@ -27,6 +27,7 @@ DEFERRED = {
     "promptforge.adapters.llm",
     "promptforge.adapters.local",
     "promptforge.entrypoints.openapi",
+    "promptforge.entrypoints.routes",
     "sqlite3",
 }
 """Modules that no function imports before a request needs them."""

@@ -15,7 +15,7 @@ from promptforge.state.jobs import Ledger
 from promptforge.state.tombstones import TombstoneStore
 from tests.harness.clock import HandClock
 
-JOB = "job_" + 32 * "0"
+JOB = "00000000-0000-4000-8000-000000000000"
 INFRA = Path(__file__).parents[2] / "infra"
 INDEXES: dict[str, Any] = json.loads((INFRA / "firestore.indexes.json").read_text())
 ASCENDING = [{"order": "ASCENDING", "queryScope": "COLLECTION"}]

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from promptforge.adapters.gcp.tasks import DISPATCH_SECONDS
+from promptforge.domain.functions import FUNCTIONS
 from promptforge.engine.load_functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS, functions_folder
-from promptforge.settings import ENV_PREFIX, GCP_FUNCTIONS, GCP_REQUIRED, PROVIDER_KEYS, PROVIDER_URLS, Settings
+from promptforge.settings import ENV_PREFIX, GCP_REQUIRED, PROVIDER_KEYS, PROVIDER_URLS, Settings
 from tests.infra.terraform import blocks, function, local, module, resources
 
-FUNCTIONS = sorted(local("table"))
 PUSH_SECONDS = 600  # the maximum that Pub/Sub waits for a push
 
 
@@ -29,10 +29,10 @@ def account(caller: str) -> str:
     return f'${{google_service_account.caller["{caller}"].email}}'
 
 
-def test_function_table_rows_equal_function_folders() -> None:
-    folders = sorted(path.parent.name for path in functions_folder().glob("*/main.py"))
+def test_terraform_rows_equal_function_table_and_folders() -> None:
+    folders = {path.parent.name for path in functions_folder().glob("*/main.py")}
 
-    assert folders == FUNCTIONS
+    assert set(local("table")) == set(FUNCTIONS) == folders
 
 
 def test_public_functions_serve_documented_paths() -> None:
@@ -42,7 +42,8 @@ def test_public_functions_serve_documented_paths() -> None:
 
 
 def test_event_functions_have_no_paths_and_internal_ingress() -> None:
-    assert {name for name in FUNCTIONS if not function(name)["paths"]} == set(EVENT_FUNCTIONS)
+    for name, row in FUNCTIONS.items():
+        assert (row.kind == "event") == (not function(name)["paths"]), name
     assert module("function")["ingress"].startswith('${length(each.value.paths) == 0 ? "ALLOW_INTERNAL_ONLY" :')
 
 
@@ -56,7 +57,7 @@ def test_function_own_settings_equal_required_settings(name: str) -> None:
     row = function(name)
     given = {*row["settings"]} | ({local("own_secrets")["pepper"]} if row["pepper"] else set())
 
-    assert given == {ENV_PREFIX + setting.upper() for setting in GCP_FUNCTIONS[name]}
+    assert given == {ENV_PREFIX + setting.upper() for setting in FUNCTIONS[name].required_settings}
 
 
 def test_shared_settings_include_those_that_every_function_requires() -> None:
@@ -73,6 +74,13 @@ def test_settings_given_are_fields_of_the_product_settings() -> None:
 @pytest.mark.parametrize("name", EVENT_FUNCTIONS)
 def test_function_callers_equal_admitted_accounts(name: str) -> None:
     assert {account(caller) for caller in function(name)["called_by"]} == settings_of(name).invokers(name)
+
+
+@pytest.mark.parametrize(("kind", "caller"), [("bucket", "events"), ("topic", "push"), ("queue", "tasks")])
+def test_function_sources_equal_callers(kind: str, caller: str) -> None:
+    receivers = {name for name, row in FUNCTIONS.items() for source in row.sources if source.name.startswith(kind)}
+
+    assert receivers == {name for name in FUNCTIONS if caller in function(name)["called_by"]}
 
 
 def test_callers_each_call_a_function() -> None:
@@ -124,8 +132,10 @@ def test_resource_names_start_with_the_prefix_of_the_settings() -> None:
 
 def test_queues_equal_functions_that_tasks_call() -> None:
     called = {name for name in FUNCTIONS if "tasks" in function(name)["called_by"]}
+    queues = {source.name for row in FUNCTIONS.values() for source in row.sources if source.name.startswith("queue:")}
 
     assert called == {*DISPATCH_SECONDS}
+    assert queues == {f"queue:{name}" for name in called}
     assert {queue for name in FUNCTIONS for queue in function(name)["enqueues"]} == called
 
 

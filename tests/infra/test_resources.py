@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import promptforge
-from promptforge.entrypoints.http import STORAGE_EVENT_TYPE
+from promptforge.entrypoints.events import STORAGE_EVENT_TYPE
 from tests.infra.terraform import local, resources
 
 PACKAGE = Path(promptforge.__file__).parent
@@ -78,7 +78,7 @@ def test_scheduler_calls_sweeper_every_minute() -> None:
 
 def test_alert_events_are_logged_by_the_product() -> None:
     logged = {name for level in ("info", "warning", "error") for name in first_arguments(level)}
-    logged |= first_arguments("_failure_response")
+    logged |= first_arguments("failure_response")
 
     for alert in local("event_alerts").values():
         assert {*alert["events"]} <= logged

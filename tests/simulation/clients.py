@@ -206,7 +206,9 @@ class Clients:
             order.final = (await self.ask(order.client, "GET", path)).json
             if order.final["status"] != seen[-1]:
                 seen.append(order.final["status"])
-        unknown = (await self.ask(stranger, "GET", f"/v1/jobs/job_{'0' * 32}/status", good=(404,))).body
+        unknown = (
+            await self.ask(stranger, "GET", "/v1/jobs/00000000-0000-4000-8000-000000000000/status", good=(404,))
+        ).body
         foreign = (await self.ask(stranger, "GET", path, good=(404,))).body
         self.world.expect(foreign == unknown, "another client's job is as unknown as any")
 

@@ -133,7 +133,7 @@ class Platform:
                 continue
 
     async def _until_next(self) -> float:
-        sql = "select min(not_before) from deliveries where dead = 0 and not_before > ?"
+        sql = "select min(not_before) from deliveries where dead_lettered = 0 and not_before > ?"
         now = SimulatedClock().now()
         row = await self.database.read(lambda connection: connection.execute(sql, (now,)).fetchone())
         return max(min((row[0] or float("inf")) - now, 600.0), 0.01)

@@ -15,14 +15,18 @@ from tests.smoke.site import GOOGLE, UPLOAD, Site, Skipped, Storage, Wrong, buck
 
 PROMPTS = 100
 JOB_SECONDS = 300
-UNKNOWN_JOB = f"job_{0:032x}"
+UNKNOWN_JOB = "00000000-0000-4000-8000-000000000000"
 OF_A_JOB = (
     ("GET", "status", "/status"),
     ("GET", "results", "/results"),
     ("POST", "cancel", "/cancel"),
     ("DELETE", "delete", ""),
 )
-TAMPERED = {"the signature": r"(?i)(signature=)(\w)", "the job": r"(job_)(\w)", "the time": r"(?i)(expires=)(\d)"}
+TAMPERED = {
+    "the signature": r"(?i)(signature=)(\w)",
+    "the job": r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-)([0-9a-f])",
+    "the time": r"(?i)(expires=)(\d)",
+}
 
 Check = Callable[[Site], Awaitable[None]]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from promptforge.client.async_client import Client, as_signed
+from promptforge.client.async_client import AsyncClient, as_signed
 
 GOOGLE = "https://storage.googleapis.com"
 REFUSED = (400, 401, 403)
@@ -62,9 +62,9 @@ class Site:
     job_id: str = ""
     results: list[dict[str, Any]] = field(default_factory=list)
 
-    def client(self, key: str | None = None) -> Client:
+    def client(self, key: str | None = None) -> AsyncClient:
         """A client of the API."""
-        return Client(self.url, self.key if key is None else key)
+        return AsyncClient(self.url, self.key if key is None else key)
 
     def url_of(self, function: str, path: str) -> str:
         """The URL of a call of the API."""

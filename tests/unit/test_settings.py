@@ -7,7 +7,7 @@ from promptforge.errors import SettingsError
 from promptforge.settings import PROVIDER_KEYS, Settings
 
 
-def test_an_empty_environment_gives_the_defaults() -> None:
+def test_settings_from_empty_environment_are_defaults() -> None:
     settings = Settings.from_env({})
 
     assert settings.data_dir == Path(".promptforge")
@@ -15,7 +15,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     assert settings.provider_keys == {}
 
 
-def test_a_variable_sets_its_setting() -> None:
+def test_settings_variable_sets_its_field() -> None:
     environ = {"PROMPTFORGE_MAX_LINES": "7", "PROMPTFORGE_DATA_DIR": "/data", "PROMPTFORGE_FLUSH_SECONDS": "0.5"}
 
     settings = Settings.from_env(environ)
@@ -23,17 +23,17 @@ def test_a_variable_sets_its_setting() -> None:
     assert (settings.max_lines, settings.data_dir, settings.flush_seconds) == (7, Path("/data"), 0.5)
 
 
-def test_what_is_given_wins_over_the_environment() -> None:
+def test_settings_given_value_overrides_variable() -> None:
     settings = Settings.from_env({"PROMPTFORGE_MAX_LINES": "7"}, max_lines=9)
 
     assert settings.max_lines == 9
 
 
-def test_what_is_given_wins_even_over_a_wrong_variable() -> None:
+def test_settings_given_value_overrides_invalid_variable() -> None:
     assert Settings.from_env({"PROMPTFORGE_MAX_LINES": "many"}, max_lines=9).max_lines == 9
 
 
-def test_foreign_variables_are_left_alone() -> None:
+def test_settings_unrelated_variables_are_ignored() -> None:
     assert Settings.from_env({"PATH": "/bin", "MAX_LINES": "7", "PROMPTFORGE_API_KEY": "k"}) == Settings.from_env({})
 
 
@@ -64,14 +64,14 @@ def test_foreign_variables_are_left_alone() -> None:
         ("log_level", "INFO\n"),
     ],
 )
-def test_a_wrong_variable_is_named_and_its_value_is_not_repeated(name: str, value: str) -> None:
+def test_settings_invalid_variable_error_has_its_name_without_its_value(name: str, value: str) -> None:
     variable = f"PROMPTFORGE_{name.upper()}"
 
     with pytest.raises(SettingsError) as caught:
         Settings.from_env({variable: value})
 
     message = str(caught.value)
-    assert message.startswith(f"The setting {variable} is wrong: ")
+    assert message.startswith(f"Invalid setting {variable}: ")
     assert "many" not in message
     assert "LOUD" not in message
 
@@ -89,16 +89,16 @@ def test_a_wrong_variable_is_named_and_its_value_is_not_repeated(name: str, valu
         ("echo_throttle_rate", 0.99),
     ],
 )
-def test_a_value_on_its_bound_is_good(name: str, value: float) -> None:
+def test_settings_value_on_its_bound_is_valid(name: str, value: float) -> None:
     assert getattr(Settings.from_env({f"PROMPTFORGE_{name.upper()}": str(value)}), name) == value
 
 
-def test_an_unknown_setting_cannot_be_given() -> None:
-    with pytest.raises(SettingsError, match="PROMPTFORGE_MAX_LINE is wrong"):
+def test_settings_unknown_field_is_rejected() -> None:
+    with pytest.raises(SettingsError, match="Invalid setting PROMPTFORGE_MAX_LINE:"):
         Settings.from_env({}, max_line=9)
 
 
-def test_provider_keys_and_addresses_come_by_their_own_variables() -> None:
+def test_settings_provider_variables_set_keys_and_urls() -> None:
     environ = {"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1/"}
 
     settings = Settings.from_env(environ)
@@ -107,7 +107,7 @@ def test_provider_keys_and_addresses_come_by_their_own_variables() -> None:
     assert settings.provider_urls["openai"] == "http://127.0.0.1:9/v1"
 
 
-def test_an_empty_key_is_no_key_and_an_empty_address_is_the_usual_one() -> None:
+def test_settings_empty_provider_variables_count_as_unset() -> None:
     settings = Settings.from_env({"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""})
 
     assert settings.missing_key("openai") == "OPENAI_API_KEY"
@@ -115,35 +115,35 @@ def test_an_empty_key_is_no_key_and_an_empty_address_is_the_usual_one() -> None:
 
 
 @pytest.mark.parametrize("provider", [name for name, variable in PROVIDER_KEYS.items() if variable])
-def test_a_missing_key_is_told_by_its_variable(provider: str) -> None:
+def test_missing_key_without_key_returns_its_variable(provider: str) -> None:
     variable = PROVIDER_KEYS[provider] or ""
 
     assert Settings.from_env({}).missing_key(provider) == variable
     assert Settings.from_env({variable: "sk-1"}).missing_key(provider) is None
 
 
-def test_the_white_space_around_a_key_is_no_part_of_it() -> None:
+def test_settings_provider_key_is_stripped() -> None:
     assert Settings.from_env({"OPENAI_API_KEY": " sk-1\n"}).provider_keys["openai"] == "sk-1"
     assert Settings.from_env({"OPENAI_API_KEY": " \n"}).missing_key("openai") == "OPENAI_API_KEY"
 
 
 @pytest.mark.parametrize("key", ["sk-secret\r\nX-Evil: 1", "sk-secret\x00", "sk-secret\u00fc", "sk-secret\x7f1"])
-def test_a_key_that_cannot_be_sent_is_refused_and_not_repeated(key: str) -> None:
+def test_settings_key_with_invalid_character_error_omits_the_key(key: str) -> None:
     with pytest.raises(SettingsError, match="OPENAI_API_KEY") as caught:
         Settings.from_env({"OPENAI_API_KEY": key})
 
     assert "sk-secret" not in str(caught.value)
 
 
-def test_echo_needs_no_key() -> None:
+def test_missing_key_of_echo_is_none() -> None:
     assert Settings.from_env({}).missing_key("echo") is None
 
 
-def test_a_key_is_not_shown_with_the_settings() -> None:
+def test_settings_repr_omits_provider_keys() -> None:
     assert "sk-secret" not in repr(Settings.from_env({"OPENAI_API_KEY": "sk-secret"}))
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_assignment_is_rejected() -> None:
     settings = Settings.from_env({})
 
     with pytest.raises(ValidationError):
@@ -153,7 +153,7 @@ def test_settings_do_not_change() -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("CALL_TIMEOUT_SECONDS", "inf"), ("LEASE_SECONDS", "nan"), ("HEARTBEAT_SECONDS", "31")]
 )
-def test_spans_that_would_hang_or_lose_every_lease_are_refused(name: str, value: str) -> None:
+def test_settings_durations_that_hang_or_lose_leases_are_rejected(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"PROMPTFORGE_{name}"):
         Settings.from_env({f"PROMPTFORGE_{name}": value})
 
@@ -178,7 +178,7 @@ OF_FUNCTIONS = {
 }
 
 
-def test_on_google_cloud_nothing_of_what_is_needed_may_be_missing() -> None:
+def test_settings_gcp_without_required_setting_error_has_its_name() -> None:
     complete = GCP | OF_FUNCTIONS
     assert Settings.from_env(complete).backend == "gcp"
 
@@ -205,7 +205,7 @@ def test_on_google_cloud_nothing_of_what_is_needed_may_be_missing() -> None:
         ("eraser", set()),
     ],
 )
-def test_a_function_needs_only_what_it_uses(function: str, variables: set[str]) -> None:
+def test_settings_of_function_require_only_what_it_uses(function: str, variables: set[str]) -> None:
     target = {"FUNCTION_TARGET": function}
     Settings.from_env(GCP | target | {name: OF_FUNCTIONS[name] for name in variables})
 
@@ -215,7 +215,7 @@ def test_a_function_needs_only_what_it_uses(function: str, variables: set[str]) 
         assert {name for name in OF_FUNCTIONS if name in str(caught.value)} == variables
 
 
-def test_tasks_may_call_every_function_and_each_other_caller_its_own() -> None:
+def test_invokers_are_task_account_and_own_invoker() -> None:
     settings = Settings.from_env(GCP | OF_FUNCTIONS)
 
     invokers = {name: sorted(settings.invokers(name)) for name in ("splitter", "worker", "finalizer", "sweeper")}
@@ -228,7 +228,7 @@ def test_tasks_may_call_every_function_and_each_other_caller_its_own() -> None:
     assert settings.url_of("worker") == "https://us-central1-demo.cloudfunctions.net/promptforge-worker"
 
 
-def test_a_pepper_is_not_shown_and_its_white_space_is_no_part_of_it() -> None:
+def test_settings_pepper_is_stripped_and_not_in_repr() -> None:
     settings = Settings.from_env(GCP | OF_FUNCTIONS)
 
     assert settings.pepper == "a secret pepper"
@@ -236,13 +236,13 @@ def test_a_pepper_is_not_shown_and_its_white_space_is_no_part_of_it() -> None:
 
 
 @pytest.mark.parametrize("url", ["https://host/worker", "ftp://host/{function}", "https://host/{name}", "{function}"])
-def test_the_address_of_functions_must_have_a_place_for_their_name(url: str) -> None:
-    with pytest.raises(SettingsError, match="PROMPTFORGE_FUNCTION_URL is wrong"):
+def test_settings_function_url_without_placeholder_is_rejected(url: str) -> None:
+    with pytest.raises(SettingsError, match="Invalid setting PROMPTFORGE_FUNCTION_URL:"):
         Settings.from_env({"PROMPTFORGE_FUNCTION_URL": url})
 
 
-def test_an_unknown_backend_is_refused() -> None:
-    with pytest.raises(SettingsError, match="PROMPTFORGE_BACKEND is wrong"):
+def test_settings_unknown_backend_is_rejected() -> None:
+    with pytest.raises(SettingsError, match="Invalid setting PROMPTFORGE_BACKEND:"):
         Settings.from_env({"PROMPTFORGE_BACKEND": "aws"})
 
 
@@ -258,19 +258,23 @@ def test_an_unknown_backend_is_refused() -> None:
         ({"CLOUD_RUN_TIMEOUT_SECONDS": "540", "PROMPTFORGE_SOFT_DEADLINE_SECONDS": "300"}, 300),
     ],
 )
-def test_work_ends_so_early_that_a_call_in_flight_comes_back_within_the_platforms_limit(
+def test_soft_deadline_default_leaves_time_for_a_call_within_platform_limit(
     environ: dict[str, str], seconds: float
 ) -> None:
     assert Settings.from_env(environ).soft_deadline_seconds == seconds
 
 
-def test_a_limit_of_the_platform_that_is_no_number_is_refused() -> None:
+def test_settings_platform_limit_that_is_not_a_number_is_rejected() -> None:
     with pytest.raises(SettingsError, match="CLOUD_RUN_TIMEOUT_SECONDS"):
         Settings.from_env({"CLOUD_RUN_TIMEOUT_SECONDS": "soon"})
 
 
-def test_the_platform_and_the_stand_in_for_tasks_are_told_by_their_own_variables() -> None:
+def test_settings_platform_and_emulators_have_their_own_variables() -> None:
     settings = Settings.from_env({"K_SERVICE": "promptforge-worker", "CLOUD_TASKS_EMULATOR_HOST": "127.0.0.1:9"})
 
     assert (settings.service, settings.tasks_emulator) == ("promptforge-worker", "127.0.0.1:9")
     assert Settings.from_env({"PROMPTFORGE_SERVICE": "x"}).service == ""
+
+
+def test_settings_fields_all_have_a_description() -> None:
+    assert not [name for name, field in Settings.model_fields.items() if not field.description]

@@ -17,9 +17,13 @@ resource "google_cloudfunctions2_function" "this" {
     docker_repository = var.repository
     service_account   = var.build_account
 
+    # PIP_NO_DEPS: requirements.txt names every dependency, and pip before 23.3 fails when it resolves pins with hashes.
     # SOURCE_DATE_EPOCH makes the build validate bytecode by source hash (PEP 552) instead of modification time.
     # The image does not preserve modification times, so Python would otherwise recompile all sources at each start.
-    environment_variables = { SOURCE_DATE_EPOCH = "315532801" }
+    environment_variables = {
+      PIP_NO_DEPS       = "1"
+      SOURCE_DATE_EPOCH = "315532801"
+    }
 
     source {
       storage_source {

@@ -1,1 +1,4 @@
-"""The ports made real, one technology a folder. Only `promptforge.app` and `promptforge.local` import them."""
+"""Implementations of the ports, one technology per folder.
+
+Only `promptforge.bootstrap` and `promptforge.engine` import them.
+"""

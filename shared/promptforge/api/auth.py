@@ -6,7 +6,7 @@ from promptforge.context import AppContext
 from promptforge.domain.api_keys import is_mistyped
 from promptforge.domain.commands import is_job_id
 from promptforge.domain.job import Job
-from promptforge.errors import ApiError
+from promptforge.errors import RequestError
 
 MAX_KEY_LENGTH = 512
 
@@ -14,15 +14,15 @@ MAX_KEY_LENGTH = 512
 async def authenticate(context: AppContext, key: str | None) -> str:
     """Return the client of an API key.
 
-    Raises ApiError `invalid_api_key`, in the same words for every kind of invalid key. A key that sends requests too
-    fast gets `rate_limited`, before anything is looked up.
+    Raises RequestError `invalid_api_key`, in the same words for every kind of invalid key. A key that sends requests
+    too fast gets `rate_limited`, before anything is looked up.
     """
-    invalid = ApiError(401, "invalid_api_key", "Send a valid API key in the X-API-Key header.")
+    invalid = RequestError("invalid_api_key", "Send a valid API key in the X-API-Key header.")
     if not key or len(key) > MAX_KEY_LENGTH or is_mistyped(key):
         raise invalid
     hashed = context.api_keys.hash(key)
     if wait := context.request_limits.take(hashed):
-        raise ApiError(429, "rate_limited", "This key sends requests too fast.", retry_after=math.ceil(wait))
+        raise RequestError("rate_limited", "This key sends requests too fast.", retry_after=math.ceil(wait))
     client = await context.api_keys.find_client(hashed)
     if client is None:
         raise invalid
@@ -32,9 +32,9 @@ async def authenticate(context: AppContext, key: str | None) -> str:
 async def get_owned_job(context: AppContext, client: str, job_id: str) -> Job:
     """Return the client's job.
 
-    Raises ApiError `job_not_found`, the same for a job that is unknown, expired or another client's.
+    Raises RequestError `job_not_found`, the same for a job that is unknown, expired or another client's.
     """
     job = await context.jobs.get(job_id) if is_job_id(job_id) else None
     if job is None or job.client != client or job.expired(context.clock.now()):
-        raise ApiError(404, "job_not_found", "Job not found.")
+        raise RequestError("job_not_found", "Job not found.")
     return job

@@ -5,7 +5,7 @@ from promptforge.api.auth import get_owned_job
 from promptforge.api.job_status import JobStatusResponse, describe_job
 from promptforge.context import AppContext
 from promptforge.domain.job import CANCELLED, Job, Status
-from promptforge.errors import ApiError
+from promptforge.errors import RequestError
 
 
 async def cancel_job(context: AppContext, client: str, job_id: str) -> JobStatusResponse:
@@ -14,7 +14,7 @@ async def cancel_job(context: AppContext, client: str, job_id: str) -> JobStatus
     Cancelling again has no further effect.
 
     Calls in flight come back and count. Every other prompt gets the error `cancelled`; when all have their answer the
-    job is CANCELLED. Raises ApiError as `get_owned_job`, `already_ended` for a job that has finished otherwise.
+    job is CANCELLED. Raises RequestError as `get_owned_job`, `already_ended` for a job that has finished otherwise.
     """
     await get_owned_job(context, client, job_id)
 
@@ -28,7 +28,7 @@ async def cancel_job(context: AppContext, client: str, job_id: str) -> JobStatus
     await context.jobs.update(job_id, decide)
     job = await get_owned_job(context, client, job_id)
     if not job.open and job.status is not Status.CANCELLED:
-        raise ApiError(409, "already_ended", f"The job is {job.status} and cannot be cancelled.")
+        raise RequestError("already_ended", f"The job is {job.status} and cannot be cancelled.")
     if job.open:
         await context.queues.enqueue_cancel_sweep(job_id)
     logs.info("job_cancelled", job_id=job_id)

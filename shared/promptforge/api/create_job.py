@@ -9,13 +9,14 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 
 from promptforge import logs
 from promptforge.context import AppContext
+from promptforge.domain.commands import DERIVED, RANDOM, make_job_id
 from promptforge.domain.formats.json_schema import schema_error
 from promptforge.domain.formats.params import PARAMS, Params, integral, unsupported_parameter
 from promptforge.domain.job import Job, JobParams
 from promptforge.domain.limits.pricing import usd_to_nanos
 from promptforge.domain.timeouts import TOO_MANY_JOBS_RETRY_SECONDS, UPLOAD_CHECK_SECONDS, UPLOAD_GRACE_SECONDS
 from promptforge.domain.timestamps import DAY_SECONDS, Rfc3339, rfc3339
-from promptforge.errors import ApiError
+from promptforge.errors import RequestError
 from promptforge.settings import PROVIDER_KEYS
 from promptforge.state.commit import retry_on_conflict
 from promptforge.state.objects import upload_object
@@ -54,7 +55,7 @@ async def create_job(
 ) -> CreateJobResponse:
     """Create the job, or return the one that the same client created with the same Idempotency-Key.
 
-    A repeated request gets the same answer also after the upload; the upload URL is of no use then. Raises ApiError
+    A repeated request gets the same answer also after the upload; the upload URL is of no use then. Raises RequestError
     with one of these codes: `invalid_idempotency_key`, `idempotency_key_reused`, `job_deleted`, `unsupported_provider`,
     `provider_not_configured`, `unsupported_parameter`, `invalid_field`, `price_unknown`, `too_many_jobs`,
     `spend_limit`.
@@ -68,10 +69,10 @@ async def create_job(
     if job is None:
         job = await _store(context, new)
     if job is None or job.client != client or job.expired(context.clock.now()):
-        raise ApiError(409, "job_deleted", "The job for this Idempotency-Key was deleted. Use a new key.")
+        raise RequestError("job_deleted", "The job for this Idempotency-Key was deleted. Use a new key.")
     if job.request_digest != _digest(request):
         detail = "This Idempotency-Key was used with another request body. Use a new key."
-        raise ApiError(422, "idempotency_key_reused", detail)
+        raise RequestError("idempotency_key_reused", detail)
     await context.queues.schedule_upload_check(job.job_id, job.upload_expires_at + UPLOAD_GRACE_SECONDS)
     url = await context.uploads.upload_url(upload_object(job.job_id), job.upload_expires_at)
     logs.info("job_created", job_id=job.job_id, provider=job.provider)
@@ -84,30 +85,30 @@ def _check_idempotency_key(idempotency_key: str | None) -> None:
             IDEMPOTENCY_KEY.validate_python(idempotency_key)
     except ValidationError:
         detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters, without spaces."
-        raise ApiError(400, "invalid_idempotency_key", detail) from None
+        raise RequestError("invalid_idempotency_key", detail) from None
 
 
 def _check_provider(context: AppContext, provider: str) -> None:
     if provider not in PROVIDER_KEYS:
         known = ", ".join(sorted(PROVIDER_KEYS))
-        raise ApiError(422, "unsupported_provider", f"provider must be one of: {known}.")
+        raise RequestError("unsupported_provider", f"provider must be one of: {known}.")
     if variable := context.settings.missing_key(provider):
         detail = f"Provider {provider} has no key on this server: the operator must set {variable}."
-        raise ApiError(422, "provider_not_configured", detail)
+        raise RequestError("provider_not_configured", detail)
 
 
 def _check_params(request: CreateJobRequest) -> None:
     if name := unsupported_parameter(request.provider, request):
         detail = f"Parameter {name} is not supported by {request.provider}."
-        raise ApiError(422, "unsupported_parameter", detail)
+        raise RequestError("unsupported_parameter", detail)
     if error := schema_error(request.response_format):
-        raise ApiError(422, "invalid_field", f"response_format.schema: {error}.")
+        raise RequestError("invalid_field", f"response_format.schema: {error}.")
 
 
 def _check_price(context: AppContext, request: CreateJobRequest) -> None:
     if request.max_cost_usd is not None and context.settings.price_of(request.provider, request.model) is None:
         detail = f"max_cost_usd requires a configured price for model {request.model}."
-        raise ApiError(422, "price_unknown", detail)
+        raise RequestError("price_unknown", detail)
 
 
 async def _store(context: AppContext, job: Job) -> Job | None:
@@ -123,28 +124,28 @@ async def _store(context: AppContext, job: Job) -> Job | None:
             return await context.jobs.create(limited, writes)
 
         return await retry_on_conflict(context.rng, attempt)
-    except ApiError:
+    except RequestError:
         if await context.jobs.exists(job.job_id):
             return await context.jobs.get(job.job_id)
         raise
 
 
 async def _count_active_jobs(context: AppContext, client: str) -> int:
-    """Raises ApiError `too_many_jobs` at the limit.
+    """Raises RequestError `too_many_jobs` at the limit.
 
     Concurrent requests do not see each other: a few may pass.
     """
     limit, count = context.settings.max_active_jobs, await context.jobs.count_active(client)
     if count >= limit:
         detail = f"You have {limit} active jobs, which is the limit; wait for one, or cancel or delete one."
-        raise ApiError(429, "too_many_jobs", detail, retry_after=TOO_MANY_JOBS_RETRY_SECONDS)
+        raise RequestError("too_many_jobs", detail, retry_after=TOO_MANY_JOBS_RETRY_SECONDS)
     return count
 
 
 def _new_job(context: AppContext, client: str, request: CreateJobRequest, idempotency_key: str | None) -> Job:
     settings, now = context.settings, context.clock.now()
     return Job(
-        job_id=f"job_{_idempotent_id(context, client, idempotency_key) if idempotency_key else context.new_id()}",
+        job_id=_idempotent_id(context, client, idempotency_key) if idempotency_key else _random_id(context),
         client=client,
         created_at=now,
         upload_expires_at=float(int(now + settings.upload_url_seconds)),
@@ -161,13 +162,18 @@ def _new_job(context: AppContext, client: str, request: CreateJobRequest, idempo
     )
 
 
+def _random_id(context: AppContext) -> str:
+    return make_job_id(context.rng.getrandbits(128), RANDOM)
+
+
 def _idempotent_id(context: AppContext, client: str, idempotency_key: str) -> str:
     """Return the same id for the same client and key, another for any other two.
 
     It cannot be guessed without the pepper.
     """
     text = ":".join(map(quote, ("job", client, idempotency_key)))
-    return hmac.new(context.pepper, text.encode(), hashlib.sha256).hexdigest()[:32]
+    digest = hmac.new(context.pepper, text.encode(), hashlib.sha256).digest()
+    return make_job_id(int.from_bytes(digest[:16]), DERIVED)
 
 
 def _digest(request: CreateJobRequest) -> str:

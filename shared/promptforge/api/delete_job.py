@@ -10,7 +10,7 @@ from promptforge.errors import Unavailable
 async def delete_job(context: AppContext, client: str, job_id: str) -> None:
     """Delete the client's job: it is unknown to every caller from now on, and its calls stop.
 
-    Raises ApiError as `get_owned_job`.
+    Raises RequestError as `get_owned_job`.
     """
     job = await get_owned_job(context, client, job_id)
     now = context.clock.now()

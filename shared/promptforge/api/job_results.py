@@ -9,7 +9,7 @@ from promptforge.context import AppContext
 from promptforge.domain.job import Status
 from promptforge.domain.manifest import MANIFEST_FILE, result_files
 from promptforge.domain.timestamps import Rfc3339, rfc3339
-from promptforge.errors import ApiError
+from promptforge.errors import RequestError
 from promptforge.state.objects import result_object
 
 
@@ -33,13 +33,13 @@ class JobResultsResponse(BaseModel):
 async def job_results(context: AppContext, client: str, job_id: str) -> JobResultsResponse:
     """Return signed URLs of the job's files.
 
-    Raises ApiError as `get_owned_job`, `not_finished` and `no_results` while there is nothing to download.
+    Raises RequestError as `get_owned_job`, `not_finished` and `no_results` while there is nothing to download.
     """
     job = await get_owned_job(context, client, job_id)
     if job.open:
-        raise ApiError(409, "not_finished", f"The job is {job.status}; results are available when it has finished.")
+        raise RequestError("not_finished", f"The job is {job.status}; results are available when it has finished.")
     if job.result_parts is None:
-        raise ApiError(409, "no_results", f"The job is {job.status} and has no results.")
+        raise RequestError("no_results", f"The job is {job.status} and has no results.")
     expires_at = float(int(context.clock.now() + context.settings.download_url_seconds))
 
     async def sign(filename: str) -> ResultFile:

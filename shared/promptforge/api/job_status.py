@@ -39,7 +39,7 @@ class JobStatusResponse(BaseModel):
 async def job_status(context: AppContext, client: str, job_id: str) -> JobStatusResponse:
     """Return the status of the client's job.
 
-    Raises ApiError as `get_owned_job`.
+    Raises RequestError as `get_owned_job`.
     """
     return await describe_job(context, await get_owned_job(context, client, job_id))
 

@@ -1,1 +1,4 @@
-"""Pure rules of the business: what a job, a chunk and a line are, and how they may change. No input or output."""
+"""Pure rules: jobs, chunks, lines and limits, and how they may change.
+
+Nothing here has input or output.
+"""

@@ -1,4 +1,4 @@
-"""API keys: `pf_`, 32 characters of base62 (190 random bits), 6 characters of CRC-32 against typing errors."""
+"""API keys: `pf_`, 32 characters of base62 (190 random bits), and 6 characters of CRC-32 to detect typing errors."""
 
 import hashlib
 import hmac
@@ -10,13 +10,16 @@ _FORM = re.compile(r"pf_([0-9A-Za-z]{32})([0-9A-Za-z]{6})")
 
 
 def make_key(random_bits: int) -> str:
-    """A key from at least 190 random bits."""
+    """Return a key made from at least 190 random bits."""
     body = _base62(random_bits, 32)
     return f"pf_{body}{_checksum(body)}"
 
 
 def is_mistyped(key: str) -> bool:
-    """Whether a key claims to be one of ours and its checksum denies it. Foreign forms are left to the look-up."""
+    """Return whether a key has the prefix of a PromptForge key but not its form or checksum.
+
+    A key without the prefix may still be valid; only the store can decide.
+    """
     if not key.startswith("pf_"):
         return False
     match = _FORM.fullmatch(key)
@@ -24,7 +27,10 @@ def is_mistyped(key: str) -> bool:
 
 
 def hash_key(pepper: bytes, key: str) -> str:
-    """What is stored of a key. Keys are random, so one keyed hash is enough; no slow hash is needed."""
+    """Return the hash that is stored for a key.
+
+    A slow hash is not necessary, because keys are random.
+    """
     return hmac.new(pepper, b"api-key:" + key.encode(), hashlib.sha256).hexdigest()
 
 

@@ -5,14 +5,18 @@ Each names its schema version.
 
 import re
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_JOB_ID = re.compile(r"job_[0-9a-f]{32}")
+_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_JOB_ID = re.compile(_UUID)
+RANDOM, DERIVED = 4, 8
+"""Versions of RFC 9562: random bits, and bits that the application chooses."""
 TASK_EVENT_TYPE = "promptforge.task"
 
 
-JobId = Annotated[str, Field(pattern=r"^job_[0-9a-f]{32}$")]
+JobId = Annotated[str, Field(pattern=f"^{_UUID}$")]
 
 
 class Command(BaseModel):
@@ -64,6 +68,13 @@ class SweepJobs(Command):
     """Sweep one job, or all that are due."""
 
     job_id: JobId | None = None
+
+
+def make_job_id(bits: int, version: int) -> str:
+    """Return the UUID of 128 bits; 6 of them are replaced by its version and variant."""
+    bits = bits & ~(0xF << 76) | version << 76
+    bits = bits & ~(0b11 << 62) | 0b10 << 62  # by hand: UUID(version=8) requires Python 3.14
+    return str(UUID(int=bits))
 
 
 def is_job_id(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""manifest.json: what a finished job read and what it wrote, so that anyone can check the one against the other."""
+"""manifest.json: the input and the output of a finished job, so that a user can check one against the other."""
 
 from typing import Literal
 
@@ -9,18 +9,20 @@ ERRORS_FILE = "errors.jsonl"
 
 
 def part_file(number: int) -> str:
-    """The name of a file of results."""
+    """Return the name of a file of results; the first is number 1."""
     return f"results_part_{number:03d}.jsonl"
 
 
 def result_files(parts: int) -> list[str]:
-    """The names of a finished job's files, its manifest left out."""
-    return [part_file(number) for number in range(parts)] + [ERRORS_FILE]
+    """Return the names of the files of a finished job, without the manifest."""
+    return [part_file(number) for number in range(1, parts + 1)] + [ERRORS_FILE]
 
 
 class InputEntry(Model):
-    """The upload as it was pinned. `crc32c` is base64 of the big-endian checksum; a line over `max_line_bytes` could
-    not be read."""
+    """The pinned input.
+
+    `crc32c` is base64 of the big-endian checksum. A line over `max_line_bytes` is invalid.
+    """
 
     name: str
     generation: int
@@ -30,7 +32,7 @@ class InputEntry(Model):
 
 
 class FileEntry(Model):
-    """A published file: its lines and bytes as they were counted in it, crc32c as above, sha256 in hex."""
+    """A published file: the counted lines and bytes, crc32c in base64 and sha256 in hex."""
 
     filename: str
     lines: int
@@ -40,7 +42,10 @@ class FileEntry(Model):
 
 
 class Manifest(Model):
-    """The whole account. When nothing was lost, prompt_count = completed_count + failed_count = the files' lines."""
+    """The content of manifest.json.
+
+    If no line is lost, prompt_count = completed_count + failed_count = the number of lines in the files.
+    """
 
     version: Literal[1] = 1
     job_id: str

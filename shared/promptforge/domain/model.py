@@ -1,10 +1,13 @@
-"""The base of every value in the domain."""
+"""The base class of the values in the domain."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Model(BaseModel):
-    """A value that is replaced, never changed. Its validator is built when it is first used: each function imports
-    them all and uses a few, and building is a good part of its cold start."""
+    """An immutable value.
+
+    Its validator is built on first use. Each function imports all models and uses a few, and building validators takes
+    a large part of a cold start.
+    """
 
     model_config = ConfigDict(frozen=True, defer_build=True)

@@ -1,4 +1,4 @@
-"""The engine of one machine: serves the HTTP functions, brings events to the worker processes, survives kill -9."""
+"""The engine of one machine: serves the HTTP functions, delivers events to worker processes, survives kill -9."""
 
 import asyncio
 import fcntl
@@ -33,7 +33,7 @@ SWEEP_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a user needs to know of a running engine."""
+    """The values of a running engine that a user needs."""
 
     url: str
     api_key: str
@@ -42,7 +42,10 @@ class Ready:
 
 
 class EngineLock:
-    """One engine a data folder: held for the life of the process, and it says where that engine is."""
+    """The lock that permits one engine per data folder.
+
+    It lasts as long as the process, and its file contains the URL of the engine.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -50,21 +53,24 @@ class EngineLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            where = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            url = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
             os.close(self._descriptor)
-            message = f"An engine runs on {data_dir} already ({where}): use it with --url, or name another --data-dir."
+            message = f"An engine already runs on {data_dir} ({url}). Use it with --url, or choose another --data-dir."
             raise SettingsError(message) from None
 
-    def announce(self, url: str) -> None:
-        """Say where the engine is."""
+    def write_url(self, url: str) -> None:
+        """Write the engine's URL into the lock file."""
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, url.encode(), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an engine is to be. `listening` is bound to where `settings.public_url` leads. Without `api_key` the engine
-    derives one from the data folder, the same at every start. `log` takes its workers' standard error."""
+    """The parameters of an engine.
+
+    `listening` is bound to the address of `settings.public_url`. Without `api_key` the engine derives one from the data
+    folder, the same at every start. `log` receives the standard error of the workers.
+    """
 
     settings: Settings
     listening: socket.socket
@@ -76,7 +82,10 @@ class Plan:
 def plan(
     settings: Settings, host: str, port: int, workers: int, public_url: str | None = None, log: TextIO | None = None
 ) -> Plan:
-    """Bind the port and settle the URL and the key. Raises SettingsError for a port that cannot be had."""
+    """Bind the port and choose the URL and the key.
+
+    Raises SettingsError if the port is not available.
+    """
     listening, url = bind(host, port)
     url = public_url or url
     api_key = os.environ.get(ENV_PREFIX + "API_KEY") or None
@@ -84,57 +93,62 @@ def plan(
 
 
 async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], None]) -> None:
-    """Run the engine until `stop` is set, then drain: nothing new, what is in flight comes back, chunks go back.
-    Raises SettingsError if another engine has the data folder."""
+    """Run the engine until `stop` is set, then drain.
+
+    A drain claims no delivery, waits for calls in flight and releases the chunks. Raises SettingsError if another
+    engine uses the data folder.
+    """
     settings = plan.settings
     lock = EngineLock(settings.data_dir)
-    lock.announce(settings.public_url)
-    app = build_context(settings)
-    app.stopping = stop
-    set_current(app)
+    lock.write_url(settings.public_url)
+    context = build_context(settings)
+    context.stopping = stop
+    set_current(context)
     database = Database(settings.data_dir / "state.db")
-    deliveries = SqliteQueue(database, app.clock)
-    await recover(app, deliveries)
-    open_jobs = len([job async for job in app.jobs.list_due(float("inf")) if job.input])
-    key = await _admit(app, plan.api_key)
-    pool = WorkerPool(plan.workers, _environ(settings), plan.log, lambda instance: expire_leases(app, instance))
-    dispatcher = Dispatcher(deliveries, pool.send, plan.workers)
-    server = public_server(api_app(app, dispatcher.wake))
+    queue = SqliteQueue(database, context.clock)
+    await recover(context, queue)
+    open_jobs = len([job async for job in context.jobs.list_due(float("inf")) if job.input])
+    key = await _admit_key(context, plan.api_key)
+    pool = WorkerPool(plan.workers, _environ(settings), plan.log, lambda instance: expire_leases(context, instance))
+    dispatcher = Dispatcher(queue, pool.send, plan.workers)
+    server = public_server(api_app(context, dispatcher.wake))
     tasks = [asyncio.create_task(server.serve(sockets=[plan.listening])), asyncio.create_task(stop.wait())]
     try:
         await pool.start()
-        tasks += [asyncio.create_task(dispatcher.run()), asyncio.create_task(_sweep_regularly(app, database))]
+        tasks += [asyncio.create_task(dispatcher.run()), asyncio.create_task(_sweep_regularly(context, database))]
         if not stop.is_set():
             on_ready(Ready(settings.public_url, key, plan.workers, open_jobs))
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        # Claim nothing more, let the workers give back what they hold, and only then stop hearing their answers.
+        # The order matters: claim nothing more, let the workers release their chunks, then await their responses.
+        # A TaskGroup would cancel the dispatcher at the first error, and with it the acknowledgements.
         stop.set()
         dispatcher.stop()
         server.should_exit = True
         await pool.stop()
         await asyncio.gather(*tasks)
-        await app.close()
+        await context.close()
         database.close()
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` at SIGTERM, SIGHUP or Ctrl-C, those left out that the process was told to ignore."""
+    """Set `stop` at SIGTERM, SIGHUP or Ctrl-C, except for signals that the process ignores."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup makes a process ignore SIGHUP
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-async def _admit(app: AppContext, api_key: str | None) -> str:
+async def _admit_key(context: AppContext, api_key: str | None) -> str:
+    """Return the key of the default client: the given one, or the one derived from the data folder."""
     if api_key and is_mistyped(api_key):
-        raise SettingsError(f"{ENV_PREFIX}API_KEY looks like one of our keys, but is mistyped.")
+        raise SettingsError(f"{ENV_PREFIX}API_KEY has the form of a PromptForge key, but is mistyped.")
     if api_key is None:
-        secret = derive(load_secret(app.settings.data_dir), "engine-key")
+        secret = derive(load_secret(context.settings.data_dir), "engine-key")
         api_key = make_key(int.from_bytes(secret))
-        if not await app.api_keys.admit(CLIENT, api_key):
-            return await app.api_keys.create(CLIENT)
-    elif not await app.api_keys.admit(CLIENT, api_key):
-        raise SettingsError(f"The key in {ENV_PREFIX}API_KEY was revoked: set another one.")
+        if not await context.api_keys.admit(CLIENT, api_key):
+            return await context.api_keys.create(CLIENT)
+    elif not await context.api_keys.admit(CLIENT, api_key):
+        raise SettingsError(f"The key in {ENV_PREFIX}API_KEY was revoked. Set another one.")
     return api_key
 
 
@@ -142,13 +156,13 @@ def _environ(settings: Settings) -> dict[str, str]:
     return {**os.environ, ENV_PREFIX + "DATA_DIR": str(settings.data_dir.absolute())}
 
 
-async def _sweep_regularly(app: AppContext, database: Database) -> None:
-    """What Cloud Scheduler does; and let nothing that was erased stay in the database's log."""
-    while not app.stopping.is_set():
+async def _sweep_regularly(context: AppContext, database: Database) -> None:
+    """Enqueue sweeps as Cloud Scheduler does, and clear the database log, which would keep erased data."""
+    while not context.stopping.is_set():
         try:
-            await app.queues.enqueue_sweep(int(app.clock.now() / SWEEP_SECONDS))
+            await context.queues.enqueue_sweep(int(context.clock.now() / SWEEP_SECONDS))
             await database.clear_log()
         except PromptForgeError as exc:
             logs.error("sweep_failed", error=type(exc).__name__)
         with suppress(TimeoutError):
-            await asyncio.wait_for(app.stopping.wait(), SWEEP_SECONDS)
+            await asyncio.wait_for(context.stopping.wait(), SWEEP_SECONDS)

@@ -1,4 +1,4 @@
-"""The engine's one port: the HTTP functions under their documented paths, and the signed URLs."""
+"""The engine's HTTP app: the HTTP functions under their paths, and the signed URLs."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,15 +12,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from promptforge.context import AppContext
 from promptforge.engine.load_functions import HTTP_FUNCTIONS, load_function
 from promptforge.engine.signed_url_routes import SignedUrlRoutes
-from promptforge.entrypoints.http import method_not_allowed, problem_response
-from promptforge.errors import ApiError
+from promptforge.entrypoints.responses import method_not_allowed, problem_response
+from promptforge.errors import RequestError
 
 FRAMEWORK_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
-def api_app(app: AppContext, wake: Callable[[], None]) -> ASGIApp:
-    """Everything a client can reach. `wake` is called after each request, which may have left something to deliver."""
-    api = serving([*routes(HTTP_FUNCTIONS), SignedUrlRoutes(app).route])
+def api_app(context: AppContext, wake: Callable[[], None]) -> ASGIApp:
+    """Return the app of everything that a client can reach.
+
+    `wake` is called after each request, because the request may have added a delivery to the queue.
+    """
+    api = routed_app([*function_routes(HTTP_FUNCTIONS), SignedUrlRoutes(context).route])
 
     async def waking(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -31,23 +34,23 @@ def api_app(app: AppContext, wake: Callable[[], None]) -> ASGIApp:
     return waking
 
 
-def routes(paths: Mapping[str, str]) -> list[BaseRoute]:
-    """Functions by the paths that lead to them."""
-    return [Route(path, _Function(load_function(name))) for path, name in paths.items()]
+def function_routes(paths: Mapping[str, str]) -> list[BaseRoute]:
+    """Return the routes to functions, given the name of a function for each path."""
+    return [Route(path, _FunctionEndpoint(load_function(name))) for path, name in paths.items()]
 
 
-def serving(those: list[BaseRoute]) -> Starlette:
-    """An app of routes, which refuses in our own form what none of them takes."""
-    app = Starlette(routes=those, exception_handlers={HTTPException: _refused})
-    app.router.redirect_slashes = False  # a redirect would repeat whatever the Host header says
+def routed_app(routes: list[BaseRoute]) -> Starlette:
+    """Return an app that rejects with problem details every request that no route accepts."""
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _rejected})
+    app.router.redirect_slashes = False  # a redirect would repeat the Host header, which a client may forge
     return app
 
 
-class _Function:
-    """A function's app as a route's endpoint: Starlette calls a class instance as ASGI, for every method.
+class _FunctionEndpoint:
+    """A function's app as the endpoint of a route, for every method: Starlette calls a class instance as ASGI.
 
-    The framework refuses the methods that it does not know itself, in plain text. They come to the function as OPTIONS,
-    which it refuses as it refuses all others.
+    The framework rejects methods that it does not know by itself, in plain text. They reach the function as OPTIONS,
+    so that it rejects them as it rejects all others.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -58,7 +61,7 @@ class _Function:
         await self._app({**scope, "method": method}, receive, send)
 
 
-async def _refused(request: Request, exc: Exception) -> Response:
+async def _rejected(request: Request, exc: Exception) -> Response:
     if isinstance(exc, HTTPException) and exc.status_code == 405 and exc.headers:
         return method_not_allowed(exc.headers["Allow"].split(", "))
-    return problem_response(ApiError(404, "not_found", "There is nothing at this path."))
+    return problem_response(RequestError("not_found", "Path not found."))

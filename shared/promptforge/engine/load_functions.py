@@ -1,4 +1,4 @@
-"""Loads functions/*/main.py as functions-framework does, several in one process."""
+"""Load functions/*/main.py as functions-framework does, several in one process."""
 
 import importlib.util
 import sys
@@ -8,24 +8,18 @@ from pathlib import Path
 from functions_framework.aio import create_asgi_app_from_module
 from starlette.types import ASGIApp
 
-HTTP_FUNCTIONS = {
-    "/v1/jobs/init": "init",
-    "/v1/jobs/{job_id}/status": "status",
-    "/v1/jobs/{job_id}/results": "results",
-    "/v1/jobs/{job_id}/cancel": "cancel",
-    "/v1/jobs/{job_id}": "delete",
-    "/healthz": "init",
-    "/health": "init",
-    "/openapi.json": "init",
-}
-"""The documented paths, and the function that serves each."""
+from promptforge.domain.functions import FUNCTIONS
+from promptforge.entrypoints.routes import ROUTES
 
-EVENT_FUNCTIONS = ("splitter", "worker", "finalizer", "sweeper", "eraser")
+HTTP_FUNCTIONS = {route.path: route.function for route in ROUTES}
+"""The paths of the API, and the function that serves each."""
+
+EVENT_FUNCTIONS = tuple(name for name, function in FUNCTIONS.items() if function.kind == "event")
 
 
 @cache
 def functions_folder() -> Path:
-    """The folder with one folder a function: in a checkout at its root, in an installed package inside it."""
+    """Return the folder with one folder per function: at the root of a checkout, or inside an installed package."""
     package = Path(__file__).parents[1]
     checkout = package.parents[1] / "functions"
     return checkout if (checkout / "init" / "main.py").is_file() else package / "functions"
@@ -33,7 +27,10 @@ def functions_folder() -> Path:
 
 @cache
 def load_function(name: str) -> ASGIApp:
-    """The ASGI app of one function. Each source gets a module name of its own; the framework would call all `main`."""
+    """Return the ASGI app of one function.
+
+    Each source gets its own module name, because the framework would call all of them `main`.
+    """
     source = functions_folder() / name / "main.py"
     module_name = f"promptforge_function_{name}"
     spec = importlib.util.spec_from_file_location(module_name, source)

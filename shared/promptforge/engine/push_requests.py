@@ -1,7 +1,7 @@
-"""Deliveries as the platform sends them: which function they go to, and in which form.
+"""The requests by which the platform delivers to functions: which function receives a delivery, and in which form.
 
-Forms: https://cloud.google.com/eventarc/docs/cloudevents for storage events, https://cloud.google.com/pubsub/docs/push
-for messages; our own tasks carry the headers of an event with a type of their own.
+Storage events have the form of https://cloud.google.com/eventarc/docs/cloudevents, messages that of
+https://cloud.google.com/pubsub/docs/push. Tasks have the headers of an event with a type of its own.
 """
 
 import base64
@@ -12,31 +12,28 @@ import orjson
 
 from promptforge.adapters.local.queue import Delivery
 from promptforge.domain.commands import task_headers
-from promptforge.entrypoints.http import STORAGE_EVENT_TYPE
+from promptforge.domain.functions import FUNCTIONS
+from promptforge.entrypoints.events import STORAGE_EVENT_TYPE
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Who receives a source, how many at once for each worker process, and how long one may take."""
+    """The function that receives a source, the concurrent deliveries per worker process, and their deadline."""
 
     function: str
-    at_once: int
-    ack_seconds: float = 600.0
+    concurrency: int
+    ack_seconds: float
 
 
 SUBSCRIPTIONS = {
-    "bucket:uploads": Subscription("splitter", at_once=1),
-    "queue:splitter": Subscription("splitter", at_once=1),
-    "topic:chunks": Subscription("worker", at_once=4),
-    "queue:worker": Subscription("worker", at_once=4),
-    "queue:finalizer": Subscription("finalizer", at_once=2),
-    "queue:sweeper": Subscription("sweeper", at_once=1),
-    "queue:eraser": Subscription("eraser", at_once=1),
+    source.name: Subscription(function.name, source.concurrency, source.ack_seconds)
+    for function in FUNCTIONS.values()
+    for source in function.sources
 }
 
 
 def push_request(delivery: Delivery) -> tuple[dict[str, str], bytes]:
-    """The headers and body of a delivery: a CloudEvent in binary mode, or a push of Pub/Sub."""
+    """Return the headers and the body of a delivery: a binary-mode CloudEvent, or a Pub/Sub push."""
     kind, _, name = delivery.source.partition(":")
     number, now = str(delivery.id), datetime.now(UTC).isoformat().replace("+00:00", "Z")
     if kind == "topic":

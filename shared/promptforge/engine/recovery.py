@@ -1,4 +1,4 @@
-"""What an engine does before it starts: go on where the last one was, however that ended."""
+"""Recovery at the start of an engine: continue the work of the previous one, however it ended."""
 
 import asyncio
 import fcntl
@@ -13,29 +13,36 @@ from promptforge.engine.http_server import DRAIN_SECONDS
 from promptforge.pipeline.sweep import expire_leases
 
 
-async def recover(app: AppContext, deliveries: SqliteQueue) -> None:
-    """Make everything that was under way due again. The last engine's workers end when it does, but they may be
-    letting come back what was in flight: wait for them, and if they hang let their leases run out instead."""
-    if await _workers_are_gone(app.settings.data_dir):
-        await expire_leases(app, None)
-        for bucket in (app.uploads, app.work, app.results):
+async def recover(context: AppContext, queue: SqliteQueue) -> None:
+    """Make all unfinished work of the previous engine due again.
+
+    Its workers exit when it does, but they may still wait for calls in flight. Unresponsive workers keep their leases,
+    which expire by time.
+    """
+    if await _previous_workers_exited(context.settings.data_dir):
+        await expire_leases(context, None)
+        for bucket in (context.uploads, context.work, context.results):
             if isinstance(bucket, FileObjects):
                 await bucket.sweep()
-    await deliveries.make_visible()
+    await queue.make_visible()
 
 
-async def _workers_are_gone(data_dir: Path) -> bool:
+async def _previous_workers_exited(data_dir: Path) -> bool:
+    """Wait until no worker process of the previous engine holds the workers' lock.
+
+    Returns False after a timeout.
+    """
     descriptor = os.open(data_dir / "workers.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        told = False
+        logged = False
         async with asyncio.timeout(DRAIN_SECONDS + 2):
             while True:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    if not told:
+                    if not logged:
                         logs.warning("waiting_for_previous_workers", seconds=DRAIN_SECONDS + 2)
-                        told = True
+                        logged = True
                     await asyncio.sleep(0.05)
                 else:
                     return True

@@ -1,4 +1,4 @@
-"""The signed URLs' other end: PUT one upload, GET one result."""
+"""The server of signed URLs: PUT an upload, GET a result."""
 
 from collections.abc import AsyncIterator
 
@@ -10,21 +10,21 @@ from starlette.types import Message, Receive, Scope, Send
 from promptforge.adapters.local.objects import FileObjects
 from promptforge.adapters.local.urls import PREFIX, InvalidSignature, UrlExpired
 from promptforge.context import AppContext
-from promptforge.entrypoints.http import handle_errors, problem_response
-from promptforge.errors import ApiError, ObjectExists, ObjectMissing
+from promptforge.entrypoints.responses import handle_errors, problem_response
+from promptforge.errors import ObjectExists, ObjectMissing, RequestError
 from promptforge.state.objects import uploaded_job
 
 NDJSON = "application/x-ndjson"
-ALREADY_UPLOADED = ApiError(403, "already_uploaded", "This URL was used; it cannot replace what was uploaded.")
-JOB_NOT_FOUND = ApiError(404, "job_not_found", "There is no such job.")
+ALREADY_UPLOADED = RequestError("already_uploaded", "This URL was already used. An upload cannot be replaced.")
+JOB_NOT_FOUND = RequestError("job_not_found", "Job not found.")
 
 
 class SignedUrlRoutes:
-    """Serves the buckets of an App on this machine, to whoever bears a URL that was signed for the request."""
+    """Serves the local buckets to requests with a valid signed URL."""
 
-    def __init__(self, app: AppContext) -> None:
-        self._app = app
-        buckets = [bucket for bucket in (app.uploads, app.results) if isinstance(bucket, FileObjects)]
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        buckets = [bucket for bucket in (context.uploads, context.results) if isinstance(bucket, FileObjects)]
         self._buckets = {bucket.bucket: bucket for bucket in buckets}
 
     @property
@@ -33,32 +33,32 @@ class SignedUrlRoutes:
         return Route(PREFIX + "/{bucket}/{name:path}", self._serve, methods=["PUT", "GET"])
 
     async def _serve(self, request: Request) -> Response:
-        return await handle_errors("storage", self._answer(request))
+        return await handle_errors("storage", self._respond(request))
 
-    async def _answer(self, request: Request) -> Response:
-        bucket, name = self._allowed(request)
+    async def _respond(self, request: Request) -> Response:
+        bucket, name = self._verify(request)
         return await (self._put if request.method == "PUT" else self._get)(bucket, name, request)
 
-    def _allowed(self, request: Request) -> tuple[FileObjects, str]:
+    def _verify(self, request: Request) -> tuple[FileObjects, str]:
         bucket = self._buckets.get(request.path_params["bucket"])
         name, method = request.path_params["name"], "GET" if request.method == "HEAD" else request.method
         try:
             if bucket is None:
                 raise InvalidSignature
-            bucket.signer.check(method, bucket.bucket, name, request.query_params, self._app.clock.now())
+            bucket.signer.check(method, bucket.bucket, name, request.query_params, self._context.clock.now())
         except InvalidSignature:
-            raise ApiError(403, "bad_signature", "The URL is not one that was signed for this request.") from None
+            raise RequestError("bad_signature", "Invalid signature: the URL was not signed for this request.") from None
         except UrlExpired:
-            raise ApiError(403, "url_expired", "The URL has expired; ask for a new one.") from None
+            raise RequestError("url_expired", "The URL has expired. Request a new one.") from None
         return bucket, name
 
     async def _put(self, bucket: FileObjects, name: str, request: Request) -> Response:
         upload = uploaded_job(name)
-        if upload and await self._app.jobs.get(upload.job_id) is None:
+        if upload and await self._context.jobs.get(upload.job_id) is None:
             raise JOB_NOT_FOUND
         if await bucket.stat(name):
             raise ALREADY_UPLOADED
-        limit = self._app.settings.max_upload_bytes
+        limit = self._context.settings.max_upload_bytes
         declared = request.headers.get("content-length", "0")
         if declared.isdecimal() and int(declared) > limit:
             raise _too_large(limit)
@@ -67,38 +67,41 @@ class SignedUrlRoutes:
         except ObjectExists:
             raise ALREADY_UPLOADED from None
         except ClientDisconnect:
-            raise ApiError(400, "upload_interrupted", "The upload ended early; send it again.") from None
+            raise RequestError("upload_interrupted", "The upload was interrupted. Send it again.") from None
         return Response(status_code=200)
 
     async def _get(self, bucket: FileObjects, name: str, request: Request) -> Response:
         try:
             path = await bucket.file_of(name)
         except ObjectMissing:
-            raise ApiError(404, "object_not_found", "The object is gone.") from None
+            raise RequestError("object_not_found", "Object not found.") from None
         filename = request.query_params.get("filename")
         headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
-        there = path.stat()  # raised here, a missing file is a fault that is answered
-        return _Download(path, headers=headers, media_type=NDJSON, filename=filename, stat_result=there)
+        stat = path.stat()  # a missing file raises here, where the error still becomes a response
+        return _Download(path, headers=headers, media_type=NDJSON, filename=filename, stat_result=stat)
 
 
 class _Download(FileResponse):
-    """A file, or the part of it that was asked for; a part that cannot be had is a problem like any other."""
+    """A response with a file or a range of it.
+
+    The response to an invalid range is problem details.
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = False
+        rejected = False
 
-        async def in_our_words(message: Message) -> None:
-            nonlocal refused
+        async def send_problem_details(message: Message) -> None:
+            nonlocal rejected
             if message["type"] == "http.response.start" and message["status"] >= 400:
-                refused = True
-                detail = "The Range header asks for nothing that this file has."
-                response = problem_response(ApiError(message["status"], "bad_range", detail))
+                rejected = True
+                error = RequestError("bad_range", "Invalid Range header, or the file does not contain the range.")
+                response = problem_response(error, message["status"])
                 response.raw_headers += [pair for pair in message["headers"] if pair[0] == b"content-range"]
                 await response(scope, receive, send)
-            elif not refused:
+            elif not rejected:
                 await send(message)
 
-        await super().__call__(scope, receive, in_our_words)
+        await super().__call__(scope, receive, send_problem_details)
 
 
 async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:
@@ -110,5 +113,5 @@ async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:
         yield block
 
 
-def _too_large(limit: int) -> ApiError:
-    return ApiError(413, "upload_too_large", f"A file may have at most {limit} bytes; split it into several jobs.")
+def _too_large(limit: int) -> RequestError:
+    return RequestError("upload_too_large", f"The file exceeds {limit} bytes. Split it into several jobs.")

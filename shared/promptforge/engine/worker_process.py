@@ -1,7 +1,8 @@
-"""One worker process: the event functions behind a socket that the engine opened, until the engine goes or says so.
+"""One worker process: the event functions behind a socket of the engine.
 
-Run by the engine as `python -m promptforge.engine.worker_process SOCKET_FD INSTANCE`. Its standard input is a line
-that is never written to: when it closes, the engine is gone, however it went. The delivery token comes by environment.
+The engine runs it as `python -m promptforge.engine.worker_process SOCKET_FD INSTANCE`, with the delivery token in the
+environment. It exits at a signal or when its standard input closes. The engine never writes to that pipe, so it closes
+only after the exit of the engine, even a kill -9.
 """
 
 import asyncio
@@ -26,8 +27,8 @@ from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
 TOKEN_VARIABLE = "PROMPTFORGE_DELIVERY_TOKEN"  # noqa: S105
 
 
-def only_engine(app: ASGIApp, token: str) -> ASGIApp:
-    """What IAM does in the cloud: nobody but the engine may call a function."""
+def require_token(app: ASGIApp, token: str) -> ASGIApp:
+    """Return an app that only the engine can call, as IAM does on Google Cloud."""
     expected = f"Bearer {token}"
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,14 +42,17 @@ def only_engine(app: ASGIApp, token: str) -> ASGIApp:
     return guarded
 
 
-def hold_worker_lock(data_dir: Path) -> int:
-    """Share the lock that tells the next engine that this process lives; it ends with the process."""
+def share_workers_lock(data_dir: Path) -> int:
+    """Take the lock by which the next engine sees that this process runs.
+
+    It ends with the process.
+    """
     descriptor = os.open(data_dir / "workers.lock", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
 
 
-async def engine_gone() -> None:
+async def engine_exit() -> None:
     """Return when standard input closes."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -56,30 +60,30 @@ async def engine_gone() -> None:
 
 
 async def main(socket_fd: int, instance: str) -> None:
-    app = current()
-    runtime = build_worker_runtime(app, instance)
-    set_current(app, runtime)
-    hold_worker_lock(app.settings.data_dir)
-    for provider in app.settings.provider_keys:
+    context = current()
+    runtime = build_worker_runtime(context, instance)
+    set_current(context, runtime)
+    share_workers_lock(context.settings.data_dir)
+    for provider in context.settings.provider_keys:
         runtime.provider(provider)  # imported now, not while the first prompt waits
     functions = Router([Mount(f"/{name}", load_function(name)) for name in EVENT_FUNCTIONS])
-    guarded = only_engine(functions, os.environ[TOKEN_VARIABLE])
+    guarded = require_token(functions, os.environ[TOKEN_VARIABLE])
     config = uvicorn.Config(guarded, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)
     server = QuietServer(config)
 
     def stop() -> None:
-        app.stopping.set()
+        context.stopping.set()
         server.should_exit = True
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop)
-    loop.add_signal_handler(signal.SIGHUP, stop)  # the kernel sends it to a stopped worker whose engine is gone
-    lifeline = asyncio.create_task(engine_gone())
-    lifeline.add_done_callback(lambda _: stop())
+    loop.add_signal_handler(signal.SIGHUP, stop)  # the kernel sends it to a stopped worker whose engine has exited
+    orphaned = asyncio.create_task(engine_exit())
+    orphaned.add_done_callback(lambda _: stop())
     await server.serve(sockets=[socket.socket(fileno=socket_fd)])
-    lifeline.cancel()
+    orphaned.cancel()
     await runtime.close()
-    await app.close()
+    await context.close()
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ class ChunkSummary:
     @property
     def files(self) -> list[tuple[str, list[ChunkPart]]]:
         """The files to publish, each with its parts."""
-        return [*((part_file(at), parts) for at, parts in enumerate(self.results)), (ERRORS_FILE, self.errors)]
+        results = [(part_file(number), parts) for number, parts in enumerate(self.results, 1)]
+        return [*results, (ERRORS_FILE, self.errors)]
 
     def add(self, chunk: Chunk, part_lines: int) -> None:
         """Add a chunk.

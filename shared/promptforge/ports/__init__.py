@@ -1,1 +1,4 @@
-"""What PromptForge asks of the world, one Protocol each. The contract of a port stands in its docstrings."""
+"""Interfaces to external systems, one Protocol per module.
+
+The docstrings are the contract of every adapter.
+"""

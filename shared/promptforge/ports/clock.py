@@ -1,4 +1,7 @@
-"""The time of day. Waiting is done with asyncio, so that a test's event loop rules both."""
+"""The time of day.
+
+Waits use asyncio, so that a test's event loop controls both.
+"""
 
 from typing import Protocol
 
@@ -7,5 +10,8 @@ class Clock(Protocol):
     """The only source of the time of day."""
 
     def now(self) -> float:
-        """Seconds since 1970-01-01 UTC. May jump; never used to measure a span within one process."""
+        """Return the seconds since 1970-01-01 UTC.
+
+        The time may jump, so it never measures a span within one process.
+        """
         ...

@@ -1,4 +1,4 @@
-"""State: small JSON documents, changed by compare-and-set commits only.
+"""Durable state: small JSON documents, changed by compare-and-set commits only.
 
 A path is `collection/id`, or `collection/id/collection/id` below another document. Values are None, bool,
 int, float, str, and lists and string-keyed dicts of those.
@@ -15,7 +15,7 @@ Version = str  # opaque: equal versions of one path mean equal data
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as it was read."""
+    """A document at the version that was read."""
 
     path: str
     data: Data
@@ -50,24 +50,27 @@ class Delete:
 Write = Create | Update | Delete
 
 EXPIRE_FIELD = "expire_at"
-"""A time in whole seconds since 1970 UTC, after which a store may remove the document, or None: whoever reads a
-document must expect to find it a while longer."""
+"""A time in whole seconds since 1970 UTC, or None. A store may remove the document after it, but not at once."""
 
 MAX_COMMIT_BYTES = 4 * 1024 * 1024  # Firestore's gRPC message limit; every adapter refuses more
 
 
 class Documents(Protocol):
-    """A store of documents. Reads see every commit that was answered before they began."""
+    """A store of documents.
+
+    Reads see every commit that was answered before they began.
+    """
 
     async def get(self, path: str) -> Document | None:
-        """The document at `path`, or None."""
+        """Return the document at `path`, or None."""
         ...
 
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
-        """Apply all writes or none; answer the new version of each (of a deleted document: an empty string).
+        """Apply all writes or none.
 
-        Raises Conflict if any document is not as its write says, ValueError above MAX_COMMIT_BYTES or when one
-        path is written twice, Unavailable if the answer is lost: then the commit may or may not have been applied.
+        Returns the new version of each; an empty string for a deleted document. Raises Conflict if a document is not
+        as its write requires. Raises ValueError above MAX_COMMIT_BYTES, or when one path is written twice. Raises
+        Unavailable if the answer is lost: then the commit may have been applied.
         """
         ...
 
@@ -80,16 +83,16 @@ class Documents(Protocol):
         limit: int,
         after: Document | None = None,
     ) -> list[Document]:
-        """Documents of a collection whose top-level fields equal `where`, ascending by `order_by`, then by path.
+        """Return documents whose top-level fields equal `where`, ascending by `order_by`, then by path.
 
-        Documents without the `order_by` field are left out. `after` is the last document of the page before.
+        Documents without the `order_by` field are left out. `after` is the last document of the previous page.
         """
         ...
 
     async def count(self, collection: str, where: Mapping[str, Scalar] | None = None) -> int:
-        """How many documents of a collection have fields equal to `where`."""
+        """Return the number of documents whose fields equal `where`."""
         ...
 
     async def sum(self, collection: str, fields: Sequence[str]) -> dict[str, int]:
-        """The sum of each integer field over a collection; 0 where there is none."""
+        """Return the sum of each integer field over a collection; 0 where there is none."""
         ...

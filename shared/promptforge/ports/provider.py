@@ -1,4 +1,7 @@
-"""A language model behind an API: one question in, one outcome out. It never retries and never raises."""
+"""A language model behind an API: one request, one outcome.
+
+A provider never retries and never raises.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,8 +14,10 @@ DEFAULT_PARAMS = Params()
 
 
 class FinishReason(StrEnum):
-    """Why a model stopped, in one set of words for all providers. A refusal or a withheld answer without a text is a
-    Failure instead."""
+    """Why a model stopped, in the same words for all providers.
+
+    A refusal or a withheld answer without a text is a CallFailure instead.
+    """
 
     STOP = "stop"
     LENGTH = "length"
@@ -24,7 +29,7 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """One call to make: a prompt, or in its place a conversation."""
+    """One call: a prompt, or a conversation in its place."""
 
     model: str
     prompt: str
@@ -34,7 +39,10 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the model said, never empty; `model` is the one that answered, `request_id` the provider's name for it."""
+    """The answer of a model, never empty.
+
+    `model` is the model that answered, `request_id` the provider's id of the call.
+    """
 
     text: str
     model: str
@@ -46,11 +54,11 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class CallFailure:
-    """Why there is no answer. `code` is stable; `message` is our own sentence, never the provider's text.
+    """Why there is no answer.
 
-    `wait_seconds` is what the provider asked for with a THROTTLED, or None. `doubtful` is an ACCOUNT that may be about
-    the model or the extra fields of this one question instead. The tokens are those that the provider bills all the
-    same.
+    `code` is stable. `message` is a sentence of PromptForge, never the provider's text. `retry_after_seconds` is the
+    wait that a throttling provider asked for. `maybe_request_specific` marks an ACCOUNT failure that may concern only
+    the model or the extra fields of this request. The tokens are those that the provider bills anyway.
     """
 
     kind: FailureKind
@@ -63,10 +71,13 @@ class CallFailure:
 
 
 class Provider(Protocol):
-    """One provider's API."""
+    """The API of one provider."""
 
-    async def complete(self, question: CompletionRequest, timeout_seconds: float) -> Completion | CallFailure:
-        """Make exactly one call, ended after `timeout_seconds` in total. Every fault comes back as a Failure."""
+    async def complete(self, request: CompletionRequest, timeout_seconds: float) -> Completion | CallFailure:
+        """Make exactly one call, ended after `timeout_seconds` in total.
+
+        Every error is returned as a CallFailure.
+        """
         ...
 
     async def close(self) -> None:

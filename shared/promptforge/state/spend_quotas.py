@@ -13,7 +13,7 @@ from promptforge.domain.limits.pricing import usd_to_nanos
 from promptforge.domain.limits.spend_quota import SpendQuota
 from promptforge.domain.timeouts import QUOTA_RETRY_SECONDS
 from promptforge.domain.timestamps import DAY_SECONDS, rfc3339
-from promptforge.errors import ApiError
+from promptforge.errors import RequestError
 from promptforge.ports.documents import Create, Document, Documents, Update, Write
 from promptforge.state.commit import retry_on_conflict
 
@@ -48,8 +48,8 @@ class SpendQuotaStore:
     async def reserve(self, job: Job, active_jobs: int) -> tuple[Job, list[Write]]:
         """Return a new job limited to its share of the quota, and the writes of the commit that creates it.
 
-        `active_jobs` is the number of the client's unfinished jobs. Raises ApiError `price_unknown` for a model without
-        a price, `spend_limit` when the quota is exhausted.
+        `active_jobs` is the number of the client's unfinished jobs. Raises RequestError `price_unknown` for a model
+        without a price, `spend_limit` when the quota is exhausted.
         """
         document = await self._documents.get(_path(job.client))
         quota = _parse(document).for_day(_day(job.created_at)) if document else None
@@ -57,13 +57,13 @@ class SpendQuotaStore:
             return job, []
         if job.price is None:
             detail = f"This client has a daily quota, and model {job.model} has no configured price."
-            raise ApiError(422, "price_unknown", detail)
+            raise RequestError("price_unknown", detail)
         available = quota.available(quota.daily_limit_nanos)
         if available == 0:
             until_midnight = DAY_SECONDS - int(job.created_at % DAY_SECONDS)
             detail = "Daily quota exhausted (spent or reserved by active jobs)."
             retry_after = min(QUOTA_RETRY_SECONDS, until_midnight) if active_jobs else until_midnight
-            raise ApiError(429, "spend_limit", detail, retry_after=retry_after)
+            raise RequestError("spend_limit", detail, retry_after=retry_after)
         share = available if job.max_cost_nanos is None else min(available, job.max_cost_nanos)
         return job.within_quota(share, quota.day), [_replace(document, quota.reserve(share))]
 

@@ -10,6 +10,8 @@ from tests.harness.clock import HandClock
 from tests.harness.in_process import in_process_stack, prompts
 from tests.harness.request_errors import refused_by
 
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
 
 async def test_authenticate_valid_key_returns_its_client(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
@@ -55,7 +57,10 @@ async def test_get_owned_job_unknown_or_of_another_client_raises_the_same_error(
         job_id, deleted = (await one.init())["job_id"], (await one.init())["job_id"]
         await one.delete(deleted)
         requests = [("alice", job_id)]
-        requests += [("tests", name) for name in ("", "job_" + "0" * 32, job_id.upper(), f"{job_id}/chunks", deleted)]
+        requests += [
+            ("tests", name)
+            for name in ("", "00000000-0000-4000-8000-000000000000", job_id.upper(), f"{job_id}/chunks", deleted)
+        ]
         errors = [await refused_by(get_owned_job(one.app, *request)) for request in requests]
 
     assert {error.code for error in errors} == {"job_not_found"}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -63,6 +64,15 @@ async def test_create_job_schedules_one_upload_check(tmp_path: Path) -> None:
 
     body = SweepJobs(job_id=response.job_id).encode()
     assert entries == [QueueEntry("queue:sweeper", body, 1900.0 + UPLOAD_GRACE_SECONDS)]
+
+
+async def test_create_job_id_is_a_uuid_that_is_random_or_derived_from_the_key(tmp_path: Path) -> None:
+    async with in_process_stack(tmp_path) as one:
+        job_ids = [(await create(one, key=key)).job_id for key in (None, None, "k-1")]
+
+    assert [UUID(job_id).version for job_id in job_ids] == [4, 4, 8]
+    assert [str(UUID(job_id)) for job_id in job_ids] == job_ids
+    assert len(set(job_ids)) == 3
 
 
 async def test_create_job_with_the_same_key_returns_the_same_response(tmp_path: Path) -> None:

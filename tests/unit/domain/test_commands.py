@@ -1,19 +1,29 @@
 import json
+from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from promptforge.domain.commands import JobCommand, JobUploaded, ProcessChunk, SweepJobs, is_job_id
+from promptforge.domain.commands import (
+    DERIVED,
+    RANDOM,
+    JobCommand,
+    JobUploaded,
+    ProcessChunk,
+    SweepJobs,
+    is_job_id,
+    make_job_id,
+)
 from promptforge.state.objects import upload_object, uploaded_job
 
-JOB_ID = "job_" + "0123456789abcdef" * 2
+JOB_ID = "01234567-89ab-4def-8123-456789abcdef"
 
 NOT_JOB_IDS = [
     "",
-    "job_",
-    "job_x",
+    "x",
+    "job_" + "0123456789abcdef" * 2,
     JOB_ID[:-1],
     JOB_ID + "0",
     JOB_ID.upper(),
@@ -23,7 +33,10 @@ NOT_JOB_IDS = [
     JOB_ID + "/",
     "../" + JOB_ID,
     JOB_ID.replace("0", "\u0660"),
-    JOB_ID[4:],
+    JOB_ID.replace("-", ""),
+    JOB_ID.replace("-", "_"),
+    "{" + JOB_ID + "}",
+    "urn:uuid:" + JOB_ID,
 ]
 FOREIGN_UPLOADS = [
     "",
@@ -41,8 +54,8 @@ FOREIGN_UPLOADS = [
     f"../{JOB_ID}/input.jsonl",
     f"{JOB_ID}/../input.jsonl",
     f"uploads/{JOB_ID}/input.jsonl",
-    "job_x/input.jsonl",
-    "job_x/input.jsonl/evil",
+    "x/input.jsonl",
+    "x/input.jsonl/evil",
     f"{JOB_ID}0/input.jsonl",
     f"{JOB_ID}\n/input.jsonl",
     f"{JOB_ID.upper()}/input.jsonl",
@@ -99,6 +112,16 @@ def test_bytes_that_are_no_message_are_refused(text: bytes) -> None:
 def test_only_the_exact_form_is_a_job_id(text: str) -> None:
     assert is_job_id(JOB_ID)
     assert not is_job_id(text)
+
+
+@given(st.integers(0, 2**128 - 1), st.sampled_from([RANDOM, DERIVED]))
+def test_make_job_id_returns_a_uuid_of_its_version(bits: int, version: int) -> None:
+    job_id = make_job_id(bits, version)
+
+    made = UUID(job_id)
+    assert is_job_id(job_id)
+    assert (str(made), made.variant, made.version) == (job_id, RFC_4122, version)
+    assert (made.int ^ bits) & ~(0xF << 76 | 0b11 << 62) == 0  # the other 122 bits are kept
 
 
 def test_the_name_of_an_upload_leads_back_to_its_job() -> None:

@@ -22,7 +22,7 @@ STEPS = list(product(Status, Status))
 
 def job(status: Status = Status.AWAITING_UPLOAD) -> Job:
     return Job(
-        job_id="job_" + "0" * 32,
+        job_id="00000000-0000-4000-8000-000000000000",
         client="c",
         provider="echo",
         model="echo-1",

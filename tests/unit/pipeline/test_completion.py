@@ -36,7 +36,7 @@ async def test_finalize_if_done_with_complete_chunks_enqueues_one_task(tmp_path:
 async def test_finalize_if_done_of_job_that_is_not_processing_enqueues_nothing(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         finished, awaiting = await one.run(prompts(1)), (await one.init())["job_id"]
-        for job_id in (finished, awaiting, "job_" + "0" * 32, "job_unknown"):
+        for job_id in (finished, awaiting, "00000000-0000-4000-8000-000000000000", "unknown"):
             await finalize_if_done(one.app, job_id, repeat_of=5.0)
 
         assert await queue_entries(one, "queue:finalizer") == []

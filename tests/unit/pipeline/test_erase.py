@@ -22,7 +22,7 @@ from tests.harness.context import with_adapters
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 from tests.harness.queue_entries import queue_entries
 
-UNKNOWN = "job_" + "0" * 32
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 class LimitedDeletes:

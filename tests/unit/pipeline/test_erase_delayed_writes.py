@@ -52,7 +52,7 @@ async def _write_late_objects(made: ChunkScenario, job_id: str, chunk_range: Chu
     """Write what a crashing worker, a finalizer, a splitter and an upload may write after the first removal."""
     app = made.one.app
     await app.work.create(f"{job_id}/00000000/000001-000000", b"segment")
-    await app.results.create(f"{job_id}/results_part_000.jsonl", b"results")
+    await app.results.create(f"{job_id}/results_part_001.jsonl", b"results")
     await app.chunks.create_missing(job_id, [chunk_range], due_at=0)
     await app.uploads.create(f"{job_id}/input.jsonl", prompts(1))
 

@@ -81,7 +81,7 @@ async def test_finalize_with_open_chunk_or_unknown_job_changes_nothing(tmp_path:
         busy = await processed_job(one, [(1, 0), (1, 0)], open=True)
         before = await one.job(busy), [name async for name in one.app.results.list("")]
         await finalize(one.app, busy)
-        await finalize(one.app, "job_unknown")
+        await finalize(one.app, "unknown")
 
         assert (await one.job(busy), [name async for name in one.app.results.list("")]) == before
 

@@ -69,7 +69,7 @@ async def test_split_of_job_without_upload_or_of_unknown_job_does_nothing(tmp_pa
         job_id = (await one.init())["job_id"]
         before = await one.job(job_id)
         await split(one.app, job_id)
-        await split(one.app, "job_" + "0" * 32)
+        await split(one.app, "00000000-0000-4000-8000-000000000000")
 
         assert await one.job(job_id) == before
         assert await queue_entries(one, "topic:chunks") == []

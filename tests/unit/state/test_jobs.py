@@ -56,7 +56,7 @@ async def test_jobs_update_of_an_unknown_job_decides_nothing(tmp_path: Path) -> 
         raise AssertionError("the job does not exist")
 
     async with in_process_stack(tmp_path) as one:
-        assert await one.app.jobs.update("job_unknown", never) is None
+        assert await one.app.jobs.update("unknown", never) is None
 
 
 async def test_jobs_create_of_an_existing_id_returns_the_first_job(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ async def test_jobs_create_with_the_id_of_a_tombstone_returns_none(tmp_path: Pat
 
         assert await one.app.jobs.create(job) is None
         assert await one.app.jobs.exists(job.job_id)
-        assert not await one.app.jobs.exists("job_unknown")
+        assert not await one.app.jobs.exists("unknown")
 
 
 async def test_jobs_list_due_yields_jobs_due_now_and_none_later(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ async def test_jobs_get_cached_finds_a_stop_in_time_also_after_a_clock_set_back(
         clock.move(0.25)
 
         assert (early, await stop_of(jobs, job_id)) == ([None] * 3, CANCELLED)
-        assert await jobs.get_cached("job_unknown") is None
+        assert await jobs.get_cached("unknown") is None
 
         set_back = with_adapters(one.app).jobs
         other = await created(one)

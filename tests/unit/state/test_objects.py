@@ -20,8 +20,8 @@ from promptforge.state.objects import (
 )
 from tests.harness.in_process import in_process_stack
 
-JOB = "job_" + "0" * 32
-OTHER = "job_" + "0" * 31 + "1"
+JOB = "00000000-0000-4000-8000-000000000000"
+OTHER = "00000000-0000-4000-8000-000000000001"
 
 
 async def names(bucket: Objects) -> list[str]:

@@ -13,7 +13,7 @@ from promptforge.state.queues import MESSAGES_PER_PUBLISH, Queues
 from tests.harness.in_process import InProcessStack, in_process_stack
 from tests.harness.queue_entries import QueueEntry, queue_entries
 
-JOB = "job_" + "0" * 32
+JOB = "00000000-0000-4000-8000-000000000000"
 CHUNK = Chunk(number=7, start=0, end=1, first_line=1, last_line=1, line_count=1, due_at=0.0)
 
 

@@ -24,7 +24,7 @@ USD = 10**9
 def job(number: int = 0, created_at: float = NOON, **fields: Any) -> Job:
     return Job(
         **{
-            "job_id": f"job_{number:032x}",
+            "job_id": f"00000000-0000-4000-8000-{number:012}",
             "client": "alice",
             "provider": "openai",
             "model": "m",

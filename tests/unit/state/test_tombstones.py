@@ -14,7 +14,7 @@ from tests.fakes.contended_documents import ContendedDocuments
 from tests.harness.chunk_scenario import chunk_scenario
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
-UNKNOWN = "job_" + "0" * 32
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 UNTIL, DUE_AT = 2000.0, 1000.0
 
 

@@ -105,7 +105,7 @@ async def test_answer_buffer_recovers_answers_larger_than_the_present_limit(tmp_
 
     public = {"prompt_id": "id-0", "result": "x" * 50_000, "tokens_used": 3, "usage": {"output_tokens": 1}}
     assert chunk.completed == 1
-    assert files["results_part_000.jsonl"] == orjson.dumps(public) + b"\n"
+    assert files["results_part_001.jsonl"] == orjson.dumps(public) + b"\n"
 
 
 async def test_answer_buffer_with_lost_segment_answers_its_lines_again(tmp_path: Path) -> None:

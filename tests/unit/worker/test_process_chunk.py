@@ -201,7 +201,7 @@ async def test_process_chunk_of_an_unknown_or_finished_job_changes_nothing(tmp_p
     async with chunk_scenario(tmp_path) as scenario:
         job_id = await scenario.submit(prompts(3) + ONE_CHUNK)
         unsplit: str = (await scenario.one.init())["job_id"]
-        for unknown, number in (("job_" + "0" * 32, 0), (unsplit, 0), (job_id, 7)):
+        for unknown, number in (("00000000-0000-4000-8000-000000000000", 0), (unsplit, 0), (job_id, 7)):
             await scenario.process(unknown, number)
         await scenario.process(job_id)
         finished, chunk = await scenario.one.until_ended(job_id), await scenario.chunk(job_id)

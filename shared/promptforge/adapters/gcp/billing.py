@@ -1,13 +1,13 @@
-"""What Google bills, counted where it is asked for, so that a run can be priced."""
+"""The billed operations of Google's services, counted per call, so that a run has a price."""
 
 from collections import Counter
 from enum import StrEnum
 
 
 class BilledOperation(StrEnum):
-    """A thing that has a price, or, where it says so, only a number worth knowing."""
+    """An operation with a price, or a free one that is worth counting."""
 
-    DOCUMENT_READ = "document_read"  # a document that was asked for, or up to 1,000 index entries of a count or sum
+    DOCUMENT_READ = "document_read"  # a document read, or up to 1,000 index entries of a count or sum
     DOCUMENT_WRITE = "document_write"
     DOCUMENT_DELETE = "document_delete"
     CLASS_A = "class_a"  # objects: insert, compose, list
@@ -20,11 +20,14 @@ class BilledOperation(StrEnum):
 
 
 class BilledOperations:
-    """A count of each, since the process began. One event loop adds to it, so it needs no lock."""
+    """The count of each operation since the process started.
+
+    One event loop adds to it, so it needs no lock.
+    """
 
     def __init__(self) -> None:
         self.counts: Counter[BilledOperation] = Counter()
 
     def add(self, operation: BilledOperation, number: int = 1) -> None:
-        """Count `number` more."""
+        """Add `number` operations."""
         self.counts[operation] += number

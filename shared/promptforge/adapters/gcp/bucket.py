@@ -1,4 +1,7 @@
-"""One bucket through Google's library, which blocks: for threads. One request a call, repeated while that is safe."""
+"""One bucket through Google's library, which blocks, so its calls run in threads.
+
+Each method is one request, repeated while that is safe.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +25,7 @@ TIMEOUT = (5, 15)  # to connect, and between two blocks that arrive
 RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=4, multiplier=2)
 SENDS_PER_PIECE = 8
 
-RENAMED: dict[type[Exception], type[PromptForgeError]] = {  # the first that fits
+RENAMED: dict[type[Exception], type[PromptForgeError]] = {  # the first match counts
     exceptions.PreconditionFailed: ObjectExists,
     exceptions.NotFound: ObjectMissing,
     exceptions.GoogleAPIError: Unavailable,
@@ -35,15 +38,17 @@ RENAMED: dict[type[Exception], type[PromptForgeError]] = {  # the first that fit
 
 
 class Bucket:
-    """A bucket's client, with a connection for each of so many threads. What fails is tried again for so many seconds.
-    `endpoint` is an emulator's."""
+    """A client of a bucket, with one connection for each thread.
+
+    Failed requests are repeated for `retry_seconds`. `endpoint` is the address of an emulator.
+    """
 
     def __init__(self, name: str, connections: int, retry_seconds: float, endpoint: str) -> None:
         self._retry = RETRY.with_timeout(retry_seconds)
         at = {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": endpoint}} if endpoint else {}
         with _translated(name):
             self._client = Client(project=None, **at)
-        # Else the library asks for the bucket itself, in threads of its own, at first and after each 404: for traces.
+        # Otherwise the library reads the bucket itself for its traces, in threads of its own, after each 404.
         self._client._bucket_metadata_cache = None
         self._http: requests.Session = self._client._http
         for scheme in ("https://", "http://"):
@@ -56,7 +61,7 @@ class Bucket:
         return blob and _info(blob)
 
     def block(self, name: str, generation: int, start: int, end: int) -> bytes:
-        """The bytes [start, end) that there are of one generation."""
+        """Return the bytes [start, end) of one generation; a range past the end is cut."""
         blob = self._bucket.blob(name, generation=generation)
         exactly = {"raw_download": True, "checksum": None, "single_shot_download": True}
         with _translated(name):
@@ -69,7 +74,10 @@ class Bucket:
         return data
 
     def insert(self, name: str, data: bytes) -> ObjectInfo:
-        """Create an object in one request. Its checksum goes along: what was damaged on the way is refused."""
+        """Create an object in one request.
+
+        The request has the checksum, so that Cloud Storage rejects damaged content.
+        """
         blob = self._bucket.blob(name)
         how = {"content_type": CONTENT_TYPE, "checksum": "crc32c", "timeout": TIMEOUT, "retry": self._retry}
         with _translated(name):
@@ -77,7 +85,10 @@ class Bucket:
         return _info(blob)
 
     def begin(self, name: str) -> str:
-        """The URL, a secret, of a session that takes an object piece by piece. Nothing is seen before the last one."""
+        """Return the URL, a secret, of a session that receives an object piece by piece.
+
+        The object exists after the last piece.
+        """
         how = {"content_type": CONTENT_TYPE, "checksum": None, "timeout": TIMEOUT, "retry": self._retry}
         with _translated(name):
             url: str = self._bucket.blob(name).create_resumable_upload_session(if_generation_match=0, **how)
@@ -95,7 +106,10 @@ class Bucket:
         return ObjectInfo(name, int(made["generation"]), int(made["size"]), made["crc32c"])
 
     def abandon(self, session: str) -> None:
-        """End a session, or it lasts a week; what was sent is dropped."""
+        """Delete a session and what it received.
+
+        Otherwise it lasts a week.
+        """
         self._http.delete(session, timeout=TIMEOUT)
 
     def compose(self, name: str, sources: Sequence[str]) -> ObjectInfo:
@@ -107,7 +121,7 @@ class Bucket:
         return _info(blob)
 
     def page(self, prefix: str, token: str) -> tuple[list[str], str | None]:
-        """One page of names, and the token of the next, if there is one."""
+        """Return one page of names, and the token of the next page, if there is one."""
         what = {
             "prefix": prefix,
             "page_token": token or None,
@@ -127,9 +141,10 @@ class Bucket:
         self._client.close()
 
     def _transmit(self, session: str, piece: bytes, start: int, crc32c: str = "") -> requests.Response:
-        """Send a piece until all of it is kept: Cloud Storage may keep a part, and a repeated piece is kept once.
+        """Send a piece until all of it is stored.
 
-        The library's own BlobWriter stands for neither, and when it is thrown away it publishes what it has.
+        Cloud Storage may store a part of it, and it stores a repeated piece once. The library's own BlobWriter handles
+        neither, and it publishes an incomplete object when it is discarded.
         """
         kept, end = start, start + len(piece)
         with _translated("upload session"):

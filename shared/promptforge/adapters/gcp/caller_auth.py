@@ -1,10 +1,10 @@
-"""Who calls an event function, by the identity token that Google signed for the caller: a second lock behind IAM.
+"""Authorization of event function callers by the identity token that Google signed: a second check behind IAM.
 
-IAM verifies the token before Cloud Run lets a request through, and Cloud Run hands it on with its signature taken out
-(https://cloud.google.com/run/docs/troubleshooting#signature-removed). So what is checked depends on where we are. On
-Cloud Run a token without its signature is taken at its word: its account, audience and time are looked at. That stops
-an account that IAM lets through by mistake. It stops nobody if the function was made public by mistake, for then nobody
-has verified what the token says. A signature that is there is always verified, and elsewhere it must be there.
+IAM verifies the token before Cloud Run forwards a request. Cloud Run removes its signature
+(https://cloud.google.com/run/docs/troubleshooting#signature-removed). So the checks depend on the platform. On Cloud
+Run a token without a signature is trusted, and its account, audience and time are checked. That rejects an account that
+IAM accepts by mistake. It does not protect a function that was made public by mistake, because then the token is
+unverified. A present signature is always verified, and outside Cloud Run it is required.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from promptforge.errors import Unavailable
 from promptforge.ports.clock import Clock
 
 CERTIFICATES_URL = "https://www.googleapis.com/oauth2/v1/certs"
-CERTIFICATES_SECONDS = 3600.0  # they are published more than a day before they are used
-FETCH_AGAIN_SECONDS = 60.0  # however many unknown keys are named
+CERTIFICATES_SECONDS = 3600.0  # they are published more than a day before their first use
+FETCH_AGAIN_SECONDS = 60.0  # for any number of unknown keys
 FETCH_SECONDS = 5.0
 ISSUERS = ("accounts.google.com", "https://accounts.google.com")
 SIGNATURE_REMOVED = ".SIGNATURE_REMOVED_BY_GOOGLE"
@@ -33,8 +33,10 @@ Claims = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CallerPolicy:
-    """Which accounts may call a function, and what the function is called: its address, and the name of the Cloud Run
-    service that this process is an instance of, empty elsewhere."""
+    """The accounts that may call a function, and the names of the function.
+
+    These are its address and the name of the Cloud Run service of this process, empty elsewhere.
+    """
 
     invokers: Callable[[str], frozenset[str]]
     url_of: Callable[[str], str]
@@ -42,7 +44,7 @@ class CallerPolicy:
 
 
 class TokenVerifier:
-    """The callers port: a caller needs a token of one of the function's accounts that was made for this function."""
+    """The caller_auth port: a caller needs a token of one of the function's accounts, issued for this function."""
 
     def __init__(self, rules: CallerPolicy, clock: Clock, certificates_url: str = CERTIFICATES_URL) -> None:
         self._rules = rules
@@ -61,7 +63,10 @@ class TokenVerifier:
             return "invalid_token"
 
     async def _claims(self, token: str) -> Claims:
-        """What the token says. Raises GoogleAuthError and the like unless that can be relied on."""
+        """Return the claims of the token.
+
+        Raises GoogleAuthError and similar errors unless they can be trusted.
+        """
         if self._rules.service and token.endswith(SIGNATURE_REMOVED):
             claims: Claims = jwt.decode(token, verify=False)
         else:
@@ -80,8 +85,11 @@ class TokenVerifier:
         return None if self._is_for(function, claims.get("aud")) else "audience"
 
     def _is_for(self, function: str, audience: object) -> bool:
-        """Whether an audience is the function: by its address, or by the one that Cloud Run gives its service, whose
-        middle nobody knows before it is made. Eventarc asks for tokens in that name."""
+        """Whether an audience is the function.
+
+        It is the address of the function, or the address that Cloud Run gives its service. The middle of the latter is
+        unknown before the service exists; Eventarc requests tokens for it.
+        """
         if audience == self._rules.url_of(function):
             return True
         service = self._rules.service
@@ -89,7 +97,7 @@ class TokenVerifier:
         return bool(service) and re.fullmatch(pattern, str(audience)) is not None
 
     async def _known(self, key: object) -> Mapping[str, str]:
-        """Google's certificates; fetched again when they are old, or when a key is not among them."""
+        """Return Google's certificates, fetched again when they are old or when a key is not among them."""
         async with self._fetching:
             age = self._clock.now() - self._fetched_at
             if age > CERTIFICATES_SECONDS or (key not in self._certificates and age > FETCH_AGAIN_SECONDS):
@@ -98,7 +106,7 @@ class TokenVerifier:
             return self._certificates
 
     async def _fetch(self) -> Mapping[str, str]:
-        import aiohttp  # on Cloud Run never needed
+        import aiohttp  # not needed on Cloud Run
 
         timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
         try:

@@ -1,4 +1,7 @@
-"""CRC-32C of objects joined, from their own checksums and sizes: what a compose should have made, unread."""
+"""CRC-32C of joined objects, computed from their checksums and sizes.
+
+It is the expected checksum of a compose, without reading the objects.
+"""
 
 import base64
 from collections.abc import Iterable
@@ -11,7 +14,7 @@ BYTE = 1 << 23  # x^8: one zero byte
 
 
 def joined(parts: Iterable[ObjectInfo]) -> tuple[int, str]:
-    """Size and checksum of the parts in order."""
+    """Return the size and the checksum of the parts in order."""
     size, whole = 0, 0
     for part in parts:
         size += part.size
@@ -20,7 +23,7 @@ def joined(parts: Iterable[ObjectInfo]) -> tuple[int, str]:
 
 
 def _zeros(count: int) -> int:
-    """x^(8 * count): what so many zero bytes behind it do to a checksum."""
+    """Return x^(8 * count), the effect of `count` appended zero bytes on a checksum."""
     power, square = ONE, BYTE
     while count:
         if count & 1:
@@ -31,7 +34,7 @@ def _zeros(count: int) -> int:
 
 
 def _times(left: int, right: int) -> int:
-    """The product of two polynomials, modulo CRC-32C's."""
+    """Return the product of two polynomials, modulo that of CRC-32C."""
     product = 0
     for bit in range(31, -1, -1):
         if left >> bit & 1:

@@ -1,10 +1,10 @@
 """Documents in Firestore.
 
-Spoken to through the generated client, because the one above it cannot replace a document at a version. Nothing is
-locked: a commit is one request whose preconditions hold or do not.
+The adapter uses the generated client, because the client above it cannot replace a document at a version. Nothing is
+locked: a commit is one request whose preconditions hold or fail.
 
-Ids are not spread, though a job's chunks are numbered: a new collection lies in one place whatever its ids are, one
-splitter writes it once, and afterwards its chunks are written in the order in which their answers happen to come.
+The numbered ids of chunks are not spread. A new collection is in one place whatever its ids are, and one splitter
+writes it once. Afterwards its chunks are written in the order of their answers.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from promptforge.ports.documents import (
 )
 
 COMMIT = "_commit"
-"""A field of every document, unlike in every commit: a write that changed nothing would leave the version as it was."""
+"""A field of every document with another value in each commit: otherwise a write without changes keeps the version."""
 
 ENTRIES_A_READ = 1000
 
@@ -50,10 +50,10 @@ COMMITTING = READING | {
     exceptions.FailedPrecondition: Conflict,
     exceptions.NotFound: Conflict,
 }
-"""What Google's errors are called here; all others are Unavailable."""
+"""The errors of this package for those of Google; all others become Unavailable."""
 
 FOREIGN = "base version"
-"""What an InvalidArgument says of a version that is later than the document's, so not one of its own."""
+"""The text of an InvalidArgument for a version that is later than the document's, and so of another document."""
 
 Fields = documents_wire.Document.pb()
 WireWrite = writes_wire.Write.pb()
@@ -64,7 +64,10 @@ AggregationRequest = wire.RunAggregationQueryRequest.pb()
 
 
 class FirestoreDocuments:
-    """The documents port on one Firestore database. `operations` counts what all adapters of the App were asked for."""
+    """The documents port on one Firestore database.
+
+    `operations` counts the billed operations of all adapters of a process.
+    """
 
     def __init__(self, project: str, database: str, operations: BilledOperations, emulator: str = "") -> None:
         self._database = f"projects/{project}/databases/{database}"
@@ -92,7 +95,7 @@ class FirestoreDocuments:
             deleted = isinstance(write, Delete)
             self.operations.add(BilledOperation.DOCUMENT_DELETE if deleted else BilledOperation.DOCUMENT_WRITE)
         with _translated(COMMITTING):
-            # Sent once: a second try after a lost answer would find the first one's work and call it a conflict.
+            # Sent once: a second try after a lost answer would report the commit of the first one as a conflict.
             answer = await self._client.commit(
                 wire.CommitRequest.wrap(request), retry=None, timeout=ANSWER_SECONDS, metadata=self._metadata
             )
@@ -128,7 +131,7 @@ class FirestoreDocuments:
         return await self._aggregate(collection, where, {"count": {}})
 
     async def sum(self, collection: str, fields: Sequence[str]) -> dict[str, int]:
-        # One by one: a query for several sums would leave out the documents that lack one of the fields.
+        # One by one: a query for several sums leaves out documents without one of the fields.
         wanted: list[Data] = [{"sum": {"field": {"field_path": field}}} for field in fields]
         sums = await asyncio.gather(*(self._aggregate(collection, None, each) for each in wanted))
         return dict(zip(fields, sums, strict=True))
@@ -140,7 +143,7 @@ class FirestoreDocuments:
 
     @cached_property
     def _client(self) -> FirestoreAsyncClient:
-        """Made at the first use, for it belongs to the event loop that it is made in."""
+        """The client, created at the first use because it belongs to the running event loop."""
         return FirestoreAsyncClient(transport=connected(FirestoreGrpcAsyncIOTransport, self._emulator))
 
     async def _read(self, call: Callable[..., Awaitable[Any]], kind: Any, request: Any) -> list[Any]:
@@ -192,11 +195,11 @@ def _condition(name: str, value: Scalar) -> Data:
 
 
 def _at(write: Update | Delete) -> Data:
-    """The precondition that a document is at the write's version."""
+    """Return the precondition that a document is at the version of the write."""
     try:
         return {"update_time": timestamp(write.version)}
     except ValueError:
-        raise Conflict(write.path) from None  # no document has ever been at that
+        raise Conflict(write.path) from None  # no document ever had that version
 
 
 @contextmanager

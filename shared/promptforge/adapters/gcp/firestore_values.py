@@ -1,7 +1,7 @@
-"""Values as Firestore keeps them.
+"""Values in the form that Firestore stores.
 
-A list or a map is kept as its JSON: only scalars are ever asked for, and Firestore would take no list in a list, no key
-of any name, and no more than 20 levels, all of which a client's parameters may have.
+A list or a map is stored as its JSON, because only scalars are queried. Firestore rejects lists in lists, some names of
+keys, and more than 20 levels, and the parameters of a client may have all of these.
 """
 
 from typing import Any
@@ -10,12 +10,12 @@ import orjson
 from google.cloud.firestore_v1.types import document
 from google.protobuf.timestamp_pb2 import Timestamp
 
-# The plain message: to write a chunk with the client's own types takes six times as long, to read it three times.
+# The plain message: with the types of the client, writing a chunk takes six times as long and reading it three times.
 Value = document.Value.pb()
 
 
 def encoded(value: Any) -> Any:
-    """A value of a document, of exactly its type."""
+    """Return a value of a document with exactly its type."""
     match value:
         case None:
             return Value(null_value=0)
@@ -31,12 +31,12 @@ def encoded(value: Any) -> Any:
 
 
 def moment(seconds: float | None) -> Any:
-    """A time in whole seconds as the timestamp that Firestore's expiry wants, or null."""
+    """Return a time in whole seconds as the timestamp that Firestore's expiry requires, or null."""
     return Value(null_value=0) if seconds is None else Value(timestamp_value=Timestamp(seconds=int(seconds)))
 
 
 def decoded(value: Any) -> Any:
-    """What was encoded."""
+    """Return the value that was encoded."""
     match value.WhichOneof("value_type"):
         case "null_value":
             return None
@@ -49,7 +49,10 @@ def decoded(value: Any) -> Any:
 
 
 def timestamp(version: str) -> Any:
-    """The time that a version is, to the last digit. Raises ValueError if it is none."""
+    """Return the time that a version is, to the last digit.
+
+    Raises ValueError if it is not a version.
+    """
     time = Timestamp()
     time.FromJsonString(version)
     return time

@@ -9,7 +9,7 @@ from google.auth.exceptions import DefaultCredentialsError
 
 from promptforge.errors import SettingsError
 
-ANSWER_SECONDS = 5.0  # what has not answered by then is given up
+ANSWER_SECONDS = 5.0  # a call without an answer by then is abandoned
 RETRY_SECONDS = 3.0
 
 NO_CREDENTIALS = (
@@ -23,7 +23,7 @@ OPTIONS = [
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 1_000),  # gRPC's own two minutes would outlast what was the matter
+    ("grpc.max_reconnect_backoff_ms", 1_000),  # gRPC's default of two minutes is longer than most outages
 ]
 
 RETRY = AsyncRetry(
@@ -32,12 +32,15 @@ RETRY = AsyncRetry(
     maximum=0.5,
     timeout=RETRY_SECONDS,
 )
-"""For calls that may be made twice. The clients' own would go on for one to ten minutes."""
+"""The retry of calls that may run twice. The defaults of the clients continue for one to ten minutes."""
 
 
 def connected(transport: Any, emulator: str) -> Any:
-    """A transport on a channel of the running event loop: to the emulator at HOST:PORT if there is one, else to Google
-    with the credentials of the environment. Raises SettingsError if it has none."""
+    """Return a transport on a channel of the running event loop.
+
+    It connects to the emulator at HOST:PORT, or to Google with the credentials of the environment. Raises SettingsError
+    without credentials.
+    """
     if emulator:
         return transport(channel=grpc.aio.insecure_channel(emulator, options=OPTIONS))
     try:

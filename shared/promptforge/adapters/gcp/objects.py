@@ -1,4 +1,7 @@
-"""Objects in Cloud Storage. Google's library blocks, so its calls run in threads, and it is imported by the first."""
+"""Objects in Cloud Storage.
+
+Google's library blocks, so its calls run in threads. The first call imports it.
+"""
 
 import asyncio
 import base64
@@ -22,13 +25,16 @@ T = TypeVar("T")
 
 THREADS = 16
 RETRY_SECONDS = 20.0
-CALL_SECONDS = 30.0  # the last try, which a patience may just allow, included
-BLOCK_BYTES = 8 * 1024 * 1024  # of a read, and of a piece of an upload: a multiple of 256 KiB
+CALL_SECONDS = 30.0  # including the last try, which may begin just before the retries end
+BLOCK_BYTES = 8 * 1024 * 1024  # of a read and of a piece of an upload; a multiple of 256 KiB
 
 
 class BucketObjects:
-    """One bucket. What fails and may be repeated is repeated for `retry_seconds`. `endpoint` is an emulator's;
-    without it, STORAGE_EMULATOR_HOST or Google's own."""
+    """One bucket.
+
+    Failed calls that may run twice are repeated for `retry_seconds`. `endpoint` is the address of an emulator. Without
+    it, STORAGE_EMULATOR_HOST or the address of Google counts.
+    """
 
     def __init__(
         self,
@@ -59,7 +65,7 @@ class BucketObjects:
             if not block:
                 return
             yield block
-            start += len(block)  # a short block is no end: the rest is asked for
+            start += len(block)  # a short block is not the end: the rest is read next
 
     async def create(self, name: str, data: bytes | AsyncIterable[bytes]) -> ObjectInfo:
         written = _Written()
@@ -67,7 +73,7 @@ class BucketObjects:
             try:
                 return await self._write(name, pieces, written)
             except ObjectExists:
-                async for _ in pieces:  # what is there may be this very content: see it all
+                async for _ in pieces:  # the existing object may have this content: compute all of it
                     pass
         return await self._equal(name, written.size, written.crc32c)
 
@@ -94,16 +100,16 @@ class BucketObjects:
             await self._call(BilledOperation.OBJECT_DELETE, lambda bucket: bucket.delete(name))
 
     async def upload_url(self, name: str, expires_at: float) -> str:
-        """That it works once is the doing of its signer's role, which may create objects and not overwrite them."""
+        """The URL works once, because the role of its signer may create objects but not overwrite them."""
         return await self._urls.put(self.bucket, name, expires_at)
 
     async def download_url(self, name: str, filename: str, expires_at: float) -> str:
         return await self._urls.get(self.bucket, name, filename, expires_at)
 
     def close(self) -> None:
-        """End the threads and the connections."""
+        """Close the threads and the connections."""
         self._threads.close()
-        for bucket in self._opened.get_if_created():
+        if bucket := self._opened.get_if_created():
             bucket.close()
 
     async def _write(self, name: str, pieces: AsyncIterator[tuple[bytes, bool]], written: "_Written") -> ObjectInfo:
@@ -112,7 +118,7 @@ class BucketObjects:
             return await self._call(BilledOperation.CLASS_A, lambda bucket: bucket.insert(name, piece))
         session = await self._call(
             BilledOperation.CLASS_A, lambda bucket: bucket.begin(name)
-        )  # billed once, pieces and all
+        )  # billed once, with all pieces
         try:
             sent = 0
             while not last:
@@ -131,7 +137,7 @@ class BucketObjects:
         return await self._call(BilledOperation.CLASS_B, lambda bucket: bucket.block(name, generation, start, end))
 
     async def _equal(self, name: str, size: int, crc32c: str) -> ObjectInfo:
-        """The object that is there, if it is what one's own earlier try would have left."""
+        """Return the existing object if it equals the result of an own earlier try."""
         info = await self.stat(name)
         if info is None:
             raise Unavailable(f"{name}: refused as written already, and not there")
@@ -149,7 +155,7 @@ class BucketObjects:
 
 
 class _Written:
-    """What went by: its size, and its checksum as Cloud Storage writes it."""
+    """The size and the checksum of the content so far, in the form of Cloud Storage."""
 
     def __init__(self) -> None:
         self.size, self._checksum = 0, google_crc32c.Checksum()
@@ -159,7 +165,7 @@ class _Written:
         return base64.b64encode(self._checksum.digest()).decode()
 
     async def pieces(self, data: AsyncIterable[bytes]) -> AsyncGenerator[tuple[bytes, bool], None]:
-        """Pieces of BLOCK_BYTES, and whether it is the last, which may be shorter."""
+        """Yield pieces of BLOCK_BYTES, each with whether it is the last, which may be shorter."""
         held = bytearray()
         async for block in data:
             self.size += len(block)

@@ -1,4 +1,4 @@
-"""Signed URLs of Cloud Storage (V4): signed by service accounts that nothing here is, through IAM."""
+"""Signed URLs of Cloud Storage (V4), signed through IAM by separate service accounts."""
 
 import base64
 import hashlib
@@ -30,7 +30,10 @@ SIGN_SECONDS = 20.0
 
 
 class Account(Protocol):
-    """A service account that signs; it blocks. Google's own credentials of a key file are one."""
+    """A service account that signs; the call blocks.
+
+    The credentials of a key file in Google's library are one, too.
+    """
 
     @property
     def signer_email(self) -> str: ...
@@ -39,7 +42,10 @@ class Account(Protocol):
 
 
 class IamAccount:
-    """An account whose key stays with Google: IAM signs for whoever holds signBlob on it. `emulator` is a URL."""
+    """An account whose key stays with Google: IAM signs for callers with signBlob on it.
+
+    `emulator` is a URL.
+    """
 
     def __init__(self, email: str, emulator: str = "") -> None:
         self.signer_email = email
@@ -47,20 +53,23 @@ class IamAccount:
         self._http = Lazy(lambda: _authorized(AnonymousCredentials() if emulator else None))
 
     def sign_bytes(self, message: bytes) -> bytes:
-        """The signature. A blob signed twice costs nothing, so what fails is tried again, briefly."""
+        """Return the signature.
+
+        Signing twice costs nothing, so a failed call is repeated for a short time.
+        """
         reply = self._http().request("POST", self._url, json={"payload": base64.b64encode(message).decode()})
         if reply.status != 200:
             raise GoogleAuthError(f"signBlob answered {reply.status}")
         return base64.b64decode(json.loads(reply.data)["signedBlob"])
 
     def close(self) -> None:
-        """End the connections."""
-        for http in self._http.get_if_created():
+        """Close the connections."""
+        if http := self._http.get_if_created():
             http.http.clear()
 
 
 class SignedUrls:
-    """URLs of the form ENDPOINT/BUCKET/NAME?X-Goog-…, and the two accounts that sign them."""
+    """Signs URLs of the form ENDPOINT/BUCKET/NAME?X-Goog-… with two accounts."""
 
     def __init__(
         self, upload: Account, download: Account, operations: BilledOperations, clock: Clock, endpoint: str = STORAGE
@@ -70,18 +79,18 @@ class SignedUrls:
         self._threads = Threads("signing", IN_FLIGHT, SIGN_SECONDS)
 
     async def put(self, bucket: str, name: str, expires_at: float) -> str:
-        """To PUT an object with `Content-Type: application/octet-stream` and no other header that matters."""
+        """Return a URL to PUT an object with `Content-Type: application/octet-stream`."""
         headers = {"content-type": UPLOAD_TYPE, "host": urlsplit(self._endpoint).netloc}
         return await self._url(self._upload, "PUT", f"/{bucket}/{_in_path(name)}", headers, {}, expires_at)
 
     async def get(self, bucket: str, name: str, filename: str, expires_at: float) -> str:
-        """To GET an object, saved as `filename`."""
+        """Return a URL to GET an object, saved as `filename`."""
         headers = {"host": urlsplit(self._endpoint).netloc}
         answer = {"response-content-disposition": _attachment(filename), "response-content-type": DOWNLOAD_TYPE}
         return await self._url(self._download, "GET", f"/{bucket}/{_in_path(name)}", headers, answer, expires_at)
 
     def close(self) -> None:
-        """End the threads."""
+        """Close the threads."""
         self._threads.close()
 
     async def _url(
@@ -94,7 +103,7 @@ class SignedUrls:
         expires_at: float,
     ) -> str:
         ends = int(expires_at)
-        signed_at = min(int(self._clock.now()), ends - 1)  # a URL that is late already is made, and refused in use
+        signed_at = min(int(self._clock.now()), ends - 1)  # an expired URL is signed too; Cloud Storage rejects it
         if ends - signed_at > MAX_URL_SECONDS:
             raise ValueError(f"a signed URL lives at most {MAX_URL_SECONDS} seconds")
         stamp = datetime.fromtimestamp(signed_at, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -126,8 +135,8 @@ def _authorized(credentials: Credentials | None) -> AuthorizedHttp:
         3,
         backoff_factor=0.2,
         status_forcelist=(429, 500, 502, 503, 504),
-        allowed_methods=None,  # a POST too: nothing happens twice
-        respect_retry_after_header=False,  # it may ask for more time than there is
+        allowed_methods=None,  # POST included: signing twice is harmless
+        respect_retry_after_header=False,  # it may ask for more time than the caller has
     )
     pool = urllib3.PoolManager(
         maxsize=IN_FLIGHT, block=True, retries=retries, timeout=urllib3.Timeout(5, 5), ca_certs=certifi.where()

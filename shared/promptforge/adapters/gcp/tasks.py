@@ -1,4 +1,4 @@
-"""Tasks in Cloud Tasks: each is an event of our own type, POSTed to the function that its queue is named after."""
+"""Tasks in Cloud Tasks: each is a CloudEvent, POSTed to the function that its queue is named after."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -23,6 +23,7 @@ from google.auth.exceptions import GoogleAuthError
 from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
 from promptforge.adapters.gcp.grpc_channels import connected
 from promptforge.domain.commands import task_headers
+from promptforge.domain.functions import FUNCTIONS
 from promptforge.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -38,24 +39,20 @@ RETRYABLE = (
     Unknown,
 )
 UNAVAILABLE = (GoogleAPIError, GoogleAuthError)
-"""Every fault becomes Unavailable, a refusal too: what is wrong with a queue or with our rights must not be held
-against the work that wanted a task. Its cause is in the log."""
+"""Every error becomes Unavailable, a rejection included.
+
+A wrong queue or a missing permission must not count against the work that enqueued the task. The log has the cause.
+"""
 
 DISPATCH_SECONDS = {
-    "splitter": 1800.0,
-    "worker": 600.0,
-    "finalizer": 1800.0,
-    "sweeper": 600.0,
-    "eraser": 1800.0,
+    name: function.dispatch_seconds for name, function in FUNCTIONS.items() if function.dispatch_seconds is not None
 }
-"""How long Cloud Tasks waits for a function, at most half an hour. It must not be shorter than the function may run, or
-a step would be repeated beside itself: a worker has the 10 minutes that a push of Pub/Sub can wait; those that read or
-write a whole file, or remove much, may be given more."""
+"""The seconds that Cloud Tasks waits for each function."""
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Rename what Google raises."""
+    """Replace the errors of Google's library."""
     try:
         yield
     except UNAVAILABLE as exc:
@@ -64,8 +61,11 @@ def translated() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where tasks go. The queue `worker` is `{location}/queues/{prefix}worker` of a location
-    `projects/PROJECT/locations/REGION`; its tasks go to the address of the function, in the name of `account`."""
+    """The queues and addresses of tasks.
+
+    The queue `worker` is `{location}/queues/{prefix}worker` of a location `projects/PROJECT/locations/REGION`; its
+    tasks go to the address of the function, in the name of `account`.
+    """
 
     location: str
     prefix: str
@@ -74,7 +74,10 @@ class Target:
 
 
 class CloudTasks:
-    """The tasks port. A name that is taken is success: Cloud Tasks keeps it for at least an hour after the task."""
+    """The tasks port.
+
+    A taken name is a success: Cloud Tasks keeps it for at least an hour after the task.
+    """
 
     def __init__(
         self, target: Target, operations: BilledOperations, emulator: str = "", give_up_seconds: float = 12.0
@@ -87,7 +90,7 @@ class CloudTasks:
 
     async def enqueue(self, queue: str, body: bytes, *, name: str, not_before: float = 0.0) -> None:
         parent = f"{self._target.location}/queues/{self._target.prefix}{queue}"
-        task_id = hashlib.sha256(name.encode()).hexdigest()  # names in a row would make Cloud Tasks slow
+        task_id = hashlib.sha256(name.encode()).hexdigest()  # sequential names make Cloud Tasks slow
         task = {
             "name": f"{parent}/tasks/{task_id}",
             "dispatch_deadline": timedelta(seconds=DISPATCH_SECONDS[queue]),
@@ -115,7 +118,10 @@ class CloudTasks:
         return {"url": url, "http_method": "POST", "headers": headers, "body": body, "oidc_token": token}
 
     def _connected(self) -> "CloudTasksAsyncClient":
-        """The client, made and its code imported at the first task: not every function ever has one."""
+        """The client.
+
+        Its code is imported at the first task: few functions enqueue one.
+        """
         if self._client is None:
             from google.cloud.tasks_v2 import CloudTasksAsyncClient
             from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport

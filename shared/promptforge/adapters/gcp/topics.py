@@ -1,7 +1,7 @@
 """Topics in Pub/Sub.
 
-Requests are filled here and awaited one by one: the client that batches by itself does so in threads, which an instance
-that has given its answer may never let run, and is slower than that for messages that are all there at once.
+Requests are filled here and awaited one by one. The client that batches by itself does so in threads, which an instance
+may never run again after its response. It is also slower for messages that are all known at once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from google.pubsub_v1.services.publisher import PublisherAsyncClient
 
 MAX_REQUEST_MESSAGES = 1000
-MAX_REQUEST_BYTES = 9_000_000  # of data; Pub/Sub takes 10 MB with all that is around it
+MAX_REQUEST_BYTES = 9_000_000  # of data; the limit of Pub/Sub is 10 MB with everything around it
 MIN_BILLED_BYTES = 1000
 
 
 class PubsubTopics:
-    """The topics port. The topic `chunks` is `projects/{project}/topics/{prefix}chunks`."""
+    """The topics port.
+
+    The topic `chunks` is `projects/{project}/topics/{prefix}chunks`.
+    """
 
     def __init__(self, project: str, prefix: str, operations: BilledOperations, emulator: str = "") -> None:
         self._prefix = f"projects/{project}/topics/{prefix}"
@@ -33,7 +36,7 @@ class PubsubTopics:
     async def publish(self, topic: str, messages: Sequence[bytes]) -> None:
         from google.pubsub_v1.types import PublishRequest
 
-        plain = PublishRequest.pb()  # the wrapper around it costs ten times as much
+        plain = PublishRequest.pb()  # the wrapper around it takes ten times as long
         for batch in _batches(messages):
             request = plain(topic=self._prefix + topic, messages=[{"data": message} for message in batch])
             try:
@@ -52,7 +55,10 @@ class PubsubTopics:
 
     @cached_property
     def _client(self) -> "PublisherAsyncClient":
-        """Made, and its code imported, at the first use: it belongs to the event loop, and few functions publish."""
+        """The client.
+
+        It belongs to the event loop, and its code is imported at the first use: few functions publish.
+        """
         from google.pubsub_v1.services.publisher import PublisherAsyncClient
         from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 
@@ -60,7 +66,7 @@ class PubsubTopics:
 
 
 def _batches(messages: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """The messages in runs that fit a request."""
+    """Yield the messages in batches that fit into a request."""
     batch: list[bytes] = []
     size = 0
     for message in messages:

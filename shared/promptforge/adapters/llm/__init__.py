@@ -1,1 +1,1 @@
-"""One file a provider, named as the API names it, each with `build(settings, clock, rng) -> Provider`."""
+"""One file for each provider, named as the API names it, with `build(settings, clock, rng) -> Provider`."""

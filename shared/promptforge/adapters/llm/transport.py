@@ -1,4 +1,4 @@
-"""One HTTP call to a provider: kept-alive connection, total deadline, no redirects, a cap on the answer, no retry."""
+"""One HTTP call to a provider: keep-alive, total deadline, no redirects, bounded answer, no retry."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ from promptforge.ports.provider import CallFailure
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 60.0
 
-NOT_SENT_ERRORS = (  # aiohttp's names for faults before the first byte of a request; some are TimeoutErrors too
+NOT_SENT_ERRORS = (  # aiohttp's exceptions before the first byte of a request; some are TimeoutErrors too
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
@@ -29,15 +29,22 @@ NOT_SENT_ERRORS = (  # aiohttp's names for faults before the first byte of a req
 TIMEOUT = CallFailure(FailureKind.UNKNOWN, "provider_timeout", "The provider did not answer in time.")
 CONNECT = CallFailure(FailureKind.NOT_SENT, "provider_unreachable", "The provider could not be reached.")
 RESET = CallFailure(
-    FailureKind.UNKNOWN, "provider_connection_lost", "The connection broke before the answer was whole."
+    FailureKind.UNKNOWN, "provider_connection_lost", "The connection was lost before the answer was complete."
 )
-TOO_LARGE = CallFailure(FailureKind.UNKNOWN, "provider_answer_too_large", "The provider's answer was over the limit.")
-BAD_RESPONSE = CallFailure(FailureKind.UNKNOWN, "provider_bad_response", "The provider's answer made no sense.")
+TOO_LARGE = CallFailure(
+    FailureKind.UNKNOWN, "provider_answer_too_large", "The provider's answer exceeds the size limit."
+)
+BAD_RESPONSE = CallFailure(
+    FailureKind.UNKNOWN, "provider_bad_response", "The provider's answer could not be understood."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """A whole answer. `body` is the parsed JSON, or None if it is not JSON."""
+    """A complete reply.
+
+    `body` is the parsed JSON, or None if it is not JSON.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -45,7 +52,7 @@ class HttpReply:
 
 
 class Transport:
-    """One session for one provider's address, made at the first call because it belongs to the running loop."""
+    """One session for the address of one provider, created at the first call because it belongs to the running loop."""
 
     def __init__(self, base_url: str, headers: Mapping[str, str], connections: int, max_answer_bytes: int) -> None:
         self._base_url = base_url
@@ -57,7 +64,10 @@ class Transport:
     async def post(
         self, path: str, body: object, timeout_seconds: float, headers: Mapping[str, str] | None = None
     ) -> HttpReply | CallFailure:
-        """POST JSON once. Every fault of the way comes back as a Failure; the statuses are the caller's to read."""
+        """POST JSON once.
+
+        Every error of the network is returned as a CallFailure; the caller interprets the status.
+        """
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._post(path, orjson.dumps(body), headers)
@@ -67,7 +77,7 @@ class Transport:
             return TIMEOUT
         except (aiohttp.ClientError, OSError):
             return RESET
-        except Exception as exc:  # nothing that a server sends may stop the work on a chunk
+        except Exception as exc:  # no reply of a server may stop the processing of a chunk
             logs.error("provider_call_failed", error=type(exc).__name__)
             return BAD_RESPONSE
 

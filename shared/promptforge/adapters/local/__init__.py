@@ -1,1 +1,4 @@
-"""One machine: documents, messages and tasks in SQLite, objects as files. A product, not a test double."""
+"""One machine: documents, messages and tasks in SQLite, objects as files.
+
+These adapters are a part of the product, not test doubles.
+"""

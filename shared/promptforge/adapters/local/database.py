@@ -13,14 +13,14 @@ from promptforge.errors import Unavailable
 
 T = TypeVar("T")
 BUSY_SECONDS = 20.0
-CLEARING_SECONDS = 1.0  # so long all others may have to wait if one stands still while it reads
+CLEARING_SECONDS = 1.0  # the longest wait of all others when a reader stands still
 
 
 class Database:
-    """Runs short pieces of SQL work off the event loop, each in a transaction of its own.
+    """Runs short SQL work off the event loop, each in its own transaction.
 
-    `synchronous=FULL` makes an answered commit survive a power cut as well as a killed process. `secure_delete` makes
-    what is removed or replaced unreadable in the file; in its log that lasts until `clear_log`.
+    With `synchronous=FULL` a confirmed commit survives a power cut and a killed process. `secure_delete` makes removed
+    and replaced data unreadable in the file; in its log it stays until `clear_log`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,16 +34,18 @@ class Database:
             self._connection.executescript(f"begin immediate; {schema} commit;")
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` and give back its value; it must not write."""
+        """Run `work` and return its value; it must not write."""
         return await asyncio.to_thread(self._run, "begin", work)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` alone among all writers and commit, or roll back if it raises. Raises Unavailable if the
-        file cannot be had for BUSY_SECONDS or cannot be written."""
+        """Run `work` as the only writer and commit, or roll back if it raises.
+
+        Raises Unavailable if the file is busy for BUSY_SECONDS or cannot be written.
+        """
         return await asyncio.to_thread(self._run, "begin immediate", work)
 
     async def clear_log(self) -> None:
-        """Bring the log into the file and empty it; not now, if others read and write without a pause."""
+        """Move the log into the file and empty it, unless others read and write without a pause."""
         await asyncio.to_thread(self._clear_log)
 
     def close(self) -> None:
@@ -69,7 +71,7 @@ class Database:
 
 
 def next_number(connection: sqlite3.Connection) -> int:
-    """A number that was never given before, for versions and generations."""
+    """Return a number that was never assigned before, for versions and generations."""
     row = connection.execute("update counter set value = value + 1 returning value").fetchone()
     return int(row[0])
 

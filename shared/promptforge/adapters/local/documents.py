@@ -27,7 +27,7 @@ KINDS: dict[type, tuple[str, ...]] = {
     str: ("text",),
     type(None): ("null",),
 }
-"""The JSON types that a value of a query may equal: true is not 1, and a missing field is not null."""
+"""The JSON types that equal a value of a query: true is not 1, and a missing field is not null."""
 
 
 class SqliteDocuments:
@@ -130,7 +130,7 @@ def _field(name: str) -> str:
 
 
 def _kind(name: str) -> str:
-    """The JSON type of a field, null where there is no such field."""
+    """Return the SQL of the JSON type of a field, null for a missing field."""
     return _field(name).replace("json_extract", "json_type")
 
 

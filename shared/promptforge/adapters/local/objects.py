@@ -1,4 +1,4 @@
-"""Objects as files: the row in SQLite says that an object exists, the file of its generation holds its bytes."""
+"""Objects as files: a row in SQLite makes an object exist, the file of its generation contains its bytes."""
 
 import asyncio
 import base64
@@ -27,7 +27,10 @@ LIST_PAGE = 1000
 
 @dataclass
 class FileObjects:
-    """One bucket. With `notify`, a finished object owes its event to the functions in the same transaction."""
+    """One bucket.
+
+    With `notify`, the transaction that creates an object also enqueues its event.
+    """
 
     bucket: str
     folder: Path
@@ -67,7 +70,7 @@ class FileObjects:
             path.unlink(missing_ok=True)
             raise
         info = ObjectInfo(name, generation, size, crc32c)
-        # From here on a row may name the file, also when no answer comes back; `sweep` removes it if none does.
+        # From here on a row may name the file, also without an answer. `sweep` removes the file if no row names it.
         kept = await self.database.write(lambda connection: self._finish(connection, info))
         if kept.generation != generation:
             path.unlink(missing_ok=True)
@@ -108,13 +111,19 @@ class FileObjects:
         return self.signer.url("GET", self.bucket, name, expires_at, filename)
 
     async def file_of(self, name: str) -> Path:
-        """The file that holds an object's bytes. Raises ObjectMissing."""
+        """Return the file with an object's bytes.
+
+        Raises ObjectMissing.
+        """
         if info := await self.stat(name):
             return self._path(info.generation)
         raise ObjectMissing(name)
 
     async def sweep(self) -> None:
-        """Remove files that no object names: what killed writers left. Only while nothing writes."""
+        """Delete files that no object names, left by killed writers.
+
+        Call it only while nothing writes.
+        """
         sql = "select generation from objects where bucket = ?"
         rows = await self.database.read(lambda connection: connection.execute(sql, (self.bucket,)).fetchall())
         known = {str(row[0]) for row in rows}
@@ -148,7 +157,7 @@ class FileObjects:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """A full or failing disk is a part of the platform that does not answer."""
+    """Report a full or failing disk as Unavailable."""
     try:
         yield
     except OSError as exc:
@@ -160,7 +169,7 @@ async def _write_file(path: Path, data: bytes | AsyncIterable[bytes]) -> tuple[i
     with path.open("xb", buffering=BLOCK_BYTES) as file:
         async for block in _once(data) if isinstance(data, bytes) else data:
             checksum.update(block)
-            # A small block only fills the buffer; a thread would cost more than it saves.
+            # A small block only fills the buffer, so a thread costs more than it saves.
             size += await asyncio.to_thread(file.write, block) if len(block) >= BLOCK_BYTES else file.write(block)
         await asyncio.to_thread(_sync, file)
     return size, base64.b64encode(checksum.digest()).decode()
@@ -171,7 +180,7 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 
 def _sync(file: BinaryIO) -> None:
-    """Bytes first, then the folder's entry: both must outlive a power cut before the row names the file."""
+    """Sync the bytes, then the folder entry: both must survive a power cut before the row names the file."""
     file.flush()
     os.fsync(file.fileno())
     folder = os.open(Path(file.name).parent, os.O_RDONLY)
@@ -192,6 +201,6 @@ def _all(sql: str, values: tuple[object, ...], connection: sqlite3.Connection) -
 
 
 def _event(bucket: str, info: ObjectInfo) -> bytes:
-    """The data of a google.cloud.storage.object.v1.finalized event, as far as anyone reads it."""
+    """Return the data of a google.cloud.storage.object.v1.finalized event, as far as it is used."""
     fields = {"bucket": bucket, "name": info.name, "generation": str(info.generation), "size": str(info.size)}
     return orjson.dumps({"kind": "storage#object", **fields, "crc32c": info.crc32c})

@@ -1,7 +1,7 @@
-"""What is still owed to the functions: one durable table behind topics, tasks and storage events.
+"""The durable queue of undelivered messages, tasks and storage events: one table.
 
-A delivery is claimed for as long as its receiver may take, then either done or put back with a growing wait;
-after MAX_ATTEMPTS it is dead: kept, and no longer tried.
+A delivery is claimed for as long as its receiver may take. Then it is acknowledged, or visible again after a growing
+wait. After MAX_ATTEMPTS it is a dead letter: stored, but no longer delivered.
 """
 
 import json
@@ -17,15 +17,18 @@ MIN_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 60.0
 NAME_TAKEN_SECONDS = 3600.0
 
-DUE = "where source = ? and dead = 0 and not_before <= ? and attempts"
-FIRST = "order by not_before, id limit ?"
-AGAIN = f"select id from deliveries indexed by deliveries_again {DUE} > 0 {FIRST}"  # noqa: S608
-NEW = f"select id from deliveries {DUE} = 0 {FIRST}"  # noqa: S608
+DUE_CONDITION = "where source = ? and dead_lettered = 0 and not_before <= ? and attempts"
+ORDER = "order by not_before, id limit ?"
+REPEATED_SQL = f"select id from deliveries indexed by deliveries_repeated {DUE_CONDITION} > 0 {ORDER}"  # noqa: S608
+NEW_SQL = f"select id from deliveries {DUE_CONDITION} = 0 {ORDER}"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One delivery that its claimer must end. `source` is `topic:…`, `queue:…` or `bucket:…`."""
+    """One claimed delivery, which its claimer must acknowledge or return.
+
+    `source` is `topic:…`, `queue:…` or `bucket:…`.
+    """
 
     id: int
     source: str
@@ -40,20 +43,24 @@ def enqueue(connection: sqlite3.Connection, source: str, bodies: Iterable[bytes]
 
 
 class SqliteQueue:
-    """The consumer's side of the table."""
+    """The consumer side of the queue."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def claim(self, source: str, limit: int, ack_seconds: float) -> list[Delivery]:
-        """Up to `limit` due deliveries; each comes again after `ack_seconds` unless it is ended. What was tried before
-        goes first: it was begun before all that waits, and must not go to the end of a long queue for each fault."""
+        """Claim up to `limit` due deliveries.
+
+        Each becomes visible again after `ack_seconds` unless it is acknowledged.
+
+        Repeated deliveries have precedence, so that an error does not move them to the end of a long queue.
+        """
         now = self._clock.now()
 
         def work(connection: sqlite3.Connection) -> list[Delivery]:
-            ids = connection.execute(AGAIN, (source, now, limit)).fetchall()
-            ids += connection.execute(NEW, (source, now, limit - len(ids))).fetchall()
+            ids = connection.execute(REPEATED_SQL, (source, now, limit)).fetchall()
+            ids += connection.execute(NEW_SQL, (source, now, limit - len(ids))).fetchall()
             sql = (
                 "update deliveries set attempts = attempts + 1, not_before = ?"
                 " where id in (select value from json_each(?)) returning id, source, body, attempts"
@@ -64,31 +71,36 @@ class SqliteQueue:
         return await self._database.write(work)
 
     async def sources_due(self, sources: Sequence[str]) -> list[str]:
-        """Which of the sources have something to claim; cheaper than claiming from each."""
+        """Return the sources with something to claim; cheaper than a claim from each."""
         marks = ", ".join("?" * len(sources))
-        sql = f"select distinct source from deliveries where source in ({marks}) and dead = 0 and not_before <= ?"  # noqa: S608
+        condition = f"source in ({marks}) and dead_lettered = 0 and not_before <= ?"
+        sql = f"select distinct source from deliveries where {condition}"  # noqa: S608
         values = [*sources, self._clock.now()]
         rows = await self._database.read(lambda connection: connection.execute(sql, values).fetchall())
         return [row[0] for row in rows]
 
     async def ack(self, delivery: Delivery) -> None:
-        """Done: never again."""
+        """Acknowledge a delivery: it is removed."""
         sql = "delete from deliveries where id = ?"
         await self._database.write(lambda connection: connection.execute(sql, (delivery.id,)))
 
     async def nack(self, delivery: Delivery) -> bool:
-        """Not done: again after a while, unless it was claimed again meanwhile. True if this was its last try."""
+        """Return a delivery: it becomes visible again after a wait, unless it was claimed meanwhile.
+
+        Returns True if it is a dead letter now.
+        """
         wait = min(MIN_BACKOFF_SECONDS * 2 ** (delivery.attempts - 1), MAX_BACKOFF_SECONDS)
-        dead = delivery.attempts >= MAX_ATTEMPTS
-        values = (self._clock.now() + wait, dead, delivery.id, delivery.attempts)
-        sql = "update deliveries set not_before = ?, dead = ? where id = ? and attempts = ? and dead = 0"
+        dead_lettered = delivery.attempts >= MAX_ATTEMPTS
+        values = (self._clock.now() + wait, dead_lettered, delivery.id, delivery.attempts)
+        condition = "id = ? and attempts = ? and dead_lettered = 0"
+        sql = f"update deliveries set not_before = ?, dead_lettered = ? where {condition}"  # noqa: S608
         await self._database.write(lambda connection: connection.execute(sql, values))
-        return dead
+        return dead_lettered
 
     async def make_visible(self) -> None:
-        """Make every delivery that waits after a claim due now: for a new claimer, when the old one is dead."""
+        """Make every claimed delivery visible now: for a new claimer, when the old one has exited."""
         now = self._clock.now()
-        sql = "update deliveries set not_before = ? where attempts > 0 and dead = 0 and not_before > ?"
+        sql = "update deliveries set not_before = ? where attempts > 0 and dead_lettered = 0 and not_before > ?"
         await self._database.write(lambda connection: connection.execute(sql, (now, now)))
 
 

@@ -1,4 +1,4 @@
--- Everything one machine must not lose, in one file: a commit moves all of it or nothing.
+-- The durable state of one machine in one file: a commit changes all of it or nothing.
 
 create table if not exists documents (
     path       text primary key,
@@ -7,13 +7,13 @@ create table if not exists documents (
     data       text not null
 ) without rowid;
 
--- Serves "which are open, soonest due first": the only question that is asked of large collections.
+-- Serves the only query of large collections: open documents by due time.
 create index if not exists documents_open on documents (
     collection, json_extract(data, '$.open'), json_extract(data, '$.due_at'), path
 );
 create index if not exists documents_in_order on documents (collection, json_extract(data, '$.number'), path);
 
--- An object exists when its row does; its bytes lie in the file named by its generation.
+-- An object exists if its row does. Its bytes are in the file named by its generation.
 create table if not exists objects (
     bucket     text not null,
     name       text not null,
@@ -23,17 +23,17 @@ create table if not exists objects (
     primary key (bucket, name)
 ) without rowid;
 
--- One row a message, task or storage event that is still owed to a function.
+-- One row for each message, task or storage event that is not delivered yet.
 create table if not exists deliveries (
     id         integer primary key autoincrement,
     source     text not null,
     body       blob not null,
     not_before real not null,
     attempts   integer not null default 0,
-    dead       integer not null default 0
+    dead_lettered integer not null default 0
 );
-create index if not exists deliveries_due on deliveries (source, dead, not_before, id);
-create index if not exists deliveries_again on deliveries (source, not_before, id) where dead = 0 and attempts > 0;
+create index if not exists deliveries_due on deliveries (source, dead_lettered, not_before, id);
+create index if not exists deliveries_repeated on deliveries (source, not_before, id) where dead_lettered = 0 and attempts > 0;
 
 create table if not exists task_names (
     name     text primary key,
@@ -41,6 +41,6 @@ create table if not exists task_names (
 ) without rowid;
 create index if not exists task_names_taken_at on task_names (taken_at);
 
--- Versions and generations: a number is never given twice, also not after a deletion.
+-- Versions and generations: a number is never assigned twice, also after a deletion.
 create table if not exists counter (value integer not null);
 insert into counter select 1 where not exists (select * from counter);

@@ -1,4 +1,7 @@
-"""The one secret of a data folder: it signs URLs, peppers key hashes and yields the engine's own key."""
+"""The secret of a data folder.
+
+Keys derived from it sign URLs, hash API keys and make the engine's own key.
+"""
 
 import hashlib
 import hmac
@@ -14,7 +17,10 @@ SECRET_BYTES = 32
 
 
 def load_secret(data_dir: Path) -> bytes:
-    """The folder's secret, made at the first call and readable by its owner only. Raises SettingsError if damaged."""
+    """Return the folder's secret, created at the first call and readable by its owner only.
+
+    Raises SettingsError if it is damaged.
+    """
     path = data_dir / "secret"
     if not path.exists():
         _make(path)
@@ -25,7 +31,7 @@ def load_secret(data_dir: Path) -> bytes:
 
 
 def _make(path: Path) -> None:
-    """Write the secret whole before it has its name: another process may look for it at the same time."""
+    """Write the secret completely before it has its name: another process may read it at the same time."""
     with tempfile.NamedTemporaryFile(dir=path.parent) as file:  # readable by its owner only
         file.write(secrets.token_bytes(SECRET_BYTES))
         file.flush()
@@ -35,5 +41,5 @@ def _make(path: Path) -> None:
 
 
 def derive(secret: bytes, purpose: str) -> bytes:
-    """A key of its own for each purpose."""
+    """Return a separate key for each purpose."""
     return hmac.new(secret, purpose.encode(), hashlib.sha256).digest()

@@ -1,5 +1,8 @@
-"""Answers that must be JSON, or JSON of a certain shape. The schema is a client's: it may not make us fetch anything,
-nor keep us busy with a pattern that takes exponential time."""
+"""Validation of answers that must be JSON, or JSON that matches a schema.
+
+Clients supply the schema, so it is untrusted. It may not cause a download, and its patterns may not take exponential
+time.
+"""
 
 from functools import lru_cache
 from typing import Any
@@ -10,18 +13,18 @@ from promptforge.domain.formats.params import ResponseFormat
 
 
 def schema_error(form: ResponseFormat | None) -> str | None:
-    """What is wrong with a response_format's schema, if something is."""
+    """Return why the schema of a response_format is invalid, or None."""
     if form is None or form.json_schema is None:
         return None
     try:
         _validator(orjson.dumps(form.json_schema))
     except ValueError:
-        return "Not a valid JSON Schema, or one with references to elsewhere"
+        return "Invalid JSON Schema, or one with external references"
     return None
 
 
 def matches_schema(form: ResponseFormat, text: str) -> bool:
-    """Whether an answer is what its response_format asks for."""
+    """Return whether an answer has its response_format."""
     try:
         value = orjson.loads(text)
     except ValueError:
@@ -33,12 +36,12 @@ def matches_schema(form: ResponseFormat, text: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _validator(schema: bytes) -> Any:
-    import jsonschema_rs  # only jobs that ask for a schema need it
+    import jsonschema_rs  # imported here, because few jobs have a schema
 
-    def refuse(uri: str) -> Any:
+    def reject_reference(uri: str) -> Any:
         raise ValueError(uri)
 
-    # its other engine backtracks
+    # RegexOptions selects the engine that does not backtrack: a pattern of a client cannot take exponential time.
     return jsonschema_rs.validator_for(
-        orjson.loads(schema), retriever=refuse, pattern_options=jsonschema_rs.RegexOptions()
+        orjson.loads(schema), retriever=reject_reference, pattern_options=jsonschema_rs.RegexOptions()
     )

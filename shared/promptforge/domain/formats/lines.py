@@ -1,11 +1,11 @@
-"""Cuts a stream of bytes into physical lines, holding no more than one line's limit at a time."""
+"""Split a stream of bytes into physical lines, with at most one line limit of bytes in memory."""
 
 BOM = b"\xef\xbb\xbf"
 GZIP = b"\x1f\x8b"
 
 
 class LongLine(bytes):
-    """A line over the limit: only its length is known, its bytes are gone."""
+    """A line over the limit: it keeps its length, not its bytes."""
 
     size: int
     limit: int
@@ -20,7 +20,10 @@ class LongLine(bytes):
 
 
 class LineSplitter:
-    """Feed it blocks, get lines without their b"\n". Nothing else ends a line: JSON text may hold U+2028."""
+    """A splitter that takes blocks and returns lines without their line feed.
+
+    Only a line feed ends a line, because JSON text may contain U+2028 and other separators.
+    """
 
     def __init__(self, max_line_bytes: int) -> None:
         self._max = max_line_bytes
@@ -28,7 +31,7 @@ class LineSplitter:
         self._tail_bytes = 0
 
     def feed(self, block: bytes) -> list[bytes]:
-        """The lines that this block completes."""
+        """Return the lines that this block completes."""
         lines = block.split(b"\n")
         if len(lines) == 1:
             self._append(block)
@@ -40,7 +43,7 @@ class LineSplitter:
         return lines
 
     def finish(self) -> list[bytes]:
-        """The last line, if the stream did not end with b"\\n"."""
+        """Return the last line, if the stream does not end with a line feed."""
         return [self._complete(b"")] if self._tail_bytes else []
 
     def _append(self, rest: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What may be said to a model besides the prompt: once for a job, and again on any line for that prompt."""
+"""Parameters of a model call besides the prompt, for a whole job or for the prompt of one line."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from promptforge.domain.model import Model
+from promptforge.domain.providers import JSON_OBJECT, PROVIDERS
 
 MAX_DEPTH = 100
 
@@ -13,12 +14,15 @@ NonEmptyText = Annotated[str, Field(min_length=1)]
 
 
 def integral(value: object) -> object:
-    """JSON has one kind of number: 3.0 is 3. A larger one may have lost digits when it was read."""
+    """Return a float without a fraction as an integer, because 3.0 and 3 are the same number in JSON.
+
+    A float above 2**53 stays a float: the parser may have dropped digits.
+    """
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
 
 
 RESERVED = {"model", "messages", "contents", "stream"}
-"""Fields of a request that `extra` may not set: they say what is asked, and how the answer comes."""
+"""Fields of a request that `extra` may not set: they hold the prompt, the model and the form of the response."""
 
 
 def _reserved_names_schema(schema: dict[str, Any]) -> None:
@@ -37,10 +41,10 @@ def _as_list(value: object) -> object:
 
 
 def _limit_depth(value: object) -> object:
-    """Refuses what nests deeper than we can write again."""
+    """Reject a value that nests too deep for the serializer."""
     level = [value]
     for _ in range(MAX_DEPTH):
-        level = [below for each in level for below in _children(each)]
+        level = [child for parent in level for child in _children(parent)]
         if not level:
             return value
     raise ValueError(f"It nests more than {MAX_DEPTH} levels")
@@ -57,20 +61,20 @@ StopTexts = Annotated[list[NonEmptyText], Field(min_length=1, max_length=16)]
 
 
 class StrictModel(Model):
-    """Takes what it names, of the type it names."""
+    """A model that rejects unknown fields and values of another type."""
 
     model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ChatMessage(StrictModel):
-    """One turn of a conversation."""
+    """One message of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: NonEmptyText
 
 
 class ResponseFormat(StrictModel):
-    """JSON, or JSON that fits a schema, against which every answer is checked."""
+    """The required form of every answer: JSON, or JSON that matches a schema."""
 
     model_config = ConfigDict(json_schema_extra=_schema_presence_schema, serialize_by_alias=True)
 
@@ -85,8 +89,10 @@ class ResponseFormat(StrictModel):
 
 
 class Params(StrictModel):
-    """A line's value stands in place of the job's. `metadata` comes back on the line; `extra` goes to the provider as
-    it is, merged into the body of the request."""
+    """The parameters of a job, or of a line, whose values override those of the job.
+
+    `metadata` is returned on the result line. `extra` is merged into the body of the request to the provider.
+    """
 
     system: NonEmptyText | None = None
     max_tokens: MaxTokens | None = None
@@ -103,22 +109,22 @@ class Params(StrictModel):
     @field_validator("extra")
     @classmethod
     def _reject_reserved(cls, extra: JsonObject | None) -> JsonObject | None:
-        if taken := RESERVED.intersection(extra or ()):
-            raise ValueError(f"{min(taken)} cannot be set by it")
+        if reserved := RESERVED.intersection(extra or ()):
+            raise ValueError(f"{min(reserved)} cannot be set by it")
         return extra
 
     @property
     def set_fields(self) -> dict[str, Any]:
-        """The parameters that were given."""
+        """The parameters that have a value."""
         return {name: value for name in PARAMS if (value := getattr(self, name)) is not None}
 
     def merged_over(self, others: "Params") -> "Params":
-        """These, and where one is not given, the other's."""
+        """Return these parameters, with the other's value for each one that has none."""
         return others.model_copy(update=self.set_fields)
 
 
 class LineParams(Params):
-    """What a line may give for its own prompt."""
+    """The parameters of a line: those of a job, a model of its own, and a conversation in place of the prompt."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
@@ -127,15 +133,11 @@ class LineParams(Params):
 PARAMS = tuple(Params.model_fields)
 LINE_PARAMS = frozenset(LineParams.model_fields)
 
-JSON_OBJECT = "response_format json_object"
-
-UNSUPPORTED: dict[str, frozenset[str]] = {"anthropic": frozenset({"seed", JSON_OBJECT})}
-"""What a provider has no place for: to leave it out silently would be to answer another question."""
-
 
 def unsupported_parameter(provider: str, params: Params) -> str | None:
-    """A parameter that was given and that the provider cannot take, if there is one."""
-    asked = list(params.set_fields)
+    """Return a parameter that has a value and that the provider does not support, or None."""
+    names = list(params.set_fields)
     if params.response_format and params.response_format.type == "json_object":
-        asked.append(JSON_OBJECT)
-    return next((name for name in asked if name in UNSUPPORTED.get(provider, ())), None)
+        names.append(JSON_OBJECT)
+    unsupported = PROVIDERS[provider].unsupported if provider in PROVIDERS else frozenset[str]()
+    return next((name for name in names if name in unsupported), None)

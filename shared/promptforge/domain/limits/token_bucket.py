@@ -1,15 +1,18 @@
-"""How fast each key may send requests: token buckets, in the memory of one process."""
+"""The request rate limit of each key: token buckets in the memory of one process."""
 
 from collections import OrderedDict
 from collections.abc import Callable
 
-BURST_SECONDS = 10  # what a key has saved up at most
+BURST_SECONDS = 10  # of requests that an idle key accumulates
 MAX_BUCKETS = 10_000
 
 
 class TokenBuckets:
-    """One bucket a key. The table is bounded: the key that was silent longest is forgotten first, and has a full bucket
-    when it comes back. `now` is of a clock that never jumps."""
+    """One token bucket per key.
+
+    The table is bounded. The key that was idle longest is dropped first, and starts again with a full bucket.
+    `now` must be a monotonic clock.
+    """
 
     def __init__(self, per_second: float, now: Callable[[], float]) -> None:
         self._per_second = per_second
@@ -21,12 +24,16 @@ class TokenBuckets:
         return len(self._buckets)
 
     def take(self, key: str) -> float:
-        """Take a request from the key's bucket and answer 0; or, where none is left, the seconds until one is."""
+        """Take a token from the bucket of the key and return 0, or return the seconds until a token is available."""
         now = self._now()
-        left, filled_at = self._buckets.pop(key, (self._capacity, now))
-        left = min(self._capacity, left + (now - filled_at) * self._per_second)
-        taken = left >= 1
-        self._buckets[key] = (left - taken, now)
+        tokens, filled_at = self._buckets.pop(key, (self._capacity, now))
+        tokens = min(self._capacity, tokens + (now - filled_at) * self._per_second)
+        wait = 0.0
+        if tokens >= 1:
+            tokens -= 1
+        else:
+            wait = (1 - tokens) / self._per_second
+        self._buckets[key] = (tokens, now)
         if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
-        return 0.0 if taken else (1 - left) / self._per_second
+        return wait

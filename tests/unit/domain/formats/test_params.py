@@ -1,4 +1,4 @@
-"""What may be said besides the prompt: each field's bounds, a line over its job, and the verdict on a line."""
+"""Parameters: the bounds of each field, a line over its job, and the validation of a line."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from promptforge.domain.formats.params import MAX_DEPTH, LineParams, Params, uns
 from promptforge.domain.model import Model
 
 SCHEMA = {"type": "json_schema", "schema": {"type": "object"}}
-GOOD: list[tuple[str, Any]] = [
+VALID: list[tuple[str, Any]] = [
     ("system", "Be brief."),
     ("max_tokens", 1),
     ("max_tokens", 10_000_000),
@@ -33,7 +33,7 @@ GOOD: list[tuple[str, Any]] = [
     ("extra", {"reasoning": {"effort": "low"}}),
     *((name, None) for name in Params.model_fields),
 ]
-BAD: list[tuple[str, Any]] = [
+INVALID: list[tuple[str, Any]] = [
     ("system", ""),
     ("system", 7),
     ("max_tokens", 0),
@@ -70,7 +70,7 @@ BAD: list[tuple[str, Any]] = [
     ("extra", {"contents": []}),
     ("extra", {"stream": True}),
 ]
-BAD_LINE = [
+INVALID_ON_LINE = [
     ("model", ""),
     ("model", "m" * 201),
     ("model", 1),
@@ -93,46 +93,46 @@ def line(**fields: Any) -> bytes:
 
 
 def _writable(value: Any) -> bool:
-    """Whether orjson writes it; what it reads beyond that is a float."""
+    """Return whether orjson can serialize the value; it parses a larger integer as a float."""
     return not isinstance(value, int) or -(2**63) <= value < 2**64
 
 
-@pytest.mark.parametrize(("name", "value"), GOOD)
-def test_a_good_parameter_is_taken_by_a_job_and_by_a_line(name: str, value: Any) -> None:
+@pytest.mark.parametrize(("name", "value"), VALID)
+def test_params_valid_value_is_accepted_for_job_and_line(name: str, value: Any) -> None:
     params = Params.model_validate({name: value})
-    judged = parse_line(line(**{name: value}))
+    parsed = parse_line(line(**{name: value}))
 
-    assert isinstance(judged, Prompt)
-    assert judged.params is not None
-    assert getattr(judged.params, name) == getattr(params, name)
+    assert isinstance(parsed, Prompt)
+    assert parsed.params is not None
+    assert getattr(parsed.params, name) == getattr(params, name)
 
 
-@pytest.mark.parametrize(("name", "value"), BAD)
-def test_a_bad_parameter_is_refused_by_its_name_and_without_its_value(name: str, value: Any) -> None:
-    with pytest.raises(ValidationError) as refused:
+@pytest.mark.parametrize(("name", "value"), INVALID)
+def test_params_invalid_value_is_rejected_with_field_name(name: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as rejected:
         Params.model_validate({name: value})
-    judged = parse_line(line(**{name: value})) if _writable(value) else None
+    parsed = parse_line(line(**{name: value})) if _writable(value) else None
 
-    assert validation_message(refused.value).startswith(name)
-    if judged:
-        assert isinstance(judged, InvalidLine)
-        assert (judged.code, judged.prompt_id) == ("invalid_parameter", "p1")
-        assert judged.message.startswith(name)
-        assert judged.message.endswith(".")
+    assert validation_message(rejected.value).startswith(name)
+    if parsed:
+        assert isinstance(parsed, InvalidLine)
+        assert (parsed.code, parsed.prompt_id) == ("invalid_parameter", "p1")
+        assert parsed.message.startswith(name)
+        assert parsed.message.endswith(".")
 
 
-@pytest.mark.parametrize(("name", "value"), BAD_LINE)
-def test_a_bad_model_or_conversation_costs_only_its_line(name: str, value: Any) -> None:
+@pytest.mark.parametrize(("name", "value"), INVALID_ON_LINE)
+def test_parse_line_invalid_model_or_messages_returns_error(name: str, value: Any) -> None:
     fields = {"prompt_id": "p1", name: value} if name == "messages" else {"prompt_id": "p1", "prompt": "x", name: value}
-    judged = parse_line(orjson.dumps(fields))
+    parsed = parse_line(orjson.dumps(fields))
 
-    assert isinstance(judged, InvalidLine)
-    assert (judged.code, judged.prompt_id) == ("invalid_parameter", "p1")
-    assert judged.message.startswith(name)
+    assert isinstance(parsed, InvalidLine)
+    assert (parsed.code, parsed.prompt_id) == ("invalid_parameter", "p1")
+    assert parsed.message.startswith(name)
 
 
 @pytest.mark.parametrize("name", ["metadata", "extra"])
-def test_what_nests_too_deep_to_be_written_again_is_refused(name: str) -> None:
+def test_parse_line_parameter_nested_over_limit_returns_error(name: str) -> None:
     assert isinstance(parse_line(line(**{name: nested(MAX_DEPTH)})), Prompt)
     for levels in (MAX_DEPTH + 1, 240):
         assert isinstance(parse_line(line(**{name: nested(levels)})), InvalidLine)
@@ -140,7 +140,7 @@ def test_what_nests_too_deep_to_be_written_again_is_refused(name: str) -> None:
     assert isinstance(parse_line(deep), InvalidLine)
 
 
-def test_3_0_is_3() -> None:
+def test_params_whole_float_becomes_integer() -> None:
     params = Params.model_validate({"max_tokens": 3.0, "seed": -7.0})
 
     assert (params.max_tokens, params.seed) == (3, -7)
@@ -148,65 +148,67 @@ def test_3_0_is_3() -> None:
 
 
 @pytest.mark.parametrize("text", ["-9223372036854775809", "18446744073709551616", "1e17", "1e300"])
-def test_a_seed_that_lost_digits_when_it_was_read_is_refused(text: str) -> None:
-    judged = parse_line(b'{"prompt_id": "p1", "prompt": "x", "seed": %s}' % text.encode())
+def test_parse_line_seed_with_lost_digits_returns_error(text: str) -> None:
+    parsed = parse_line(b'{"prompt_id": "p1", "prompt": "x", "seed": %s}' % text.encode())
 
-    assert isinstance(judged, InvalidLine)
+    assert isinstance(parsed, InvalidLine)
 
 
-def test_a_job_refuses_a_field_that_it_does_not_know_and_a_line_ignores_it() -> None:
+def test_params_unknown_field_is_rejected_for_job_and_ignored_on_line() -> None:
     with pytest.raises(ValidationError):
         Params.model_validate({"temprature": 1})
 
     assert parse_line(line(temprature=1, tags=["a"])) == Prompt("p1", "Why?")
 
 
-def test_a_lines_value_stands_in_place_of_its_jobs() -> None:
+def test_merged_over_line_value_overrides_job_value() -> None:
     job = Params(system="Be brief.", temperature=1.0, stop=["a"], metadata={"of": "job"})
     own = LineParams(temperature=0.0, stop=["b"], metadata={"of": "line"}, model="other")
 
-    both = own.merged_over(job)
+    merged = own.merged_over(job)
 
-    assert both == Params(system="Be brief.", temperature=0.0, stop=["b"], metadata={"of": "line"})
+    assert merged == Params(system="Be brief.", temperature=0.0, stop=["b"], metadata={"of": "line"})
 
 
-def test_a_conversation_stands_in_place_of_the_prompt() -> None:
-    turns = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
-    judged = parse_line(orjson.dumps({"prompt_id": "p1", "messages": turns}))
+def test_parse_line_messages_replace_prompt() -> None:
+    messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
+    parsed = parse_line(orjson.dumps({"prompt_id": "p1", "messages": messages}))
 
-    assert isinstance(judged, Prompt)
-    assert judged.prompt == ""
-    assert judged.params is not None
-    assert [message.model_dump() for message in judged.params.messages or ()] == turns
+    assert isinstance(parsed, Prompt)
+    assert parsed.prompt == ""
+    assert parsed.params is not None
+    assert [message.model_dump() for message in parsed.params.messages or ()] == messages
 
 
 @pytest.mark.parametrize("messages", [[], None])
-def test_a_conversation_has_a_message(messages: object) -> None:
-    judged = parse_line(orjson.dumps({"prompt_id": "p1", "messages": messages}))
+def test_parse_line_empty_messages_return_error(messages: object) -> None:
+    parsed = parse_line(orjson.dumps({"prompt_id": "p1", "messages": messages}))
 
-    assert isinstance(judged, InvalidLine)
-    assert judged.code == "invalid_parameter"
-
-
-def test_a_prompt_and_a_conversation_are_one_too_many() -> None:
-    judged = parse_line(line(messages=[{"role": "user", "content": "u"}]))
-
-    assert judged == InvalidLine("invalid_parameter", "Give prompt or messages, not both.", "p1")
+    assert isinstance(parsed, InvalidLine)
+    assert parsed.code == "invalid_parameter"
 
 
-@pytest.mark.parametrize(("name", "value"), [*GOOD, *BAD, *BAD_LINE, ("tags", 1), ("prompt", ""), ("prompt", [])])
-def test_the_splitter_and_the_worker_judge_a_line_alike(name: str, value: Any) -> None:
+def test_parse_line_prompt_and_messages_return_error() -> None:
+    parsed = parse_line(line(messages=[{"role": "user", "content": "u"}]))
+
+    assert parsed == InvalidLine("invalid_parameter", "Give prompt or messages, not both.", "p1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [*VALID, *INVALID, *INVALID_ON_LINE, ("tags", 1), ("prompt", ""), ("prompt", [])]
+)
+def test_valid_prompt_ids_line_with_parameters_agrees_with_parse_line(name: str, value: Any) -> None:
     rows = [{"prompt_id": "p1", "prompt": "x", name: value}, {"prompt_id": "p1", name: value}]
     lines = [orjson.dumps(row) for row in rows if _writable(value)]
-    verdicts = [isinstance(parse_line(each), Prompt) for each in lines]
+    valid = [isinstance(parse_line(each), Prompt) for each in lines]
 
     ids, others = valid_prompt_ids(lines)
 
-    assert ids == ["p1"] * sum(verdicts)
-    assert others == [position for position, good in enumerate(verdicts) if not good]
+    assert ids == ["p1"] * sum(valid)
+    assert others == [position for position, accepted in enumerate(valid) if not accepted]
 
 
-def test_what_a_provider_cannot_take_is_named() -> None:
+def test_unsupported_parameter_returns_its_name() -> None:
     seeded = Params(seed=1)
 
     assert unsupported_parameter("anthropic", seeded) == "seed"
@@ -214,12 +216,12 @@ def test_what_a_provider_cannot_take_is_named() -> None:
     assert unsupported_parameter("anthropic", Params(temperature=1.0)) is None
 
 
-@pytest.mark.parametrize(("name", "value"), GOOD)
-def test_what_was_stored_is_read_back(name: str, value: Any) -> None:
+@pytest.mark.parametrize(("name", "value"), VALID)
+def test_params_stored_value_is_read_back(name: str, value: Any) -> None:
     params = Params.model_validate({name: value})
 
-    class Kept(Model):
+    class Stored(Model):
         params: Params
 
-    stored = orjson.dumps(Kept(params=params).model_dump(mode="json"))
-    assert Kept.model_validate(orjson.loads(stored)).params == params
+    data = orjson.dumps(Stored(params=params).model_dump(mode="json"))
+    assert Stored.model_validate(orjson.loads(data)).params == params

@@ -1,3 +1,5 @@
+"""The splitter of a stream into lines."""
+
 import tracemalloc
 from itertools import pairwise
 
@@ -6,15 +8,15 @@ from hypothesis import strategies as st
 
 from promptforge.domain.formats.lines import LineSplitter, LongLine
 
-Seen = tuple[str, int, bytes]
+Shape = tuple[str, int, bytes]
 
 FRAGMENTS = [b"\n", b"\n\n", b"\r\n", b"a", b"bb", b"long enough", "\u2028".encode(), "\x85".encode(), b"\x0b", b"\x00"]
 streams = st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(FRAGMENTS), max_size=40).map(b"".join))
 
 
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    edges = [0, *sorted(min(place, len(data)) for place in places), len(data)]
-    return [data[start:end] for start, end in pairwise(edges)]
+def to_blocks(data: bytes, edges: list[int]) -> list[bytes]:
+    bounds = [0, *sorted(min(edge, len(data)) for edge in edges), len(data)]
+    return [data[start:end] for start, end in pairwise(bounds)]
 
 
 def split(blocks: list[bytes], max_line_bytes: int) -> list[bytes]:
@@ -22,11 +24,11 @@ def split(blocks: list[bytes], max_line_bytes: int) -> list[bytes]:
     return [line for block in blocks for line in splitter.feed(block)] + splitter.finish()
 
 
-def seen(line: bytes) -> Seen:
+def shape(line: bytes) -> Shape:
     return ("long", len(line), b"") if isinstance(line, LongLine) else ("line", len(line), bytes(line))
 
 
-def expected(data: bytes, max_line_bytes: int) -> list[Seen]:
+def expected(data: bytes, max_line_bytes: int) -> list[Shape]:
     lines = data.split(b"\n")
     if not lines[-1]:
         lines.pop()
@@ -35,58 +37,58 @@ def expected(data: bytes, max_line_bytes: int) -> list[Seen]:
 
 @settings(deadline=None, max_examples=300)
 @given(streams, st.lists(st.integers(0, 200), max_size=12), st.integers(1, 16))
-def test_any_cut_into_blocks_gives_the_same_lines(data: bytes, places: list[int], max_line_bytes: int) -> None:
-    lines = split(cut(data, places), max_line_bytes)
+def test_splitter_any_blocks_give_lines_of_plain_split(data: bytes, edges: list[int], max_line_bytes: int) -> None:
+    lines = split(to_blocks(data, edges), max_line_bytes)
 
-    assert [seen(line) for line in lines] == expected(data, max_line_bytes)
+    assert [shape(line) for line in lines] == expected(data, max_line_bytes)
 
 
 @settings(deadline=None)
 @given(streams)
-def test_blocks_of_one_byte_lose_nothing(data: bytes) -> None:
-    lines = split([data[at : at + 1] for at in range(len(data))], 1000)
+def test_splitter_blocks_of_one_byte_lose_nothing(data: bytes) -> None:
+    lines = split([data[position : position + 1] for position in range(len(data))], 1000)
 
     assert b"".join(line + b"\n" for line in lines) in (data, data + b"\n")
 
 
-def test_only_a_line_feed_ends_a_line() -> None:
+def test_splitter_only_line_feed_ends_line() -> None:
     text = "one\u2028two\u2029three\x85four\x0bfive\x0csix\rseven".encode()
 
     assert split([text + b"\n" + text], 1000) == [text, text]
 
 
-def test_the_carriage_return_stays_on_its_line() -> None:
+def test_splitter_carriage_return_stays_on_line() -> None:
     assert split([b"a\r", b"\nb\r\n"], 10) == [b"a\r", b"b\r"]
 
 
-def test_a_last_line_without_its_line_feed_is_a_line() -> None:
+def test_splitter_last_line_without_line_feed_is_returned() -> None:
     assert split([b"a\nb"], 10) == [b"a", b"b"]
 
 
-def test_a_file_that_ends_in_a_line_feed_has_no_empty_line_after_it() -> None:
+def test_splitter_final_line_feed_adds_no_empty_line() -> None:
     assert split([b"a\n"], 10) == [b"a"]
 
 
-def test_an_empty_stream_has_no_lines() -> None:
+def test_splitter_empty_stream_returns_no_lines() -> None:
     assert split([], 10) == []
     assert split([b"", b""], 10) == []
 
 
-def test_empty_lines_keep_their_place() -> None:
+def test_splitter_empty_lines_are_returned() -> None:
     assert split([b"\n\na\n\nb"], 10) == [b"", b"", b"a", b"", b"b"]
 
 
-def test_a_line_of_exactly_the_limit_is_kept_and_one_byte_more_is_not() -> None:
+def test_splitter_line_over_limit_keeps_length_only() -> None:
     kept, dropped = split([b"x" * 10 + b"\n", b"x" * 11 + b"\n"], 10)
 
-    assert seen(kept) == ("line", 10, b"x" * 10)
-    assert seen(dropped) == ("long", 11, b"")
+    assert shape(kept) == ("line", 10, b"x" * 10)
+    assert shape(dropped) == ("long", 11, b"")
 
 
-def test_the_lines_after_a_long_one_are_whole() -> None:
+def test_splitter_lines_after_long_line_are_complete() -> None:
     lines = split([b"x" * 7, b"x" * 7, b"x\nok\n", b"y" * 30 + b"\nfine"], 10)
 
-    assert [seen(line) for line in lines] == [
+    assert [shape(line) for line in lines] == [
         ("long", 15, b""),
         ("line", 2, b"ok"),
         ("long", 30, b""),
@@ -94,13 +96,13 @@ def test_the_lines_after_a_long_one_are_whole() -> None:
     ]
 
 
-def test_a_long_last_line_tells_its_length() -> None:
+def test_splitter_long_last_line_has_its_length() -> None:
     (line,) = split([b"x" * 50, b"x" * 50], 10)
 
-    assert seen(line) == ("long", 100, b"")
+    assert shape(line) == ("long", 100, b"")
 
 
-def test_an_endless_line_is_streamed_in_bounded_memory() -> None:
+def test_splitter_endless_line_uses_bounded_memory() -> None:
     limit, block, blocks = 64 * 1024, 16 * 1024, 2048
     splitter = LineSplitter(limit)
 
@@ -111,11 +113,11 @@ def test_an_endless_line_is_streamed_in_bounded_memory() -> None:
     tracemalloc.stop()
 
     (line,) = splitter.finish()
-    assert seen(line) == ("long", block * blocks, b"")
+    assert shape(line) == ("long", block * blocks, b"")
     assert peak < 4 * limit
 
 
-def test_a_splitter_may_go_on_after_its_end() -> None:
+def test_splitter_accepts_blocks_after_finish() -> None:
     splitter = LineSplitter(10)
     splitter.feed(b"a")
     splitter.finish()

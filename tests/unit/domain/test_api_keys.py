@@ -1,3 +1,5 @@
+"""API keys: their form, their checksum and the stored hash."""
+
 import hashlib
 import hmac
 import re
@@ -14,29 +16,29 @@ KEY = make_key(2**KEY_BITS // 3)
 
 
 @given(random_bits)
-def test_a_key_has_the_form_that_scanners_look_for(bits: int) -> None:
+def test_make_key_any_bits_match_form_for_secret_scanners(bits: int) -> None:
     assert re.fullmatch(r"pf_[0-9A-Za-z]{32}[0-9A-Za-z]{6}", make_key(bits))
 
 
 @given(random_bits)
-def test_a_key_passes_its_own_check(bits: int) -> None:
+def test_is_mistyped_made_key_returns_false(bits: int) -> None:
     assert not is_mistyped(make_key(bits))
 
 
 @given(random_bits)
-def test_a_key_holds_all_its_random_bits(bits: int) -> None:
+def test_make_key_encodes_all_random_bits(bits: int) -> None:
     body = make_key(bits)[3:35]
 
     assert sum(ALPHABET.index(digit) * 62**place for place, digit in enumerate(body)) == bits
 
 
-def test_the_alphabet_is_base62() -> None:
+def test_alphabet_is_base62() -> None:
     assert len(set(ALPHABET)) == len(ALPHABET) == 62
     assert ALPHABET.isalnum()
     assert ALPHABET.isascii()
 
 
-def test_every_single_wrong_character_is_found() -> None:
+def test_is_mistyped_wrong_character_returns_true() -> None:
     typos = [
         KEY[:at] + wrong + KEY[at + 1 :]
         for at in range(3, len(KEY))
@@ -50,7 +52,7 @@ def test_every_single_wrong_character_is_found() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(random_bits)
-def test_every_swap_of_neighbours_is_found(bits: int) -> None:
+def test_is_mistyped_swapped_characters_return_true(bits: int) -> None:
     key = make_key(bits)
     swaps = [key[:at] + key[at + 1] + key[at] + key[at + 2 :] for at in range(3, len(key) - 1)]
 
@@ -58,27 +60,27 @@ def test_every_swap_of_neighbours_is_found(bits: int) -> None:
 
 
 @pytest.mark.parametrize("at", range(3, len(KEY)))
-def test_a_lost_or_doubled_character_is_found(at: int) -> None:
+def test_is_mistyped_missing_or_repeated_character_returns_true(at: int) -> None:
     assert is_mistyped(KEY[:at] + KEY[at + 1 :])
     assert is_mistyped(KEY[:at] + KEY[at] + KEY[at:])
 
 
 @pytest.mark.parametrize("key", [KEY + "\n", KEY + " ", "pf_", "pf_" + "\u0661" * 38, "pf_\x00", KEY + KEY])
-def test_what_only_begins_like_a_key_is_mistyped(key: str) -> None:
+def test_is_mistyped_prefix_without_form_returns_true(key: str) -> None:
     assert is_mistyped(key)
 
 
 @pytest.mark.parametrize("key", ["", "my own key", "PF_" + KEY[3:], " " + KEY, "sk-123", "\x00"])
-def test_a_foreign_form_is_left_to_the_look_up(key: str) -> None:
+def test_is_mistyped_other_prefix_returns_false(key: str) -> None:
     assert not is_mistyped(key)
 
 
 @given(st.text(max_size=45))
-def test_no_made_up_text_passes_for_a_key(text: str) -> None:
+def test_is_mistyped_prefix_before_any_text_returns_true(text: str) -> None:
     assert is_mistyped("pf_" + text)
 
 
-def test_a_stored_hash_depends_on_the_pepper_and_on_the_key() -> None:
+def test_hash_key_depends_on_pepper_and_key() -> None:
     other = make_key(2**KEY_BITS // 5)
 
     hashes = {hash_key(pepper, key) for pepper in (b"one", b"two") for key in (KEY, other)}

@@ -1,3 +1,5 @@
+"""RFC 3339 timestamps."""
+
 from datetime import datetime
 
 import pytest
@@ -16,20 +18,20 @@ from promptforge.domain.timestamps import rfc3339
         (1_700_000_000.25, "2023-11-14T22:13:20.250Z"),
     ],
 )
-def test_a_time_is_written_in_utc_with_milliseconds(seconds: float, text: str) -> None:
+def test_rfc3339_returns_utc_with_milliseconds(seconds: float, text: str) -> None:
     assert rfc3339(seconds) == text
 
 
-def test_no_time_stays_no_time() -> None:
+def test_rfc3339_none_returns_none() -> None:
     assert rfc3339(None) is None
 
 
 @given(st.floats(0, 4e9))
-def test_a_written_time_reads_back_to_the_millisecond(seconds: float) -> None:
+def test_rfc3339_text_parses_to_same_millisecond(seconds: float) -> None:
     assert abs(datetime.fromisoformat(rfc3339(seconds)).timestamp() - seconds) < 0.001_01
 
 
 @given(st.floats(0, 4e9), st.floats(0, 4e9))
-def test_written_times_sort_like_times(one: float, other: float) -> None:
+def test_rfc3339_texts_sort_like_times(one: float, other: float) -> None:
     if one <= other:
         assert rfc3339(one) <= rfc3339(other)

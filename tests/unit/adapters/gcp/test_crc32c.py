@@ -1,3 +1,5 @@
+"""The checksum of composed objects."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,14 +9,14 @@ from tests.harness.crc32c import checksum
 
 
 @given(st.lists(st.binary(max_size=300), max_size=32))
-def test_the_checksum_of_what_is_joined_follows_from_its_parts(parts: list[bytes]) -> None:
+def test_joined_any_parts_return_checksum_of_whole(parts: list[bytes]) -> None:
     infos = [ObjectInfo("part", 1, len(part), checksum(part)) for part in parts]
     whole = b"".join(parts)
 
     assert joined(infos) == (len(whole), checksum(whole))
 
 
-def test_large_parts_are_joined_alike() -> None:
+def test_joined_large_parts_return_checksum_of_whole() -> None:
     zeros, ones = bytes(3_000_001), b"\1" * 2_000_003
 
     infos = [ObjectInfo("part", 1, len(part), checksum(part)) for part in (zeros, ones, zeros)]
