@@ -4,10 +4,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tests.harness.clock import HandClock
-from tests.harness.in_process import in_process_stack, prompts
 
 from promptforge.entrypoints.routes import ROUTES, Route
+from tests.harness.clock import HandClock
+from tests.harness.in_process import in_process_stack, prompts
 
 PRIVATE = [route for route in ROUTES if not route.public]
 

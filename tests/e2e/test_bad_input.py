@@ -4,6 +4,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+
 from tests.harness.in_process import in_process_stack, prompts
 
 VALID = b'{"prompt_id": "valid", "prompt": "hello"}'

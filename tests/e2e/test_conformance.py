@@ -10,13 +10,13 @@ import schemathesis
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from schemathesis.specs.openapi.checks import response_schema_conformance
 from starlette.types import ASGIApp, Receive, Scope, Send
-from tests.harness.clock import HandClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.bootstrap import set_current
 from promptforge.engine.http_app import api_app
 from promptforge.entrypoints.openapi import document
 from promptforge.settings import PROVIDER_KEYS
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 Case = schemathesis.Case[Any]
 T = TypeVar("T")

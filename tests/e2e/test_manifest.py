@@ -5,9 +5,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from tests.harness.clock import HandClock
-from tests.harness.finished_job import crc32c, described, download_finished_job, download_manifest
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.domain.chunk import ChunkCounts, ChunkPart
 from promptforge.domain.commands import ProcessChunk
@@ -16,6 +13,9 @@ from promptforge.pipeline.split import split
 from promptforge.state.chunks import ClaimedChunk
 from promptforge.state.objects import chunk_part_object
 from promptforge.worker.process_chunk import process_chunk
+from tests.harness.clock import HandClock
+from tests.harness.finished_job import crc32c, described, download_finished_job, download_manifest
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 CONTENT = (
     b"\xef\xbb\xbf" + prompts(30).replace(b"\n", b"\r\n") + b"\nbad\n" + prompts(1) + prompts(5, first=30).rstrip()

@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
+
+from promptforge.client.verify import verify
+from promptforge.settings import PROVIDER_KEYS
 from tests.fakes.provider_formats import FORMATS, AnthropicFormat, OpenAIFormat
 from tests.fakes.scripted_provider import Act, ScriptedProvider, good, scripted
 from tests.harness.finished_job import download_finished_job
 from tests.harness.in_process import InProcessStack, in_process_stack
-
-from promptforge.client.verify import verify
-from promptforge.settings import PROVIDER_KEYS
 
 SHAPE = {"type": "object", "properties": {"N": {"type": "integer"}}, "required": ["N"]}
 Body = dict[str, Any]

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from tests.harness.clock import HandClock
 from tests.harness.in_process import in_process_stack, prompts
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.harness.finished_job import BAD, CONTENT, ERRORS, GOOD, MANIFEST, FinishedJob, download_finished_job
-from tests.harness.in_process import in_process_stack, prompts
 
 from promptforge.client.verify import MAX_SHOWN, verify
 from promptforge.errors import SettingsError
+from tests.harness.finished_job import BAD, CONTENT, ERRORS, GOOD, MANIFEST, FinishedJob, download_finished_job
+from tests.harness.in_process import in_process_stack, prompts
 
 
 def test_verify_valid_folder_has_no_faults(good: FinishedJob) -> None:

@@ -8,9 +8,9 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.harness.finished_job import CONTENT, ERRORS, FinishedJob
 
 from promptforge.client.verify import verify
+from tests.harness.finished_job import CONTENT, ERRORS, FinishedJob
 
 Change = Callable[[FinishedJob, Callable[[int], int]], Iterator[str]]
 

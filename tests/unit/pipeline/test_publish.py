@@ -41,11 +41,11 @@ async def test_publish_fills_a_file_with_whole_parts_up_to_its_limit(tmp_path: P
         counts = [(2, 0), (3, 0), (5, 1), (1, 0), (0, 2), (4, 0), (1, 0), (7, 0)]
         job_id = await processed_job(one, counts, part_lines=5)
         await finalize(one.app, job_id)
-        published = await one.files(job_id)
+        found = await one.files(job_id)
         finished = await one.job(job_id)
 
-    assert list(published) == [*(f"results_part_{number:03d}.jsonl" for number in (1, 2, 3, 4, 5)), "errors.jsonl"]
-    files = [numbers(content) for content in published.values()]
+    assert list(found) == [*(f"results_part_{number:03d}.jsonl" for number in (1, 2, 3, 4, 5)), "errors.jsonl"]
+    files = [numbers(content) for content in found.values()]
     assert files == [[0, 0, 1, 1, 1], [2] * 5, [3, 5, 5, 5, 5], [6], [7] * 7, [2, 4, 4]]
     assert (finished.result_parts, finished.completed_count, finished.failed_count) == (5, 23, 3)
     assert finished.tokens_used == 69

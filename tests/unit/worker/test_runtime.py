@@ -1,4 +1,4 @@
-"""The state that a process shares among its chunks: circuit breakers, cost budgets and providers."""
+"""The state that a process shares among its chunks: circuit breakers, cost budgets and providers, each bounded."""
 
 import weakref
 from pathlib import Path

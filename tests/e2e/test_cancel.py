@@ -1,4 +1,4 @@
-"""Cancelling: whenever it comes, no new call is made, what was done stays, and every prompt has its line."""
+"""Cancelling a job: no new call starts, existing results stay, and every prompt gets its line."""
 
 import asyncio
 from collections import Counter
@@ -7,26 +7,26 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.fakes.openai_server import Act, openai_server, refusal
-from tests.fakes.scripted_provider import Play
-from tests.harness.clock import HandClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
-from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Job, Status
 from promptforge.pipeline.split import split
 from promptforge.pipeline.sweep import sweep
-from promptforge.worker.process_chunk import process_chunk
+from tests.fakes.openai_server import Act, refusal
+from tests.fakes.scripted_provider import Play
+from tests.fakes.throttling import throttle_all_but_first
+from tests.harness.chunk_scenario import throttled_job
+from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.openai_stack import openai_stack
+from tests.harness.queue_entries import queue_entries
 
-HEARD_SECONDS = 5.0  # after so long no call may begin any more
-
-
-def openai(url: str) -> dict[str, Any]:
-    return {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": url}}
+CANCEL_SECONDS = 5.0  # the time after a cancel within which the last call may start
 
 
 async def assert_cancelled(one: InProcessStack, job: Job, prompt_count: int) -> list[dict[str, Any]]:
-    """The job ended as cancelled and accounts for every prompt; its results, after its errors were looked at."""
+    """Assert that the job was cancelled and accounts for every prompt.
+
+    Returns the result lines.
+    """
     results, errors = await one.results(job.job_id), await one.errors(job.job_id)
     status = await one.status(job.job_id)
     assert (status["status"], status["error"]["code"]) == ("CANCELLED", "cancelled")
@@ -37,29 +37,30 @@ async def assert_cancelled(one: InProcessStack, job: Job, prompt_count: int) -> 
     return results
 
 
-async def test_a_job_without_an_upload_is_cancelled_at_once_and_a_late_upload_does_nothing(tmp_path: Path) -> None:
+async def test_cancel_before_upload_takes_effect_immediately_and_later_upload_has_no_effect(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        ticket = await one.init()
-        reply = await one.cancel(ticket["job_id"])
-        cancelled = await one.job(ticket["job_id"])
-        late = await one.put(ticket["upload_url"], prompts(3))
+        created = await one.init()
+        job_id = created["job_id"]
+        reply = await one.cancel(job_id)
+        cancelled = await one.job(job_id)
+        late = await one.put(created["upload_url"], prompts(3))
         other = await one.run(prompts(1))
-        results = await one.http.get(f"/v1/jobs/{ticket['job_id']}/results", headers=one.headers)
+        results = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
 
         assert (reply.status_code, reply.json()["status"]) == (200, "CANCELLED")
         assert reply.json()["error"] == {"code": "cancelled", "message": "The job was cancelled."}
         assert reply.json()["completed_at"]
         assert late.status_code == 200
-        assert "bucket:uploads" not in await _owed(one)
-        assert one.sent.count("splitter") == 4  # the late upload's event and task came too
-        assert await one.job(ticket["job_id"]) == cancelled
-        assert [chunk async for chunk in one.app.chunks.list_all(ticket["job_id"])] == []
+        assert await queue_entries(one, "bucket:uploads") == []
+        assert one.sent.count("splitter") == 4  # the event and the task of the late upload were delivered too
+        assert await one.job(job_id) == cancelled
+        assert [chunk async for chunk in one.app.chunks.list_all(job_id)] == []
         assert (results.status_code, results.json()["code"]) == (409, "no_results")
         assert (await one.job(other)).status is Status.COMPLETED
 
 
-async def test_a_queued_job_is_read_to_its_end_so_that_every_prompt_gets_its_line(tmp_path: Path) -> None:
-    async with openai_server() as provider, in_process_stack(tmp_path, chunk_lines=1, **openai(provider.url)) as one:
+async def test_cancel_of_queued_job_reads_the_input_and_every_prompt_gets_its_line(tmp_path: Path) -> None:
+    async with openai_stack(tmp_path, chunk_lines=1) as (one, provider):
         job_id = await one.submit(prompts(150), provider="openai")
         splitting = asyncio.create_task(split(one.app, job_id))
         while (await one.job(job_id)).status is not Status.QUEUED:
@@ -76,8 +77,8 @@ async def test_a_queued_job_is_read_to_its_end_so_that_every_prompt_gets_its_lin
         assert provider.calls.total() == 0
 
 
-async def test_a_job_whose_chunks_nobody_has_claimed_costs_no_call(tmp_path: Path) -> None:
-    async with openai_server() as provider, in_process_stack(tmp_path, **openai(provider.url)) as one:
+async def test_cancel_of_job_with_unclaimed_chunks_makes_no_call(tmp_path: Path) -> None:
+    async with openai_stack(tmp_path) as (one, provider):
         job_id = await one.submit(prompts(40), provider="openai")
         await split(one.app, job_id)
         reply = await one.cancel(job_id)
@@ -92,10 +93,6 @@ async def _slow(prompt: str, call: int) -> None:
     await asyncio.sleep(0.2)
 
 
-async def _throttled(prompt: str, call: int) -> web.Response | None:
-    return None if prompt == "prompt 0" else refusal(429, **{"Retry-After": "60"})
-
-
 async def _broken(prompt: str, call: int) -> web.Response:
     return refusal(500)
 
@@ -103,26 +100,24 @@ async def _broken(prompt: str, call: int) -> web.Response:
 @pytest.mark.parametrize(
     ("act", "attempts"),
     [
-        pytest.param(_slow, {0}, id="waiting for a slot"),
-        pytest.param(_throttled, {0}, id="waiting for the gate"),
-        pytest.param(_broken, set(range(1, 11)), id="waiting to be tried again"),
+        pytest.param(_slow, {0}, id="waiting for a call slot"),
+        pytest.param(throttle_all_but_first, {0}, id="waiting for the circuit breaker"),
+        pytest.param(_broken, set(range(1, 11)), id="waiting for the next attempt"),
     ],
 )
-async def test_prompts_that_wait_are_never_called_once_the_cancel_was_heard(
+async def test_cancel_of_waiting_prompts_ends_the_job_without_calling_them(
     tmp_path: Path, act: Act, attempts: set[int]
 ) -> None:
     called_at: list[float] = []
     now = asyncio.get_running_loop().time
 
-    async def noting(prompt: str, call: int) -> web.Response | Play | None:
+    async def recorded(prompt: str, call: int) -> web.Response | Play | None:
         called_at.append(now())
-        first = len(called_at) == 1  # whichever that is: a model whose first call is throttled would be left alone
-        return None if first and act is _throttled else await act(prompt, call)
+        # after a throttled first call the worker makes no other call to the model, so the first one succeeds
+        first = len(called_at) == 1
+        return None if first and act is throttle_all_but_first else await act(prompt, call)
 
-    async with (
-        openai_server(noting) as provider,
-        in_process_stack(tmp_path, max_in_flight=4, max_inline_wait_seconds=100, **openai(provider.url)) as one,
-    ):
+    async with openai_stack(tmp_path, recorded, max_in_flight=4, max_inline_wait_seconds=100) as (one, provider):
         job_id = await one.submit(prompts(120) + b" " * 40_000, provider="openai", max_retries=10)
         ending = asyncio.create_task(one.until_ended(job_id))
         while provider.calls.total() < 4:
@@ -136,53 +131,38 @@ async def test_prompts_that_wait_are_never_called_once_the_cancel_was_heard(
         results = await assert_cancelled(one, ended, 120)
         assert len(results) == 0 if act is _broken else 0 < len(results) < 120
         assert {line["attempts"] for line in await one.errors(job_id)} <= attempts
-        assert called_at[-1] - cancelled_at < HEARD_SECONDS
-        assert ended_at - cancelled_at < HEARD_SECONDS + 1
-        if act is _slow:  # what was in flight came back and counts
+        assert called_at[-1] - cancelled_at < CANCEL_SECONDS
+        assert ended_at - cancelled_at < CANCEL_SECONDS + 1
+        if act is _slow:  # calls in flight came back and count
             assert len(results) == provider.calls.total()
 
 
-async def test_a_chunk_that_waits_for_its_provider_is_not_waited_for(tmp_path: Path) -> None:
-    clock = HandClock()
-    async with (
-        openai_server(_throttled) as provider,
-        in_process_stack(tmp_path, clock, max_inline_wait_seconds=0.1, **openai(provider.url)) as one,
-    ):
-        job_id = await one.submit(prompts(5) + b" " * 9000, provider="openai")
-        await split(one.app, job_id)
-        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
-        await one.lose("topic:chunks")  # it was delivered just now
-        (parked,) = [chunk async for chunk in one.app.chunks.list_all(job_id)]
-        before = provider.calls.total()
-        await one.cancel(job_id)
-        ended = await one.until_ended(job_id)
+async def test_cancel_of_job_with_deferred_chunk_does_not_wait_for_the_provider(tmp_path: Path) -> None:
+    async with throttled_job(tmp_path) as (made, job_id):
+        deferred = await made.chunk(job_id)
+        before = made.provider.calls.total()
+        await made.one.cancel(job_id)
+        ended = await made.one.until_ended(job_id)
 
-        assert (parked.open, parked.holder) == (True, None)
-        assert parked.due_at > clock.time + 60
-        assert len(await assert_cancelled(one, ended, 5)) == parked.completed == 1
-        assert provider.calls.total() == before
+        assert (deferred.open, deferred.holder) == (True, None)
+        assert deferred.due_at > made.clock.time + 60
+        assert len(await assert_cancelled(made.one, ended, 5)) == deferred.completed == 1
+        assert made.provider.calls.total() == before
 
 
-async def test_a_lost_cancel_task_costs_only_time(tmp_path: Path) -> None:
-    clock = HandClock()
-    async with (
-        openai_server(_throttled) as provider,
-        in_process_stack(tmp_path, clock, max_inline_wait_seconds=0.1, **openai(provider.url)) as one,
-    ):
-        job_id = await one.submit(prompts(5) + b" " * 9000, provider="openai")
-        await split(one.app, job_id)
-        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
-        await one.cancel(job_id)
-        for source in ("queue:sweeper", "queue:worker", "topic:chunks"):
-            await one.lose(source)
-        clock.move(61)
-        await sweep(one.app)
+async def test_cancel_with_lost_task_is_completed_by_the_sweep(tmp_path: Path) -> None:
+    async with throttled_job(tmp_path) as (made, job_id):
+        await made.one.cancel(job_id)
+        for source in ("queue:sweeper", "queue:worker"):
+            await made.one.lose(source)
+        made.clock.move(61)
+        await sweep(made.one.app)
 
-        await assert_cancelled(one, await one.until_ended(job_id), 5)
+        await assert_cancelled(made.one, await made.one.until_ended(job_id), 5)
 
 
 @pytest.mark.parametrize(("content", "status"), [(prompts(2), "COMPLETED"), (b"nope\n", "FAILED")])
-async def test_a_job_that_has_ended_cannot_be_cancelled_any_more(tmp_path: Path, content: bytes, status: str) -> None:
+async def test_cancel_of_finished_job_is_rejected(tmp_path: Path, content: bytes, status: str) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(content)
         job, files = await one.job(job_id), await one.files(job_id)
@@ -193,7 +173,7 @@ async def test_a_job_that_has_ended_cannot_be_cancelled_any_more(tmp_path: Path,
         assert (await one.job(job_id), await one.files(job_id)) == (job, files)
 
 
-async def test_cancelling_twice_is_cancelling_once(tmp_path: Path) -> None:
+async def test_cancel_repeated_has_no_further_effect(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(30))
         await split(one.app, job_id)
@@ -211,25 +191,25 @@ async def test_cancelling_twice_is_cancelling_once(tmp_path: Path) -> None:
         await assert_cancelled(one, ended, 30)
 
 
-async def test_nobody_can_cancel_or_find_a_strangers_job(tmp_path: Path) -> None:
+async def test_cancel_by_another_client_or_of_unknown_job_returns_404(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(3))
-        stranger = {"X-API-Key": await one.app.api_keys.create("stranger")}
-        foreign = await one.http.post(f"/v1/jobs/{job_id}/cancel", headers=stranger)
+        other_client = {"X-API-Key": await one.app.api_keys.create("other")}
+        foreign = await one.http.post(f"/v1/jobs/{job_id}/cancel", headers=other_client)
         unknown = await one.cancel("00000000-0000-4000-8000-000000000000")
-        nonsense = await one.cancel(job_id.upper())
+        malformed = await one.cancel(job_id.upper())
         keyless = await one.http.post(f"/v1/jobs/{job_id}/cancel")
         got = await one.http.get(f"/v1/jobs/{job_id}/cancel", headers=one.headers)
 
-        assert {reply.status_code for reply in (foreign, unknown, nonsense)} == {404}
-        assert foreign.content == unknown.content == nonsense.content
+        assert {reply.status_code for reply in (foreign, unknown, malformed)} == {404}
+        assert foreign.content == unknown.content == malformed.content
         assert foreign.json()["code"] == "job_not_found"
         assert keyless.status_code == 401
         assert (got.status_code, got.headers["allow"]) == (405, "POST")
         assert (await one.until_ended(job_id)).status is Status.COMPLETED
 
 
-async def test_a_cancel_that_races_the_end_is_either_kept_or_refused(tmp_path: Path) -> None:
+async def test_cancel_concurrent_with_completion_takes_effect_or_is_rejected(tmp_path: Path) -> None:
     outcomes = set()
     async with in_process_stack(tmp_path, chunk_lines=1) as one:
         for step in range(16):
@@ -237,7 +217,7 @@ async def test_a_cancel_that_races_the_end_is_either_kept_or_refused(tmp_path: P
             ending = asyncio.create_task(one.until_ended(job_id))
             while (await one.job(job_id)).status is not Status.PROCESSING:
                 await asyncio.sleep(0)
-            for _ in range(step):  # each time a little later
+            for _ in range(step):  # each round cancels a little later
                 await one.job(job_id)
             reply, ended = await one.cancel(job_id), await ending
             outcomes.add(reply.status_code)
@@ -248,8 +228,3 @@ async def test_a_cancel_that_races_the_end_is_either_kept_or_refused(tmp_path: P
                 assert (reply.json()["code"], ended.status) == ("already_ended", Status.COMPLETED)
                 assert len(await one.results(job_id)) == 4
     assert 200 in outcomes
-
-
-async def _owed(one: InProcessStack) -> set[str]:
-    sql = "select distinct source from deliveries"
-    return {source for (source,) in await one.database.read(lambda c: c.execute(sql).fetchall())}
