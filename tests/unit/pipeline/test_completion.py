@@ -6,6 +6,7 @@ from promptforge.domain.commands import FinalizeJob
 from promptforge.pipeline.completion import finalize_if_done
 from tests.harness.chunk_scenario import PADDING, add_result, chunk_scenario
 from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.processed_job import processed_job
 from tests.harness.queue_entries import queue_entries
 
 
@@ -40,3 +41,18 @@ async def test_finalize_if_done_of_job_that_is_not_processing_enqueues_nothing(t
             await finalize_if_done(one.context, job_id, repeat_of=5.0)
 
         assert await queue_entries(one, "queue:finalizer") == []
+
+
+async def test_finalize_if_done_enqueues_each_done_job_once_per_repetition(tmp_path: Path) -> None:
+    async with in_process_stack(tmp_path) as one:
+        busy = await processed_job(one, [(1, 0), (1, 0)], open=True)
+        done = await processed_job(one, [(1, 0)])
+        unsplit: str = (await one.init())["job_id"]
+        for job_id in (busy, done, unsplit, "unknown", done):
+            await finalize_if_done(one.context, job_id)
+        await finalize_if_done(one.context, done, repeat_of=12.0)
+        await finalize_if_done(one.context, done, repeat_of=12.0)
+        bodies = [entry.body for entry in await queue_entries(one, "queue:finalizer")]
+
+    assert len(bodies) == 2
+    assert all(done.encode() in body for body in bodies)

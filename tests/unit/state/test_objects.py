@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from promptforge.domain.commands import JobUploaded
 from promptforge.ports.objects import Objects
@@ -20,8 +22,33 @@ from promptforge.state.objects import (
 )
 from tests.harness.in_process import in_process_stack
 
-JOB = "00000000-0000-4000-8000-000000000000"
-OTHER = "00000000-0000-4000-8000-000000000001"
+JOB = "01234567-89ab-4def-8123-456789abcdef"
+OTHER = "01234567-89ab-4def-8123-456789abcde0"
+
+OTHER_OBJECTS = [
+    "",
+    "/",
+    "input.jsonl",
+    JOB,
+    f"{JOB}/",
+    f"{JOB}/other.jsonl",
+    f"{JOB}/a/input.jsonl",
+    f"{JOB}/input.jsonl/evil",
+    f"{JOB}/input.jsonl/",
+    f"{JOB}//input.jsonl",
+    f"{JOB}/INPUT.JSONL",
+    f"{JOB}/input.jsonl\n",
+    f"/{JOB}/input.jsonl",
+    f"../{JOB}/input.jsonl",
+    f"{JOB}/../input.jsonl",
+    f"uploads/{JOB}/input.jsonl",
+    "job_1/input.jsonl",
+    "x/input.jsonl",
+    "x/input.jsonl/evil",
+    f"{JOB}0/input.jsonl",
+    f"{JOB}\n/input.jsonl",
+    f"{JOB.upper()}/input.jsonl",
+]
 
 
 async def names(bucket: Objects) -> list[str]:
@@ -41,11 +68,13 @@ def test_uploaded_job_of_an_input_object_returns_its_command() -> None:
     assert uploaded_job(upload_object(JOB)) == JobUploaded(job_id=JOB)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["", JOB, f"{JOB}/", f"{JOB}/other.jsonl", f"{JOB}/a/input.jsonl", "job_1/input.jsonl", f"{JOB}\n/input.jsonl"],
-)
+@pytest.mark.parametrize("name", OTHER_OBJECTS)
 def test_uploaded_job_of_any_other_object_returns_none(name: str) -> None:
+    assert uploaded_job(name) is None
+
+
+@given(st.text())
+def test_uploaded_job_of_any_text_returns_none(name: str) -> None:
     assert uploaded_job(name) is None
 
 

@@ -80,6 +80,20 @@ async def test_schedule_chunk_leased_creates_one_task_after_the_end_of_the_lease
     assert [entry.not_before for entry in entries] == [60.0 + CLOCK_SKEW_SECONDS, 120.0 + CLOCK_SKEW_SECONDS]
 
 
+async def test_schedule_chunk_at_any_stage_creates_one_task_per_time_and_epoch(tmp_path: Path) -> None:
+    leased = CHUNK.claimed("holder", 60.0)
+    deferred = leased.released(resume_at=80.0, due_at=140.0, progressed=False)
+    again = deferred.claimed("other", 90.0).released(resume_at=80.0, due_at=140.0, progressed=False)
+    async with queues(tmp_path) as (sender, one):
+        for chunk in (leased, leased, leased, leased.renewed(70.0), deferred, deferred, again):
+            await sender.schedule_chunk(JOB, chunk)
+        entries = await queue_entries(one, "queue:worker")
+
+    body = ProcessChunk(job_id=JOB, chunk=7).encode()
+    times = [60.0 + CLOCK_SKEW_SECONDS, 70.0 + CLOCK_SKEW_SECONDS, 80.0, 80.0]
+    assert entries == [QueueEntry("queue:worker", body, time) for time in times]
+
+
 async def test_enqueue_split_and_finalize_create_one_task_per_repetition(tmp_path: Path) -> None:
     async with queues(tmp_path) as (sender, one):
         for repeat_of in (None, None, 5.0, 5.0, 6.0):

@@ -13,6 +13,7 @@ from tests.fakes.faulty_documents import UnavailableWrites
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, ChunkScenario, add_result, chunk_scenario
 from tests.harness.context import replaced_adapters
 from tests.harness.in_process import prompts
+from tests.harness.queue_entries import QueueEntry, queue_entries
 
 
 async def test_lease_released_until_later_schedules_the_chunk_for_then(tmp_path: Path) -> None:
@@ -29,7 +30,8 @@ async def test_lease_released_until_later_schedules_the_chunk_for_then(tmp_path:
         chunk = await scenario.chunk(job_id)
 
         assert (chunk.holder, chunk.resume_at, chunk.due_at, chunk.completed) == (None, until, until + LEASE_SECONDS, 1)
-        assert await scenario.worker_tasks() == [(ProcessChunk(job_id=job_id, chunk=0).encode(), until)]
+        command = ProcessChunk(job_id=job_id, chunk=0).encode()
+        assert await queue_entries(scenario.stack, "queue:worker") == [QueueEntry("queue:worker", command, until)]
         scenario.clock.advance(100)
         assert (await scenario.stack.wait_until_finished(job_id)).completed_count == 9
 
@@ -42,7 +44,8 @@ async def test_lease_released_at_once_schedules_the_chunk_at_once(tmp_path: Path
         chunk, now = await scenario.chunk(job_id), scenario.clock.time
 
         assert (chunk.resume_at, chunk.due_at, chunk.crash_count) == (now, now + LEASE_SECONDS, 0)
-        assert await scenario.worker_tasks() == [(ProcessChunk(job_id=job_id, chunk=0).encode(), now)]
+        command = ProcessChunk(job_id=job_id, chunk=0).encode()
+        assert await queue_entries(scenario.stack, "queue:worker") == [QueueEntry("queue:worker", command, now)]
 
 
 @pytest.mark.parametrize(
