@@ -17,15 +17,15 @@ def with_adapters(context: AppContext, **adapters: Any) -> AppContext:
 
 
 @asynccontextmanager
-async def replaced_adapters(one: InProcessStack, **adapters: Any) -> AsyncIterator[None]:
+async def replaced_adapters(stack: InProcessStack, **adapters: Any) -> AsyncIterator[None]:
     """Inside, the functions of the stack work with these adapters."""
-    app, runtime = one.context, one.runtime
-    one.context = with_adapters(app, **adapters)
-    one.runtime = build_worker_runtime(one.context)
-    set_current(one.context, one.runtime)
+    app, runtime = stack.context, stack.runtime
+    stack.context = with_adapters(app, **adapters)
+    stack.runtime = build_worker_runtime(stack.context)
+    set_current(stack.context, stack.runtime)
     try:
         yield
     finally:
-        await one.runtime.close()
-        one.context, one.runtime = app, runtime
+        await stack.runtime.close()
+        stack.context, stack.runtime = app, runtime
         set_current(app, runtime)

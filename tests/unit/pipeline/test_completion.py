@@ -35,24 +35,24 @@ async def test_finalize_if_done_with_complete_chunks_enqueues_one_task(tmp_path:
 
 
 async def test_finalize_if_done_of_job_that_is_not_processing_enqueues_nothing(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        finished, awaiting = await one.run(prompts(1)), (await one.init())["job_id"]
+    async with in_process_stack(tmp_path) as stack:
+        finished, awaiting = await stack.run(prompts(1)), (await stack.init())["job_id"]
         for job_id in (finished, awaiting, "00000000-0000-4000-8000-000000000000", "unknown"):
-            await finalize_if_done(one.context, job_id, repeat_of=5.0)
+            await finalize_if_done(stack.context, job_id, repeat_of=5.0)
 
-        assert await queue_entries(one, "queue:finalizer") == []
+        assert await queue_entries(stack, "queue:finalizer") == []
 
 
 async def test_finalize_if_done_enqueues_each_done_job_once_per_repetition(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        busy = await processed_job(one, [(1, 0), (1, 0)], open=True)
-        done = await processed_job(one, [(1, 0)])
-        unsplit: str = (await one.init())["job_id"]
+    async with in_process_stack(tmp_path) as stack:
+        busy = await processed_job(stack, [(1, 0), (1, 0)], open=True)
+        done = await processed_job(stack, [(1, 0)])
+        unsplit: str = (await stack.init())["job_id"]
         for job_id in (busy, done, unsplit, "unknown", done):
-            await finalize_if_done(one.context, job_id)
-        await finalize_if_done(one.context, done, repeat_of=12.0)
-        await finalize_if_done(one.context, done, repeat_of=12.0)
-        bodies = [entry.body for entry in await queue_entries(one, "queue:finalizer")]
+            await finalize_if_done(stack.context, job_id)
+        await finalize_if_done(stack.context, done, repeat_of=12.0)
+        await finalize_if_done(stack.context, done, repeat_of=12.0)
+        bodies = [entry.body for entry in await queue_entries(stack, "queue:finalizer")]
 
     assert len(bodies) == 2
     assert all(done.encode() in body for body in bodies)
