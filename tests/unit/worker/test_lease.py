@@ -12,7 +12,7 @@ from promptforge.worker.stop_signal import Release
 from tests.fakes.faulty_documents import UnavailableWrites
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, ChunkScenario, add_result, chunk_scenario
 from tests.harness.context import replaced_adapters
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 from tests.harness.queue_entries import QueueEntry, queue_entries
 
 
