@@ -1,4 +1,4 @@
-"""The scripted provider plays each fault as the product must see it, and its ledger tells how each call ended."""
+"""The scripted provider sends each fault as declared, and records how each call ended."""
 
 import asyncio
 import random
