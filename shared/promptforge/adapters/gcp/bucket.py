@@ -25,7 +25,7 @@ TIMEOUT = (5, 15)  # to connect, and between two blocks that arrive
 RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=4, multiplier=2)
 SENDS_PER_PIECE = 8
 
-RENAMED: dict[type[Exception], type[PromptForgeError]] = {  # the first match counts
+TRANSLATIONS: dict[type[Exception], type[PromptForgeError]] = {  # the first match counts
     exceptions.PreconditionFailed: ObjectExists,
     exceptions.NotFound: ObjectMissing,
     exceptions.GoogleAPIError: Unavailable,
@@ -44,9 +44,10 @@ class Bucket:
     """
 
     def __init__(self, name: str, connections: int, retry_seconds: float, endpoint: str) -> None:
+        self._name = name
         self._retry = RETRY.with_timeout(retry_seconds)
         at = {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": endpoint}} if endpoint else {}
-        with _translated(name):
+        with self._translated(name):
             self._client = Client(project=None, **at)
         # Otherwise the library reads the bucket itself for its traces, in threads of its own, after each 404.
         self._client._bucket_metadata_cache = None
@@ -56,7 +57,7 @@ class Bucket:
         self._bucket = self._client.bucket(name)
 
     def stat(self, name: str) -> ObjectInfo | None:
-        with _translated(name):
+        with self._translated(name):
             blob = self._bucket.get_blob(name, timeout=TIMEOUT, retry=self._retry)
         return blob and _info(blob)
 
@@ -64,7 +65,7 @@ class Bucket:
         """Return the bytes [start, end) of one generation; a range past the end is cut."""
         blob = self._bucket.blob(name, generation=generation)
         exactly = {"raw_download": True, "checksum": None, "single_shot_download": True}
-        with _translated(name):
+        with self._translated(name):
             try:
                 data: bytes = blob.download_as_bytes(
                     start=start, end=end - 1, timeout=TIMEOUT, retry=self._retry, **exactly
@@ -80,7 +81,7 @@ class Bucket:
         """
         blob = self._bucket.blob(name)
         how = {"content_type": CONTENT_TYPE, "checksum": "crc32c", "timeout": TIMEOUT, "retry": self._retry}
-        with _translated(name):
+        with self._translated(name):
             blob.upload_from_string(data, if_generation_match=0, **how)
         return _info(blob)
 
@@ -90,7 +91,7 @@ class Bucket:
         The object exists after the last piece.
         """
         how = {"content_type": CONTENT_TYPE, "checksum": None, "timeout": TIMEOUT, "retry": self._retry}
-        with _translated(name):
+        with self._translated(name):
             url: str = self._bucket.blob(name).create_resumable_upload_session(if_generation_match=0, **how)
         return url
 
@@ -101,7 +102,7 @@ class Bucket:
     def finish(self, name: str, session: str, piece: bytes, start: int, crc32c: str) -> ObjectInfo:
         """Send a session's last piece, with the checksum of the whole, and so make the object."""
         reply = self._transmit(session, piece, start, crc32c)
-        with _translated(name):
+        with self._translated(name):
             made = reply.json()
         return ObjectInfo(name, int(made["generation"]), int(made["size"]), made["crc32c"])
 
@@ -116,7 +117,7 @@ class Bucket:
         blob = self._bucket.blob(name)
         blob.content_type = CONTENT_TYPE
         blobs = [self._bucket.blob(source) for source in sources]
-        with _translated(name):
+        with self._translated(name):
             blob.compose(blobs, if_generation_match=0, timeout=TIMEOUT, retry=self._retry)
         return _info(blob)
 
@@ -128,13 +129,13 @@ class Bucket:
             "page_size": LIST_PAGE,
             "fields": "items(name),nextPageToken",
         }
-        with _translated(prefix):
+        with self._translated(prefix):
             found = self._client.list_blobs(self._bucket, timeout=TIMEOUT, retry=self._retry, **what)
             names = [blob.name for blob in next(found.pages, ())]
         return names, found.next_page_token
 
     def delete(self, name: str) -> None:
-        with _translated(name):
+        with self._translated(name):
             self._bucket.delete_blob(name, timeout=TIMEOUT, retry=self._retry)
 
     def close(self) -> None:
@@ -147,7 +148,7 @@ class Bucket:
         neither, and it publishes an incomplete object when it is discarded.
         """
         kept, end = start, start + len(piece)
-        with _translated("upload session"):
+        with self._translated("upload session"):
             for _ in range(SENDS_PER_PIECE):
                 reply = self._put(session, piece[kept - start :], kept, crc32c)
                 if reply.status_code != requests.codes.permanent_redirect:
@@ -157,7 +158,7 @@ class Bucket:
                     return reply
                 if not start <= kept <= end:
                     break
-        raise Unavailable("upload session: what was sent is not kept")
+        raise Unavailable(self._name, "upload_incomplete")
 
     def _put(self, session: str, data: bytes, start: int, crc32c: str) -> requests.Response:
         end = start + len(data)
@@ -169,7 +170,7 @@ class Bucket:
         def put() -> requests.Response:
             reply = self._http.put(session, data=data, headers=headers, timeout=TIMEOUT, allow_redirects=False)
             if reply.status_code == requests.codes.not_found:
-                raise Unavailable("upload session: it has ended")
+                raise Unavailable(self._name, "upload_session_expired")
             if reply.status_code not in (requests.codes.ok, requests.codes.created, requests.codes.permanent_redirect):
                 raise exceptions.from_http_status(reply.status_code, "upload session")  # the URL is not for logs
             return reply
@@ -177,14 +178,15 @@ class Bucket:
         answer: requests.Response = self._retry(put)()
         return answer
 
-
-@contextmanager
-def _translated(name: str) -> Iterator[None]:
-    try:
-        yield
-    except tuple(RENAMED) as exc:
-        ours = next(ours for theirs, ours in RENAMED.items() if isinstance(exc, theirs))
-        raise ours(name if ours is not Unavailable else f"{name}: {type(exc).__name__}") from exc
+    @contextmanager
+    def _translated(self, object_name: str) -> Iterator[None]:
+        try:
+            yield
+        except tuple(TRANSLATIONS) as exc:
+            error = next(error for kind, error in TRANSLATIONS.items() if isinstance(exc, kind))
+            if error is Unavailable:
+                raise Unavailable(self._name, type(exc).__name__) from exc
+            raise error(object_name) from exc
 
 
 def _info(blob: Blob) -> ObjectInfo:

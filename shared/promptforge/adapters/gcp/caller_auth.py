@@ -118,4 +118,4 @@ class TokenVerifier:
                 return certificates
         except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
             logs.error("certificates_unavailable", error=type(exc).__name__)
-            raise Unavailable(type(exc).__name__) from exc
+            raise Unavailable("certificates", type(exc).__name__) from exc

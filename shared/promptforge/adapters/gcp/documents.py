@@ -207,5 +207,8 @@ def _translated(names: Mapping[type[Exception], type[Exception]]) -> Iterator[No
     try:
         yield
     except exceptions.GoogleAPIError as exc:
-        error = Conflict if FOREIGN in str(exc) else names.get(type(exc), Unavailable)
-        raise error(f"Firestore did not take the work: {type(exc).__name__}") from exc
+        cause = type(exc).__name__
+        error = Conflict if FOREIGN in str(exc) else names.get(type(exc))
+        if error is None:
+            raise Unavailable("firestore", cause) from exc
+        raise error(f"Firestore rejected the request: {cause}") from exc

@@ -140,7 +140,7 @@ class BucketObjects:
         """Return the existing object if it equals the result of an own earlier try."""
         info = await self.stat(name)
         if info is None:
-            raise Unavailable(f"{name}: refused as written already, and not there")
+            raise Unavailable(self.bucket, "object_deleted_meanwhile")
         if (info.size, info.crc32c) != (size, crc32c):
             raise ObjectExists(name)
         return info

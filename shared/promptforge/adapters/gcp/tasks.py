@@ -56,7 +56,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except UNAVAILABLE as exc:
-        raise Unavailable(type(exc).__name__) from exc
+        raise Unavailable("cloud_tasks", type(exc).__name__) from exc
 
 
 @dataclass(frozen=True, slots=True)

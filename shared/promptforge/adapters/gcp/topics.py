@@ -44,7 +44,7 @@ class PubsubTopics:
             except exceptions.InvalidArgument as exc:
                 raise ValueError("Pub/Sub takes messages of 1 byte to 10 MB") from exc
             except exceptions.GoogleAPIError as exc:
-                raise Unavailable(f"Pub/Sub did not take the messages: {type(exc).__name__}") from exc
+                raise Unavailable("pubsub", type(exc).__name__) from exc
             self._operations.add(BilledOperation.PUBLISHED_MESSAGE, len(batch))
             self._operations.add(BilledOperation.PUBLISHED_BYTE, max(MIN_BILLED_BYTES, sum(map(len, batch))))
 

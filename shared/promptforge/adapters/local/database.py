@@ -81,4 +81,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as exc:
-        raise Unavailable(f"the local database did not take the work: {exc.sqlite_errorname}") from exc
+        raise Unavailable("database", exc.sqlite_errorname) from exc

@@ -73,7 +73,7 @@ class SqliteDocuments:
         if after:
             row = "(?, ?)" if order_by else "(?)"
             condition += f" and ({order}) > {row}"
-            values += [after.data[order_by]] * bool(order_by) + [after.path] if order_by else [after.path]
+            values += [after.data[order_by], after.path] if order_by else [after.path]
         sql = f"select path, version, data from documents where {condition} order by {order} limit ?"  # noqa: S608
 
         def work(connection: sqlite3.Connection) -> list[Document]:

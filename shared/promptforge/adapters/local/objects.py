@@ -56,7 +56,7 @@ class FileObjects:
             while left > 0:
                 block = await asyncio.to_thread(file.read, min(left, BLOCK_BYTES))
                 if not block:
-                    raise Unavailable(f"{self.bucket}: a file is shorter than its object")
+                    raise Unavailable(self.bucket, "file_truncated")
                 left -= len(block)
                 yield block
 
@@ -161,7 +161,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise Unavailable(f"the local disk did not take the work: {errno.errorcode.get(exc.errno or 0)}") from exc
+        raise Unavailable("disk", errno.errorcode.get(exc.errno or 0, "unknown")) from exc
 
 
 async def _write_file(path: Path, data: bytes | AsyncIterable[bytes]) -> tuple[int, str]:
