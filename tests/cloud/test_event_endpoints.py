@@ -168,7 +168,7 @@ async def test_event_endpoint_logs_and_acknowledges_unknown_messages(
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"), [(ValueError(SECRET), 500), (ObjectMissing(SECRET), 500), (Unavailable(SECRET), 503)]
+    ("fault", "status"), [(ValueError(SECRET), 500), (ObjectMissing(SECRET), 500), (Unavailable("test", SECRET), 503)]
 )
 async def test_event_endpoint_answers_errors_without_their_text(
     fault: Exception, status: int, log: io.StringIO

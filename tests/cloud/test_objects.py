@@ -119,6 +119,7 @@ async def test_bucket_uses_emulator_of_environment(
 async def test_bucket_without_server_raises_unavailable(urls: SignedUrls, operations: BilledOperations) -> None:
     bucket = BucketObjects("bucket", urls, operations, "http://127.0.0.1:9", retry_seconds=0.2)
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as caught:
         await bucket.stat("a")
+    assert caught.value.dependency == "bucket"
     bucket.close()

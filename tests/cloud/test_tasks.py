@@ -80,8 +80,9 @@ async def test_cloud_tasks_are_counted(bench: CloudBench) -> None:
 async def test_cloud_task_to_missing_queue_or_server_raises_unavailable(bench: CloudBench) -> None:
     for prefix, address in (("other-", bench.address), ("pf-", "127.0.0.1:1")):
         tasks = CloudTasks(replace(bench.target, prefix=prefix), BilledOperations(), address, give_up_seconds=0.2)
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable) as caught:
             await tasks.enqueue("worker", b"", name="t")
+        assert caught.value.dependency == "cloud_tasks"
         await tasks.close()
 
 

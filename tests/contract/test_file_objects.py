@@ -107,16 +107,18 @@ async def test_file_objects_truncated_file_is_not_read(make_bucket: MakeBucket) 
     await bucket.create("a", b"one two")
     (await bucket.file_of("a")).write_bytes(b"one")
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as caught:
         await content(bucket, "a")
+    assert (caught.value.dependency, caught.value.cause) == (bucket.bucket, "file_truncated")
 
 
 async def test_file_objects_full_disk_raises_unavailable(make_bucket: MakeBucket) -> None:
     bucket = make_bucket(False)
     bucket.folder.rmdir()
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as caught:
         await bucket.create("a", b"one")
+    assert (caught.value.dependency, caught.value.cause) == ("disk", "ENOENT")
 
     assert await bucket.stat("a") is None
 

@@ -23,16 +23,16 @@ async def _through(machine: "Instance", point: str, operation: Callable[[], Awai
     await world.pause(point)
     if world.in_outage(point):
         world.fire("outage", f"{machine.name} {point}")
-        raise Unavailable("outage")
+        raise Unavailable("simulation", "outage")
     if world.chance("refused", STEP):
         world.fire("refused", f"{machine.name} {point}")
-        raise Unavailable("refused")
+        raise Unavailable("simulation", "refused")
     await machine.reach(f"{point} sent")
     value = await operation()
     await machine.reach(f"{point} done")
     if world.chance("answer_lost", STEP):
         world.fire("answer_lost", f"{machine.name} {point}")
-        raise Unavailable("the answer was lost")
+        raise Unavailable("simulation", "answer_lost")
     return value
 
 
@@ -147,7 +147,7 @@ class FaultyTopics:
             if world.chance("half_published", STEP * 10):
                 world.fire("half_published", self._machine.name)
                 await self._inner.publish(topic, messages[: len(messages) // 2])
-                raise Unavailable("half of it")
+                raise Unavailable("simulation", "half_published")
             await self._inner.publish(topic, messages)
 
         await _through(self._machine, f"publish {topic}", publish)

@@ -46,9 +46,11 @@ class Bucket:
     def __init__(self, name: str, connections: int, retry_seconds: float, endpoint: str) -> None:
         self._name = name
         self._retry = RETRY.with_timeout(retry_seconds)
-        at = {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": endpoint}} if endpoint else {}
+        emulator = (
+            {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": endpoint}} if endpoint else {}
+        )
         with self._translated(name):
-            self._client = Client(project=None, **at)
+            self._client = Client(project=None, **emulator)
         # Otherwise the library reads the bucket itself for its traces, in threads of its own, after each 404.
         self._client._bucket_metadata_cache = None
         self._http: requests.Session = self._client._http
@@ -64,11 +66,11 @@ class Bucket:
     def block(self, name: str, generation: int, start: int, end: int) -> bytes:
         """Return the bytes [start, end) of one generation; a range past the end is cut."""
         blob = self._bucket.blob(name, generation=generation)
-        exactly = {"raw_download": True, "checksum": None, "single_shot_download": True}
+        options = {"raw_download": True, "checksum": None, "single_shot_download": True}
         with self._translated(name):
             try:
                 data: bytes = blob.download_as_bytes(
-                    start=start, end=end - 1, timeout=TIMEOUT, retry=self._retry, **exactly
+                    start=start, end=end - 1, timeout=TIMEOUT, retry=self._retry, **options
                 )
             except exceptions.RequestRangeNotSatisfiable:
                 return b""
@@ -80,9 +82,9 @@ class Bucket:
         The request has the checksum, so that Cloud Storage rejects damaged content.
         """
         blob = self._bucket.blob(name)
-        how = {"content_type": CONTENT_TYPE, "checksum": "crc32c", "timeout": TIMEOUT, "retry": self._retry}
+        options = {"content_type": CONTENT_TYPE, "checksum": "crc32c", "timeout": TIMEOUT, "retry": self._retry}
         with self._translated(name):
-            blob.upload_from_string(data, if_generation_match=0, **how)
+            blob.upload_from_string(data, if_generation_match=0, **options)
         return _info(blob)
 
     def begin(self, name: str) -> str:
@@ -90,9 +92,9 @@ class Bucket:
 
         The object exists after the last piece.
         """
-        how = {"content_type": CONTENT_TYPE, "checksum": None, "timeout": TIMEOUT, "retry": self._retry}
+        options = {"content_type": CONTENT_TYPE, "checksum": None, "timeout": TIMEOUT, "retry": self._retry}
         with self._translated(name):
-            url: str = self._bucket.blob(name).create_resumable_upload_session(if_generation_match=0, **how)
+            url: str = self._bucket.blob(name).create_resumable_upload_session(if_generation_match=0, **options)
         return url
 
     def send(self, session: str, piece: bytes, start: int) -> None:
@@ -100,11 +102,11 @@ class Bucket:
         self._transmit(session, piece, start)
 
     def finish(self, name: str, session: str, piece: bytes, start: int, crc32c: str) -> ObjectInfo:
-        """Send a session's last piece, with the checksum of the whole, and so make the object."""
+        """Send a session's last piece, with the checksum of the whole, which creates the object."""
         reply = self._transmit(session, piece, start, crc32c)
         with self._translated(name):
-            made = reply.json()
-        return ObjectInfo(name, int(made["generation"]), int(made["size"]), made["crc32c"])
+            created = reply.json()
+        return ObjectInfo(name, int(created["generation"]), int(created["size"]), created["crc32c"])
 
     def abandon(self, session: str) -> None:
         """Delete a session and what it received.
@@ -123,14 +125,14 @@ class Bucket:
 
     def page(self, prefix: str, token: str) -> tuple[list[str], str | None]:
         """Return one page of names, and the token of the next page, if there is one."""
-        what = {
+        options = {
             "prefix": prefix,
             "page_token": token or None,
             "page_size": LIST_PAGE,
             "fields": "items(name),nextPageToken",
         }
         with self._translated(prefix):
-            found = self._client.list_blobs(self._bucket, timeout=TIMEOUT, retry=self._retry, **what)
+            found = self._client.list_blobs(self._bucket, timeout=TIMEOUT, retry=self._retry, **options)
             names = [blob.name for blob in next(found.pages, ())]
         return names, found.next_page_token
 
@@ -147,16 +149,16 @@ class Bucket:
         Cloud Storage may store a part of it, and it stores a repeated piece once. The library's own BlobWriter handles
         neither, and it publishes an incomplete object when it is discarded.
         """
-        kept, end = start, start + len(piece)
+        stored, end = start, start + len(piece)
         with self._translated("upload session"):
             for _ in range(SENDS_PER_PIECE):
-                reply = self._put(session, piece[kept - start :], kept, crc32c)
+                reply = self._put(session, piece[stored - start :], stored, crc32c)
                 if reply.status_code != requests.codes.permanent_redirect:
                     return reply
-                kept = int(reply.headers.get("Range", "bytes=0--1").removeprefix("bytes=0-")) + 1
-                if kept == end and not crc32c:
+                stored = int(reply.headers.get("Range", "bytes=0--1").removeprefix("bytes=0-")) + 1
+                if stored == end and not crc32c:
                     return reply
-                if not start <= kept <= end:
+                if not start <= stored <= end:
                     break
         raise Unavailable(self._name, "upload_incomplete")
 

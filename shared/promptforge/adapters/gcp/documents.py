@@ -52,7 +52,7 @@ COMMITTING = READING | {
 }
 """The errors of this package for those of Google; all others become Unavailable."""
 
-FOREIGN = "base version"
+LATER_VERSION_TEXT = "base version"
 """The text of an InvalidArgument for a version that is later than the document's, and so of another document."""
 
 Fields = documents_wire.Document.pb()
@@ -208,7 +208,7 @@ def _translated(names: Mapping[type[Exception], type[Exception]]) -> Iterator[No
         yield
     except exceptions.GoogleAPIError as exc:
         cause = type(exc).__name__
-        error = Conflict if FOREIGN in str(exc) else names.get(type(exc))
+        error = Conflict if LATER_VERSION_TEXT in str(exc) else names.get(type(exc))
         if error is None:
             raise Unavailable("firestore", cause) from exc
         raise error(f"Firestore rejected the request: {cause}") from exc

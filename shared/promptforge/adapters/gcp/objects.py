@@ -46,7 +46,7 @@ class BucketObjects:
     ) -> None:
         self.bucket = bucket
         self._urls, self._operations = urls, operations
-        self._threads = Threads(f"bucket {bucket}", THREADS, CALL_SECONDS)
+        self._threads = Threads(bucket, THREADS, CALL_SECONDS)
         self._opened = Lazy(lambda: _open(bucket, retry_seconds, endpoint))
 
     async def stat(self, name: str) -> ObjectInfo | None:

@@ -127,7 +127,7 @@ class SignedUrls:
         try:
             return await self._threads.run(lambda: account.sign_bytes(message))
         except (GoogleAuthError, urllib3.exceptions.HTTPError, KeyError, ValueError) as exc:
-            raise Unavailable("signing", type(exc).__name__) from exc
+            raise Unavailable(account.signer_email, type(exc).__name__) from exc
 
 
 def _authorized(credentials: Credentials | None) -> AuthorizedHttp:
