@@ -122,3 +122,28 @@ lock: $(DEV)  ## pin every dependency again, with hashes, for Python 3.11 and la
 	$(LIKE_DEV) pyproject.toml --group build -o requirements/local.txt
 	$(foreach kind,$(FOR_FUNCTIONS),$(LIKE_DEV) --group $(kind) -o requirements/functions/$(kind).txt &&) true
 	$(PIN) requirements/checkov.in -o requirements/checkov.txt
+
+# Documentation, checks before a commit, and releases
+
+DOCS := .docs/.complete
+.PHONY: check docs lock-docs release
+
+check: lint  ## lint and run the fast unit tests (under 90 seconds)
+	$(BIN)/pytest -n 2 tests/unit tests/tools
+
+docs: $(STAMP) $(DOCS)  ## build the documentation site into build/docs; a broken link fails the build
+	$(BIN)/python -m tools.docs
+	$(dir $(DOCS))bin/zensical build --clean --strict
+
+$(DOCS): requirements/docs.txt
+	$(PYTHON) -m venv $(dir $@)
+	$(dir $@)bin/python $(INSTALL) requirements/docs.txt
+	$(dir $@)bin/python $(PIP) check
+	@touch $@
+
+lock: lock-docs
+lock-docs: $(DEV)  ## pin the documentation tools again, with hashes
+	$(PIN) requirements/docs.in -o requirements/docs.txt
+
+release: $(STAMP)  ## build wheel and sdist, write the notes and tag the version; a dirty tree is rejected
+	$(BIN)/python -m tools.release

@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 GLOBS = (
+    "*.md",
     "*.py",
     "*.sh",
     "*.sql",
@@ -17,7 +18,6 @@ GLOBS = (
     ".ci/*",
     "Makefile",
 )
-"""Add `*.md` to check the documents as well."""
 
 
 def find_sources(root: Path, paths: Sequence[str] = (), globs: Sequence[str] = GLOBS) -> list[str]:

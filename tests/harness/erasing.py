@@ -1,4 +1,4 @@
-"""Waiting until nothing is looked at any more."""
+"""The time that erasing a deleted job takes."""
 
 from promptforge.domain.timeouts import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_SECONDS
 from promptforge.domain.timestamps import DAY_SECONDS
@@ -7,10 +7,15 @@ from tests.harness.clock import HandClock
 from tests.harness.in_process import InProcessStack
 
 
+async def advance(one: InProcessStack, clock: HandClock, seconds: float) -> None:
+    """Let time pass, sweep, and deliver everything that is due."""
+    clock.move(seconds)
+    await sweep(one.app)
+    await one.deliver_all()
+
+
 async def wait_until_erased(one: InProcessStack, clock: HandClock) -> None:
-    """Time passes, the timer ticks, everything is delivered: longer than a deleted job may be looked at."""
+    """Let more time pass, with regular sweeps, than a tombstone can last."""
     days = int(3 * MAX_PROCESS_STALL_SECONDS / DAY_SECONDS) + 2
     for seconds in [ERASE_RETRY_SECONDS + 1] * 5 + [DAY_SECONDS] * days:
-        clock.move(seconds)
-        await sweep(one.app)
-        await one.deliver_all()
+        await advance(one, clock, seconds)

@@ -8,10 +8,13 @@ from typing import Any
 
 from promptforge.adapters.gcp.documents import COMMIT
 from promptforge.domain.chunk import Chunk
+from promptforge.domain.document import StoredDocument
 from promptforge.domain.job import Job
 from promptforge.domain.tombstone import Tombstone
 from promptforge.ports.documents import EXPIRE_FIELD, Document, Scalar, Version, Write
-from promptforge.state.jobs import Ledger
+from promptforge.state.chunks import ChunkStore
+from promptforge.state.jobs import JobStore
+from promptforge.state.spend_quotas import SpendQuotaStore
 from promptforge.state.tombstones import TombstoneStore
 from tests.harness.clock import HandClock
 
@@ -59,15 +62,18 @@ class RecordingDocuments:
 async def required_indexes() -> set[Index]:
     """Run every query of the product and return the indexes that it needs."""
     documents = RecordingDocuments()
-    store = Ledger(documents, HandClock(), random.Random(0))
-    assert [job async for job in store.list_due_jobs(0)] == []
-    assert [chunk async for chunk in store.list_all(JOB)] == []
-    assert [chunk async for chunk in store.list_open(JOB, 0)] == []
-    assert not await store.has_open(JOB)
-    await store.totals(JOB)
-    await store.count_active("client")
-    await store.total_cost(JOB)
-    tombstones = TombstoneStore(documents, random.Random(0))
+    clock, rng = HandClock(), random.Random(0)
+    quotas = SpendQuotaStore(documents, rng)
+    jobs = JobStore(documents, quotas, clock, rng)
+    assert [job async for job in jobs.list_due(0)] == []
+    await jobs.count_active("client")
+    chunks = ChunkStore(documents, clock, rng)
+    assert [chunk async for chunk in chunks.list_all(JOB)] == []
+    assert [chunk async for chunk in chunks.list_open(JOB, 0)] == []
+    assert not await chunks.has_open(JOB)
+    await chunks.totals(JOB)
+    await chunks.total_cost(JOB)
+    tombstones = TombstoneStore(documents, quotas, rng)
     assert [due async for due in tombstones.list_due(0)] == []
     await tombstones.delete_chunks(JOB)
     return documents.required
@@ -80,6 +86,11 @@ def declared_indexes() -> set[Index]:
     }
     single = {(each["collectionGroup"], each["fieldPath"]) for each in INDEXES["fieldOverrides"] if each["indexes"]}
     return composite | single
+
+
+def stored_fields(model: type[StoredDocument]) -> list[str]:
+    """Return the names under which the fields are stored."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 async def test_indexes_declared_equal_those_that_queries_need() -> None:
@@ -100,8 +111,8 @@ def test_ttl_fields_equal_the_expiry_field_of_the_adapter() -> None:
 
 
 def test_field_overrides_cover_every_persisted_field() -> None:
-    fields = {("jobs", name) for name in [*Job.model_fields, *Tombstone.model_fields, COMMIT]}
-    fields |= {("chunks", name) for name in [*Chunk.model_fields, COMMIT]}
+    fields = {("jobs", name) for name in [*stored_fields(Job), *stored_fields(Tombstone), COMMIT]}
+    fields |= {("chunks", name) for name in [*stored_fields(Chunk), COMMIT]}
 
     overridden = [(each["collectionGroup"], each["fieldPath"]) for each in INDEXES["fieldOverrides"]]
 

@@ -27,7 +27,7 @@ def check(path: str, source: str) -> Iterator[Finding]:
 
 
 def test_find_sources_lists_tracked_and_new_files_by_glob(repository: Path) -> None:
-    assert find_sources(repository) == ["Makefile", "a/new.tf", "a/tracked.py"]
+    assert find_sources(repository) == ["Makefile", "README.md", "a/new.tf", "a/tracked.py"]
     assert find_sources(repository, ["a/tracked.py", "b"]) == ["a/tracked.py"]
     assert find_sources(repository, globs=["*.md"]) == ["README.md"]
 

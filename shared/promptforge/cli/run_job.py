@@ -100,8 +100,8 @@ async def _run_on_own_engine(options: RunOptions, data_dir: Path, workers: int) 
 
 async def _run_when_ready(options: RunOptions, ready: asyncio.Future[engine.Ready]) -> bool:
     running = await ready
-    if running.open_jobs:
-        _print(Console(stderr=True), "Note", f"resuming {running.open_jobs} unfinished job(s) from earlier runs")
+    if running.active_jobs:
+        _print(Console(stderr=True), "Note", f"resuming {running.active_jobs} unfinished job(s) from earlier runs")
     return await _run(options, running.url, running.api_key)
 
 

@@ -38,7 +38,7 @@ class Ready:
     url: str
     api_key: str
     workers: int
-    open_jobs: int
+    active_jobs: int
 
 
 class EngineLock:
@@ -107,7 +107,7 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
     database = Database(settings.data_dir / "state.db")
     queue = SqliteQueue(database, context.clock)
     await recover(context, queue)
-    open_jobs = len([job async for job in context.jobs.list_due(float("inf")) if job.input])
+    active_jobs = len([job async for job in context.jobs.list_due(float("inf")) if job.input])
     key = await _admit_key(context, plan.api_key)
     pool = WorkerPool(plan.workers, _environ(settings), plan.log, lambda instance: expire_leases(context, instance))
     dispatcher = Dispatcher(queue, pool.send, plan.workers)
@@ -117,7 +117,7 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
         await pool.start()
         tasks += [asyncio.create_task(dispatcher.run()), asyncio.create_task(_sweep_regularly(context, database))]
         if not stop.is_set():
-            on_ready(Ready(settings.public_url, key, plan.workers, open_jobs))
+            on_ready(Ready(settings.public_url, key, plan.workers, active_jobs))
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         # The order matters: claim nothing more, let the workers release their chunks, then await their responses.

@@ -122,8 +122,9 @@ class Admission:
             return False
 
     async def _lease_is_valid(self) -> bool:
-        try:
-            await self._lease.ensure_valid()
-        except Unavailable:
-            self._stop.release_at()
+        if not self._stop.is_set:
+            try:
+                await self._lease.ensure_valid()
+            except Unavailable:
+                self._stop.release_at()
         return not self._stop.is_set

@@ -1,0 +1,147 @@
+"""A job waits for a throttled, unreachable or unconfigured provider; its status shows the reason."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from tests.fakes.openai_server import openai_server, refusal
+from tests.fakes.provider_formats import OpenAIFormat
+from tests.fakes.scripted_provider import ScriptedProvider, good, scripted
+from tests.harness.clock import HandClock
+from tests.harness.in_process import InProcessStack, Line, in_process_stack, prompts
+
+
+def settings_for(url: str) -> dict[str, Any]:
+    return {"provider_keys": {"openai": "CANARY-key"}, "provider_urls": {"openai": url}, "max_inline_wait_seconds": 0.1}
+
+
+@asynccontextmanager
+async def deliveries(one: InProcessStack, job_id: str) -> AsyncIterator[None]:
+    """Make deliveries inside, and at the end until the job has finished."""
+    finishing = asyncio.create_task(one.until_ended(job_id))
+    try:
+        yield
+        await finishing
+    finally:
+        finishing.cancel()
+
+
+async def wait_until_finished(one: InProcessStack, job_id: str) -> None:
+    async with asyncio.timeout(30):
+        while (await one.job(job_id)).open:
+            await asyncio.sleep(0.01)
+
+
+async def wait_until_waiting(one: InProcessStack, job_id: str) -> Line:
+    """Return the reason that the status shows, once it shows one."""
+    async with asyncio.timeout(30):
+        while not (waiting := (await one.status(job_id))["waiting"]):
+            await asyncio.sleep(0.01)
+    reason: Line = waiting
+    return reason
+
+
+async def test_throttling_is_shown_while_the_job_waits_and_not_afterwards(tmp_path: Path) -> None:
+    seen = asyncio.Event()
+
+    async def act(prompt: str, call: int) -> web.Response | None:
+        return None if seen.is_set() else refusal(429, **{"Retry-After": "0.5"})
+
+    async with openai_server(act) as provider, in_process_stack(tmp_path, **settings_for(provider.url)) as one:
+        job_id = await one.submit(prompts(5), provider="openai", max_retries=0)
+        async with deliveries(one, job_id):
+            reason = await wait_until_waiting(one, job_id)
+            seen.set()
+        after = await one.status(job_id)
+
+    assert reason == {"code": "throttled", "message": "OpenAI throttled the call."}
+    assert (after["status"], after["completed_count"], after["waiting"]) == ("COMPLETED", 5, None)
+
+
+async def test_throttling_reason_is_not_shown_after_its_time(tmp_path: Path) -> None:
+    async def act(prompt: str, call: int) -> web.Response:
+        return refusal(429, **{"Retry-After": "30"})
+
+    clock = HandClock()
+    async with openai_server(act) as provider, in_process_stack(tmp_path, clock, **settings_for(provider.url)) as one:
+        job_id = await one.submit(prompts(5), provider="openai")
+        finishing = asyncio.create_task(one.until_ended(job_id))
+        await wait_until_waiting(one, job_id)
+        finishing.cancel()
+        await asyncio.gather(finishing, return_exceptions=True)
+        clock.move(29.0)
+        during = await one.status(job_id)
+        clock.move(30.0)
+        after = await one.status(job_id)
+
+    assert during["waiting"]["code"] == "throttled"
+    assert (after["status"], after["waiting"]) == ("PROCESSING", None)
+
+
+async def test_throttling_never_counts_as_an_attempt(tmp_path: Path) -> None:
+    async def act(prompt: str, call: int) -> web.Response | None:
+        return refusal(429, **{"Retry-After": "0.5"}) if call <= 3 else None
+
+    async with openai_server(act) as provider:
+        settings = {**settings_for(provider.url), "max_inline_wait_seconds": 5}
+        async with in_process_stack(tmp_path, **settings) as one:
+            results = await one.results(await one.run(prompts(2), provider="openai", max_retries=0))
+
+    assert [line["prompt_id"] for line in results] == ["id-0", "id-1"]
+    assert set(provider.calls.values()) == {4}
+
+
+async def test_throttling_for_long_releases_the_chunk_until_a_scheduled_task(tmp_path: Path) -> None:
+    throttled_until: list[float] = []
+
+    async def act(prompt: str, call: int) -> web.Response | None:
+        now = asyncio.get_running_loop().time()
+        if not throttled_until:
+            throttled_until.append(now + 1.0)
+        return refusal(429, **{"Retry-After": "1"}) if now < throttled_until[0] else None
+
+    async with openai_server(act) as provider, in_process_stack(tmp_path, **settings_for(provider.url)) as one:
+        job_id = await one.run(prompts(20), provider="openai", max_retries=0)
+        results = await one.results(job_id)
+        names = await one.database.read(lambda c: c.execute("select name from task_names").fetchall())
+
+    assert len(results) == 20
+    assert any(name.startswith(f"resume-{job_id}") for (name,) in names)
+
+
+async def test_throttling_unreachable_provider_costs_no_attempt(tmp_path: Path) -> None:
+    async with scripted(ScriptedProvider(OpenAIFormat(), good)) as provider:
+        url = provider.url
+    async with in_process_stack(tmp_path, **settings_for(url)) as one:
+        job_id = await one.submit(prompts(5), provider="openai", max_retries=0)
+        async with deliveries(one, job_id):
+            reason = await wait_until_waiting(one, job_id)
+            port = int(url.rpartition(":")[2].removesuffix("/v1"))
+            async with scripted(ScriptedProvider(OpenAIFormat(), good), port):
+                await wait_until_finished(one, job_id)
+        after, results = await one.status(job_id), await one.results(job_id)
+
+    assert reason == {"code": "provider_unreachable", "message": "The provider could not be reached."}
+    assert (after["status"], after["waiting"]) == ("COMPLETED", None)
+    assert [line["attempts"] for line in results] == [1] * 5
+
+
+async def test_throttling_worker_without_key_names_the_variable_to_set(tmp_path: Path) -> None:
+    async with in_process_stack(tmp_path, provider_keys={"openai": "CANARY-key"}) as one:
+        job_id = await one.submit(prompts(5), provider="openai")
+    async with in_process_stack(tmp_path) as keyless:
+        keyless.key = one.key
+        async with deliveries(keyless, job_id):
+            reason = await wait_until_waiting(keyless, job_id)
+            during = await keyless.status(job_id)
+            await keyless.cancel(job_id)
+        after = await keyless.status(job_id)
+
+    assert reason["code"] == "provider_key_missing"
+    assert "OPENAI_API_KEY" in reason["message"]
+    assert (during["status"], during["error"]) == ("PROCESSING", None)
+    assert (after["status"], after["waiting"]) == ("CANCELLED", None)

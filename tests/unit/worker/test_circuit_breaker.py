@@ -1,0 +1,187 @@
+"""The circuit breaker of a model: how long it blocks, and the probe that tests a key."""
+
+import asyncio
+import random
+
+import pytest
+
+from promptforge.domain.job import JobError
+from promptforge.domain.retry import FailureKind
+from promptforge.domain.timeouts import PROBE_SECONDS, REJECTION_SECONDS
+from promptforge.ports.provider import CallFailure, Completion
+from promptforge.worker.circuit_breaker import CircuitBreaker
+
+COMPLETION = Completion("Yes.", "model-1", 1, 2)
+KEY_REJECTED = CallFailure(FailureKind.ACCOUNT, "provider_account", "The key is rejected.")
+UNREACHABLE = CallFailure(FailureKind.NOT_SENT, "provider_unreachable", "Not reached.")
+SERVER_ERROR = CallFailure(FailureKind.UNKNOWN, "provider_error", "An error.")
+PROMPT_REJECTED = CallFailure(FailureKind.PROMPT, "prompt_rejected", "Rejected.")
+
+
+def throttled(wait: float | None = None) -> CallFailure:
+    return CallFailure(FailureKind.THROTTLED, "throttled", "Wait.", wait)
+
+
+@pytest.fixture
+def breaker() -> CircuitBreaker:
+    return CircuitBreaker(random.Random(1))
+
+
+def test_circuit_breaker_when_new_is_not_blocked(breaker: CircuitBreaker) -> None:
+    assert breaker.blocked_until < 0
+
+
+def test_circuit_breaker_throttled_call_blocks_for_a_while(breaker: CircuitBreaker) -> None:
+    breaker.record(0.0, 10.0, throttled(None))
+
+    assert 11.0 <= breaker.blocked_until <= 12.0
+
+
+def test_circuit_breaker_calls_throttled_together_count_once(breaker: CircuitBreaker) -> None:
+    for number in range(200):
+        breaker.record(number / 1000, 10.0 + number / 1000, throttled(None))
+
+    assert 11.0 <= breaker.blocked_until <= 12.0
+
+
+def test_circuit_breaker_repeated_throttles_block_longer(breaker: CircuitBreaker) -> None:
+    waits = []
+    now = 0.0
+    for _ in range(8):
+        began_at = max(now, breaker.blocked_until)
+        now = began_at + 1.0
+        for _ in range(20):
+            breaker.record(began_at, now, throttled())
+        waits.append(breaker.blocked_until - now)
+
+    ceilings = [2, 4, 8, 16, 32, 60, 60, 60]
+    assert all(ceiling / 2 <= wait <= ceiling for wait, ceiling in zip(waits, ceilings, strict=True))
+
+
+def test_circuit_breaker_completion_resets_the_wait(breaker: CircuitBreaker) -> None:
+    for throttle in range(5):
+        breaker.record(throttle * 100.0, throttle * 100.0 + 1, throttled(None))
+    breaker.record(1000.0, 1000.5, COMPLETION)
+
+    breaker.record(1000.0, 1001.0, throttled(None))
+
+    assert 1002.0 <= breaker.blocked_until <= 1003.0
+
+
+def test_circuit_breaker_retry_after_sets_the_wait(breaker: CircuitBreaker) -> None:
+    breaker.record(0.0, 10.0, throttled(7.0))
+
+    assert breaker.blocked_until == 17.0
+
+
+def test_circuit_breaker_longest_retry_after_wins(breaker: CircuitBreaker) -> None:
+    for asked in (3.0, 30.0, 5.0, None):
+        breaker.record(0.0, 10.0, throttled(asked))
+
+    assert breaker.blocked_until == 40.0
+
+
+@pytest.mark.parametrize(("asked", "wait"), [(0.0, 0.5), (-5.0, 0.5), (1e9, 300.0), (300.0, 300.0)])
+def test_circuit_breaker_extreme_retry_after_is_limited(breaker: CircuitBreaker, asked: float, wait: float) -> None:
+    breaker.record(0.0, 10.0, throttled(asked))
+
+    assert breaker.blocked_until == 10.0 + wait
+
+
+def test_circuit_breaker_shorter_throttle_does_not_end_the_block_earlier(breaker: CircuitBreaker) -> None:
+    breaker.record(0.0, 10.0, throttled(100.0))
+
+    breaker.record(10.0, 11.0, throttled(None))
+
+    assert breaker.blocked_until == 110.0
+
+
+def test_circuit_breaker_calls_throttled_at_one_instant_count_once(breaker: CircuitBreaker) -> None:
+    for _ in range(50):
+        breaker.record(10.0, 10.0, throttled(None))
+
+    assert breaker.blocked_until <= 12.0
+
+
+def test_circuit_breaker_completion_of_an_older_call_resets_nothing(breaker: CircuitBreaker) -> None:
+    waits = []
+    for throttle in range(4):
+        breaker.record(throttle * 100.0, throttle * 100.0 + 1, throttled(None))
+        breaker.record(throttle * 100.0, throttle * 100.0 + 0.5, COMPLETION)
+        waits.append(breaker.blocked_until - (throttle * 100.0 + 1))
+
+    assert waits[3] > 4.0
+
+
+def test_circuit_breaker_unsent_call_blocks_with_its_reason(breaker: CircuitBreaker) -> None:
+    breaker.record(0.0, 10.0, UNREACHABLE)
+
+    assert 11.0 <= breaker.blocked_until <= 12.0
+    assert breaker.block_reason == JobError(code="provider_unreachable", message="Not reached.")
+
+
+async def test_circuit_breaker_probe_runs_alone_until_a_completion(breaker: CircuitBreaker) -> None:
+    with breaker.call():
+        assert breaker.is_blocked(0.0)
+        breaker.record(0.0, 1.0, COMPLETION)
+
+        assert not breaker.is_blocked(1.0)
+    with breaker.call(), breaker.call():
+        assert not breaker.is_blocked(2.0)
+
+
+@pytest.mark.parametrize("reply", [COMPLETION, SERVER_ERROR, PROMPT_REJECTED])
+async def test_circuit_breaker_reply_about_a_prompt_confirms_the_key(
+    breaker: CircuitBreaker, reply: Completion | CallFailure
+) -> None:
+    with breaker.call():
+        breaker.record(0.0, 1.0, reply)
+
+    with breaker.call():
+        assert not breaker.is_blocked(2.0)
+
+
+@pytest.mark.parametrize("reply", [throttled(), UNREACHABLE, None])
+async def test_circuit_breaker_without_an_accepted_call_admits_one_at_a_time(
+    breaker: CircuitBreaker, reply: CallFailure | None
+) -> None:
+    for now in (0.0, 1000.0, 2000.0):
+        with breaker.call():
+            if reply:
+                breaker.record(now, now + 1, reply)
+            assert breaker.is_blocked(now + 500)
+        assert not breaker.is_blocked(now + 500)
+
+
+async def test_circuit_breaker_rejected_key_blocks_a_minute_and_then_probes(breaker: CircuitBreaker) -> None:
+    with breaker.call():
+        breaker.record(0.0, 1.0, COMPLETION)
+    with breaker.call():
+        breaker.record(2.0, 3.0, KEY_REJECTED)
+
+    assert breaker.rejection(2.0 + REJECTION_SECONDS) == JobError(
+        code="provider_account", message="The key is rejected."
+    )
+    assert breaker.is_blocked(2.0 + REJECTION_SECONDS)
+    assert not breaker.is_blocked(3.0 + REJECTION_SECONDS)
+    with breaker.call():
+        assert breaker.is_blocked(3.0 + REJECTION_SECONDS)
+
+
+async def test_circuit_breaker_wait_for_probe_ends_with_the_probe(breaker: CircuitBreaker) -> None:
+    with breaker.call():
+        waiting = asyncio.create_task(breaker.wait_for_probe())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+    await asyncio.wait_for(waiting, PROBE_SECONDS / 2)
+
+
+async def test_circuit_breaker_long_probe_admits_other_calls(
+    breaker: CircuitBreaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("promptforge.worker.circuit_breaker.PROBE_SECONDS", 0.0)
+    with breaker.call():
+        await breaker.wait_for_probe()
+
+        assert not breaker.is_blocked(0.0)
