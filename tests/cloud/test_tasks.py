@@ -93,11 +93,12 @@ async def test_cloud_task_token_is_accepted_by_function(tmp_path: Path) -> None:
         server, address = await stack.enter_async_context(task_server(clock, google.token))
         one = await stack.enter_async_context(in_process_stack(tmp_path))
         job_id = await one.submit(prompts(3))
-        url = await stack.enter_async_context(serving(load_function("splitter")))
         target = Target(LOCATION, "pf-", lambda function: f"{url}/{function}", ACCOUNT)
         await make_queues(server, target)
         rules = CallerPolicy(lambda function: frozenset({ACCOUNT}), target.url_of)
         set_current(with_adapters(one.app, caller_auth=TokenVerifier(rules, clock, google.certificates_url)))
+        # The server serves in the context of its start, so it starts after the adapter is replaced.
+        url = await stack.enter_async_context(serving(load_function("splitter")))
         tasks = CloudTasks(target, BilledOperations(), address)
         stack.push_async_callback(tasks.close)
 
