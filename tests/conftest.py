@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.canary import leaks
+from tests.harness.canary import find_leaks
 from tests.harness.emulators import Firestore, Pubsub
 
 _lines: list[str] = []
@@ -30,7 +30,7 @@ def nothing_is_told() -> Iterator[None]:
     """No log line of any test holds a provider's text, a prompt, an answer, a key or a signed URL."""
     _lines.clear()
     yield
-    told = [line for line in _lines if leaks(line)]
+    told = [line for line in _lines if find_leaks(line)]
     assert not told
 
 

@@ -9,8 +9,7 @@ import click
 
 from tests.chaos.config import Config
 from tests.chaos.jobs import Jobs
-from tests.fakes.openai_server import OpenAIFormat
-from tests.fakes.scripted_provider import ScriptedProvider, scripted, slow
+from tests.fakes.provider import FakeProvider, OpenAIFormat, answer_after, serve_provider
 from tests.harness.engine_process import engine
 
 LATENCY = 0.05
@@ -20,7 +19,7 @@ async def show(folder: Path, count: int) -> int:
     """Run one job, print what came of it; 1 if a rule was broken."""
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    async with scripted(ScriptedProvider(OpenAIFormat(), slow(LATENCY))) as provider:
+    async with serve_provider(FakeProvider(OpenAIFormat(), answer_after(LATENCY))) as provider:
         environ = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": provider.url}
         with engine(folder / "data", environ) as running:
             terms = Config(prompts_a_job=count, jobs_at_once=1)
@@ -32,12 +31,12 @@ async def show(folder: Path, count: int) -> int:
             enough.set()
             await feeding
             balance = await jobs.wait_until_finished()
-    repeated = Counter(provider.calls.values())
+    repeated = Counter(provider.call_counts.values())
     click.echo(f"{count:,} prompts without faults, default settings, provider at {1000 * LATENCY:.0f} ms")
-    click.echo(f"calls {len(provider.ledger):,}, prompts called once {repeated[1]:,}, more than once ", nl=False)
-    click.echo(f"{len(provider.calls) - repeated[1]:,}")
+    click.echo(f"calls {len(provider.call_log):,}, prompts called once {repeated[1]:,}, more than once ", nl=False)
+    click.echo(f"{len(provider.call_counts) - repeated[1]:,}")
     click.echo(f"answered {balance.answered:,}, failed {balance.failed:,}, lost {balance.lost:,}, ", nl=False)
     click.echo(f"doubled {balance.doubled:,}, invented {balance.invented:,}, wrong {balance.wrong:,}")
     click.echo(f"{time.monotonic() - began:.0f} s")
-    kept = len(provider.ledger) == len(provider.calls) == count == balance.answered
+    kept = len(provider.call_log) == len(provider.call_counts) == count == balance.answered
     return 0 if kept and not any((balance.lost, balance.doubled, balance.misplaced, balance.wrong)) else 1

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tests.fakes.scripted_provider import Call
+from tests.fakes.provider import Call
 
 AWAKE_SECONDS = 2.0
 
@@ -72,14 +72,14 @@ class FaultLog:
         """The strike that made a call worthless, so that it was made again; None if there is none."""
         hits = [strike for strike in self.strikes if first.caller in strike.hit]
         for strike in hits:
-            if first.began_at <= strike.until or not strike.kind.freezes:
+            if first.started_at <= strike.until or not strike.kind.freezes:
                 return strike
         for strike in hits:
-            if first.began_at <= strike.reaches:
+            if first.started_at <= strike.reaches:
                 return strike
         for strike in self.strikes:
-            if strike.kind.freezes and again.caller in strike.hit and strike.at <= again.began_at <= strike.reaches:
+            if strike.kind.freezes and again.caller in strike.hit and strike.at <= again.started_at <= strike.reaches:
                 return strike  # woken up between its last look at the lease and the call
         if first.caller == 0:  # it died before it could be asked who it is
-            return next((strike for strike in reversed(self.strikes) if strike.at <= first.began_at + 1), None)
+            return next((strike for strike in reversed(self.strikes) if strike.at <= first.started_at + 1), None)
         return None

@@ -12,8 +12,8 @@ from tests.chaos.config import Config
 from tests.chaos.faults import FaultLog, InjectedFault, Kind
 from tests.chaos.inspector import Held, StateInspector
 from tests.chaos.owners import owner_of
-from tests.fakes.scripted_provider import Call, Outcome, ScriptedProvider
-from tests.harness.engine_process import Engine, every_worker, freeze, instance_of, start, stop
+from tests.fakes.provider import Call, FakeProvider, Outcome
+from tests.harness.engine_process import Engine, all_worker_pids, start_engine, stop_engine, suspend, worker_instance
 
 POLL_SECONDS = 0.02
 KNOCK_SECONDS = 1.0
@@ -28,7 +28,7 @@ class Stuck(Exception):
 class FaultInjector:
     """One engine after the other on the same data folder and port. Use as an async context."""
 
-    def __init__(self, folder: Path, provider: ScriptedProvider, terms: Config, diary: FaultLog) -> None:
+    def __init__(self, folder: Path, provider: FakeProvider, terms: Config, diary: FaultLog) -> None:
         self._data_dir = folder / "data"
         self._provider = provider
         self._terms = terms
@@ -53,7 +53,7 @@ class FaultInjector:
     async def __aexit__(self, *exc: object) -> None:
         self._desk.close()
         for engine in self._engines:
-            stop(engine)
+            stop_engine(engine)
 
     async def run(self, kinds: list[Kind]) -> None:
         """Strike with each kind, in an order by the seed. Raises Stuck."""
@@ -75,10 +75,10 @@ class FaultInjector:
         """Wait for so many more good answers, so that strikes come in the midst of the work."""
 
         def enough() -> bool:
-            return sum(call.outcome is Outcome.ANSWERED for call in self._provider.ledger[self._seen :]) >= answers
+            return sum(call.outcome is Outcome.ANSWERED for call in self._provider.call_log[self._seen :]) >= answers
 
         await self._until(enough, "no answers came")
-        self._seen = len(self._provider.ledger)
+        self._seen = len(self._provider.call_log)
 
     async def _inject(self, kind: Kind) -> InjectedFault:
         pids = await self._worker_pids()
@@ -86,7 +86,7 @@ class FaultInjector:
         victim = await self._holder(pids) if kind.freezes else self._rng.choice(pids)
         hit = frozenset([victim] if one else pids)
         at_risk = hit if kind is not Kind.STOP_AND_RESTART else {victim}
-        held = await self._desk.held_by([instance_of(pid) for pid in at_risk])
+        held = await self._desk.held_by([worker_instance(pid) for pid in at_risk])
         strike = InjectedFault(kind, hit, at=time.monotonic(), held=len(held))
         if not kind.graceful:
             strike.allowed = len(at_risk) * self._terms.in_flight + len(held) * self._terms.flush_answers
@@ -95,7 +95,7 @@ class FaultInjector:
                 os.kill(victim, signal.SIGKILL)
             case Kind.TERM_WORKER:
                 os.kill(victim, signal.SIGTERM)
-                await self._until(lambda: not instance_of(victim), "a worker did not end at SIGTERM")
+                await self._until(lambda: not worker_instance(victim), "a worker did not end at SIGTERM")
             case Kind.STOP_WORKER | Kind.STOP_AND_RESTART:
                 await self._freeze(strike, victim, held)
             case _:
@@ -116,12 +116,12 @@ class FaultInjector:
 
     async def _freeze(self, strike: InjectedFault, victim: int, held: list[Held]) -> None:
         """Stop a worker for two leases. From the end of the first on, its chunks' messages come again."""
-        freeze(victim)
-        instance = instance_of(victim)
+        suspend(victim)
+        instance = worker_instance(victim)
         restart = None
         if strike.kind is Kind.STOP_AND_RESTART:
             self.engine.kill()
-            freeze(victim)  # again: the kernel wakes a stopped process when its parent goes
+            suspend(victim)  # again: the kernel wakes a stopped process when its parent goes
             restart = asyncio.create_task(self._start_at_last(self.engine.port))
             await asyncio.wait([restart], timeout=2 * self._terms.freeze)
         knocking = asyncio.create_task(self._redeliver(instance))
@@ -143,12 +143,12 @@ class FaultInjector:
 
     async def _recovery(self, strike: InjectedFault) -> None:
         """Wait until every worker there should be answers again, and what was cut off has been asked again."""
-        ledger, since = self._provider.ledger, strike.until if strike.kind.freezes else strike.at
+        ledger, since = self._provider.call_log, strike.until if strike.kind.freezes else strike.at
 
         def recovered() -> bool:
             recent = _since(ledger, strike.at - self._terms.call_timeout)
-            fresh = [call for call in recent if call.began_at > since and call.outcome not in CUT_OFF]
-            again = {call.prompt for call in recent if call.began_at > strike.at and call.outcome not in CUT_OFF}
+            fresh = [call for call in recent if call.started_at > since and call.outcome not in CUT_OFF]
+            again = {call.prompt for call in recent if call.started_at > strike.at and call.outcome not in CUT_OFF}
             cut_off = {call.prompt for call in recent if call.caller in strike.hit and _cut_off(call, strike)}
             serving = {call.caller for call in fresh}
             if len(serving) < self._terms.workers or not cut_off <= again:
@@ -162,7 +162,7 @@ class FaultInjector:
         pids: list[int] = []
 
         def complete() -> bool:
-            pids[:] = [pid for pid in self.engine.worker_pids if instance_of(pid)]
+            pids[:] = [pid for pid in self.engine.worker_pids if worker_instance(pid)]
             return len(pids) == self._terms.workers
 
         await self._until(complete, "a worker was not replaced")
@@ -172,7 +172,7 @@ class FaultInjector:
         """One of the processes that holds a chunk, so that a freeze has something to freeze."""
         deadline = time.monotonic() + self._terms.recovery
         while time.monotonic() < deadline:
-            holders = [pid for pid in pids if await self._desk.held_by([instance_of(pid)])]
+            holders = [pid for pid in pids if await self._desk.held_by([worker_instance(pid)])]
             if holders:
                 return self._rng.choice(holders)
             await asyncio.sleep(POLL_SECONDS)
@@ -180,7 +180,7 @@ class FaultInjector:
 
     async def _start(self, port: int) -> None:
         """An engine takes a while to start, and its workers call the provider before it says that it is ready."""
-        self._engines.append(await asyncio.to_thread(start, self._data_dir, self._environ, port))
+        self._engines.append(await asyncio.to_thread(start_engine, self._data_dir, self._environ, port))
 
     async def _start_at_last(self, port: int) -> None:
         """Start as a supervisor does: a frozen worker that holds the database's lock lets no engine start."""
@@ -205,7 +205,7 @@ class FaultInjector:
         """The worker process at a port. Processes that are new since the last question are found at a miss."""
         pid = owner_of(port, self._workers)
         if not pid:
-            self._workers = every_worker()
+            self._workers = all_worker_pids()
             pid = owner_of(port, self._workers)
         return pid
 
@@ -213,7 +213,7 @@ class FaultInjector:
 def _since(ledger: list[Call], moment: float) -> list[Call]:
     """The calls that began after a moment."""
     first = len(ledger)
-    while first and ledger[first - 1].began_at > moment:
+    while first and ledger[first - 1].started_at > moment:
         first -= 1
     return ledger[first:]
 
@@ -221,4 +221,4 @@ def _since(ledger: list[Call], moment: float) -> list[Call]:
 def _cut_off(call: Call, strike: InjectedFault) -> bool:
     """Whether the strike took the caller of a call away from it."""
     ended_at = call.ended_at or float("inf")
-    return call.outcome in CUT_OFF and call.began_at <= strike.reaches and ended_at >= strike.at
+    return call.outcome in CUT_OFF and call.started_at <= strike.reaches and ended_at >= strike.at

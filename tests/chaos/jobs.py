@@ -14,7 +14,7 @@ import orjson
 from promptforge.client.async_client import AsyncClient, RequestFailed
 from tests.chaos.config import Config
 from tests.chaos.provider_faults import HOPELESS
-from tests.harness.in_process import Line, lines_of
+from tests.harness.in_process import Line, parse_lines
 
 T = TypeVar("T")
 FINAL = ("COMPLETED", "FAILED")
@@ -131,7 +131,7 @@ class Jobs:
         for file in (await self._client.results(sent.job_id))["files"]:
             target = self._folder / "result"
             await self._client.download(file["url"], target)
-            lines[file["filename"].startswith("results")] += lines_of(target.read_bytes())
+            lines[file["filename"].startswith("results")] += parse_lines(target.read_bytes())
         return lines[True], lines[False]
 
 

@@ -14,8 +14,7 @@ from tests.chaos.injector import FaultInjector, Stuck
 from tests.chaos.jobs import Balance, Jobs
 from tests.chaos.provider_faults import FaultyProvider, healthy
 from tests.chaos.verdict import Phase
-from tests.fakes.openai_server import OpenAIFormat
-from tests.fakes.scripted_provider import ScriptedProvider, scripted
+from tests.fakes.provider import FakeProvider, OpenAIFormat, serve_provider
 
 LAST_JOBS_SECONDS = 300.0
 
@@ -32,7 +31,7 @@ async def play(name: str, folder: Path, terms: Config, count: FaultCounts, foul:
     folder.mkdir(parents=True)
     weather = FaultyProvider(terms) if foul else None
     async with (
-        scripted(ScriptedProvider(OpenAIFormat(), weather or healthy(terms))) as provider,
+        serve_provider(FakeProvider(OpenAIFormat(), weather or healthy(terms))) as provider,
         FaultInjector(folder, provider, terms, diary) as storm,
     ):
         jobs = Jobs(terms, storm.engine.url, storm.engine.key, folder, hopeless=foul)
@@ -52,9 +51,9 @@ async def play(name: str, folder: Path, terms: Config, count: FaultCounts, foul:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
     faults = weather.played if weather else None
-    phase = Phase(name, diary, provider.ledger, balance, time.monotonic() - began, terms.max_retries, stuck, faults)
+    phase = Phase(name, diary, provider.call_log, balance, time.monotonic() - began, terms.max_retries, stuck, faults)
     phase.assess()
-    for what, rows in (("ledger", provider.ledger), ("strikes", diary.strikes)):
+    for what, rows in (("ledger", provider.call_log), ("strikes", diary.strikes)):
         lines = [orjson.dumps(row, default=list) + b"\n" for row in rows]
         (folder / f"{what}.jsonl").write_bytes(b"".join(lines))
     return phase

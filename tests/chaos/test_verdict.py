@@ -6,7 +6,7 @@ from typing import Any
 from tests.chaos.faults import FaultLog, InjectedFault, Kind
 from tests.chaos.jobs import Balance, Sent
 from tests.chaos.verdict import Phase
-from tests.fakes.scripted_provider import Call, Outcome
+from tests.fakes.provider import Call, Outcome
 
 PROMPTS = {"a": "one", "b": "two", "c": "three"}
 DONE = {"status": "COMPLETED", "prompt_count": 3}

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from tests.chaos.faults import FaultLog, InjectedFault, Kind
 from tests.chaos.jobs import Balance
-from tests.fakes.scripted_provider import Call
+from tests.fakes.provider import Call
 
 THROTTLED = 429
 
@@ -72,7 +72,7 @@ class Phase:
 
 def _forgets(strike: InjectedFault, call: Call) -> bool:
     brutal = not strike.kind.graceful
-    return brutal and (call.caller in strike.hit or call.caller == 0) and call.began_at <= strike.reaches
+    return brutal and (call.caller in strike.hit or call.caller == 0) and call.started_at <= strike.reaches
 
 
 def faults_of(phases: list[Phase], kind: Kind) -> list[InjectedFault]:

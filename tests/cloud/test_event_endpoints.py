@@ -34,7 +34,7 @@ Post = tuple[dict[str, str], bytes]
 @pytest.fixture(autouse=True)
 async def app(tmp_path: Path) -> AsyncIterator[AppContext]:
     async with in_process_stack(tmp_path) as one:
-        yield one.app
+        yield one.context
 
 
 @pytest.fixture

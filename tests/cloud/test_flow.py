@@ -15,7 +15,7 @@ from promptforge.client.verify import verify
 from promptforge.context import AppContext
 from promptforge.domain.tombstone import Tombstone
 from tests.fakes.flaky_proxy import FlakyProxy
-from tests.fakes.openai_server import OpenAIServer, openai_server, slow
+from tests.fakes.provider import FakeProvider, answer_after, fake_provider
 from tests.harness.cloud_stack import CloudStack, cloud_stack
 from tests.harness.emulators import Firestore, Pubsub
 from tests.harness.in_process import prompts
@@ -57,14 +57,14 @@ class Play:
     """A stage whose provider takes its time, so that there is a middle of a job."""
 
     one: CloudStack
-    provider: OpenAIServer
+    provider: FakeProvider
     firestore: Firestore
 
     async def run_through(self, trouble: Trouble, folder: Path) -> None:
         """A job that goes through trouble must lose nothing."""
         file, count = folder / "prompts.jsonl", 400
         file.write_bytes(prompts(count))
-        self.provider.calls.clear()
+        self.provider.call_counts.clear()
         async with asyncio.TaskGroup() as both:
             both.create_task(trouble(self))
             job = both.create_task(run(self.one, file, folder / "home", provider="openai", model="m"))
@@ -72,11 +72,11 @@ class Play:
         status = job.result()
         assert verify(file, folder / "home").faults == []
         assert (status["status"], status["completed_count"]) == ("COMPLETED", count)
-        assert set(self.provider.calls) == {f"prompt {number}" for number in range(count)}
+        assert set(self.provider.call_counts) == {f"prompt {number}" for number in range(count)}
 
     async def asked(self, calls: int) -> None:
         """Wait for a number of calls."""
-        while self.provider.calls.total() < calls:
+        while self.provider.call_counts.total() < calls:
             await asyncio.sleep(0.02)
 
 
@@ -90,7 +90,7 @@ async def slow_play(folder: Path, firestore: Firestore, pubsub: Pubsub) -> Async
         "PROMPTFORGE_HEARTBEAT_SECONDS": "2",
     }
     async with (
-        openai_server(slow(0.3)) as provider,
+        fake_provider(answer_after(0.3)) as provider,
         cloud_stack(folder, firestore, pubsub, environ | {"OPENAI_BASE_URL": provider.url}) as one,
     ):
         yield Play(one, provider, firestore)
@@ -104,10 +104,10 @@ async def play(tmp_path_factory: pytest.TempPathFactory, firestore: Firestore, p
 
 
 async def nobody_gets_through(network: FlakyProxy, seconds: float) -> None:
-    network.refuse()
-    network.cut()
+    network.refuse_connections()
+    network.drop_connections()
     await asyncio.sleep(seconds)
-    await network.resume()
+    await network.restore()
 
 
 async def firestore_is_away(play: Play) -> None:
@@ -117,30 +117,30 @@ async def firestore_is_away(play: Play) -> None:
 
 async def firestore_stands_still(play: Play) -> None:
     await play.asked(40)
-    play.firestore.freeze()
+    play.firestore.suspend()
     await asyncio.sleep(10)
-    play.firestore.thaw()
+    play.firestore.resume()
 
 
 async def pubsub_is_away(play: Play) -> None:
     await nobody_gets_through(play.one.pubsub, 30)
-    assert play.provider.calls.total() == 0  # nothing could be published before
+    assert play.provider.call_counts.total() == 0  # nothing could be published before
 
 
 async def storage_connections_break(play: Play) -> None:
     await play.asked(40)
     for _ in range(20):
-        play.one.storage.cut()
+        play.one.storage.drop_connections()
         await asyncio.sleep(0.3)
 
 
 async def firestore_restarts(play: Play) -> None:
     await play.asked(40)
     network = play.one.firestore
-    network.refuse()
-    network.cut()
-    await asyncio.to_thread(play.firestore.restart, play.one.app.settings.project)
-    await network.resume()
+    network.refuse_connections()
+    network.drop_connections()
+    await asyncio.to_thread(play.firestore.restart, play.one.context.settings.project)
+    await network.restore()
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -181,16 +181,16 @@ async def test_deleted_job_leaves_only_its_tombstone(tmp_path: Path, firestore: 
     file.write_bytes(prompts(300))
     async with cloud_stack(tmp_path, firestore, pubsub, {"PROMPTFORGE_CHUNK_LINES": "50"}) as one:
         await run(one, file, tmp_path / "home", provider="echo", model="echo-1")
-        objects = [bucket.list("") for bucket in (one.app.uploads, one.app.work, one.app.results)]
+        objects = [bucket.list("") for bucket in (one.context.uploads, one.context.work, one.context.results)]
         (job_id, *_) = {name.partition("/")[0] for bucket in objects async for name in bucket}
         async with AsyncClient(one.url, one.key) as client:
             await client.delete(job_id)
             with pytest.raises(RequestFailed, match="404"):
                 await client.status(job_id)
         async with asyncio.timeout(60):
-            while await _left(one.app, job_id):
+            while await _left(one.context, job_id):
                 await asyncio.sleep(0.2)
-        place = await one.app.documents.get(f"jobs/{job_id}")
+        place = await one.context.documents.get(f"jobs/{job_id}")
 
     assert place
     assert place.data.keys() == {field.alias or name for name, field in Tombstone.model_fields.items()}

@@ -10,7 +10,7 @@ from promptforge.adapters.gcp.objects import BLOCK_BYTES, THREADS, BucketObjects
 from promptforge.adapters.gcp.signing import SignedUrls
 from promptforge.errors import ObjectExists, PromptForgeError, Unavailable
 from tests.contract.object_data import blocks, content
-from tests.fakes.storage import StrictStorage
+from tests.fakes.storage import FakeStorage
 
 LARGE = b"x" * (2 * BLOCK_BYTES + 1)
 
@@ -47,7 +47,7 @@ async def test_bucket_operations_are_counted_as_billed(bucket: BucketObjects, op
     assert counted(operations) == {BilledOperation.OBJECT_DELETE: 1, BilledOperation.SIGN: 1}
 
 
-async def test_bucket_library_makes_no_extra_requests(storage: StrictStorage, bucket: BucketObjects) -> None:
+async def test_bucket_library_makes_no_extra_requests(storage: FakeStorage, bucket: BucketObjects) -> None:
     await bucket.create("a", b"one")
     await bucket.stat("a")
     await bucket.stat("b")
@@ -60,7 +60,7 @@ async def test_bucket_library_makes_no_extra_requests(storage: StrictStorage, bu
     ]
 
 
-async def test_bucket_large_objects_are_transferred_in_blocks(storage: StrictStorage, bucket: BucketObjects) -> None:
+async def test_bucket_large_objects_are_transferred_in_blocks(storage: FakeStorage, bucket: BucketObjects) -> None:
     await bucket.create("a", blocks(LARGE))
 
     sizes = [len(block) async for block in bucket.read("a")]
@@ -78,11 +78,11 @@ async def test_bucket_pinned_read_past_end_is_cut(bucket: BucketObjects) -> None
     assert await content(bucket, "b", generation=empty.generation, start=0, end=99) == b""
 
 
-async def test_bucket_calls_beyond_thread_limit_wait(storage: StrictStorage, bucket: BucketObjects) -> None:
+async def test_bucket_calls_beyond_thread_limit_wait(storage: FakeStorage, bucket: BucketObjects) -> None:
     await asyncio.gather(*(bucket.stat(f"{number}") for number in range(10 * THREADS)))
 
     assert len(storage.requests) == 10 * THREADS
-    assert storage.most_in_flight <= THREADS
+    assert storage.max_in_flight <= THREADS
 
 
 async def test_bucket_object_with_other_size_or_checksum_differs(bucket: BucketObjects) -> None:
@@ -94,7 +94,7 @@ async def test_bucket_object_with_other_size_or_checksum_differs(bucket: BucketO
 
 
 async def test_bucket_missing_makes_writes_fail(
-    storage: StrictStorage, urls: SignedUrls, operations: BilledOperations
+    storage: FakeStorage, urls: SignedUrls, operations: BilledOperations
 ) -> None:
     nowhere = BucketObjects("nowhere", urls, operations, storage.url)
 
@@ -105,7 +105,7 @@ async def test_bucket_missing_makes_writes_fail(
 
 
 async def test_bucket_uses_emulator_of_environment(
-    storage: StrictStorage, urls: SignedUrls, operations: BilledOperations, monkeypatch: pytest.MonkeyPatch
+    storage: FakeStorage, urls: SignedUrls, operations: BilledOperations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.url)  # the only switch that the library has
     bucket = BucketObjects("bucket", urls, operations)

@@ -71,20 +71,20 @@ async def goes_on(documents: FirestoreDocuments) -> None:
 
 
 async def test_firestore_frozen_raises_unavailable_quickly(documents: FirestoreDocuments, firestore: Firestore) -> None:
-    firestore.freeze()
+    firestore.suspend()
     try:
         await given_up(*reads(documents), documents.commit([Create("jobs/unknown", {})]))
     finally:
-        firestore.thaw()
+        firestore.resume()
 
     await goes_on(documents)
 
 
 async def test_firestore_refusing_raises_unavailable_quickly(documents: FirestoreDocuments, cut: FlakyProxy) -> None:
-    cut.refuse()
-    cut.cut()
+    cut.refuse_connections()
+    cut.drop_connections()
     await given_up(*reads(documents), documents.commit([Create("jobs/never", {})]))
-    await cut.resume()
+    await cut.restore()
 
     await goes_on(documents)
     assert await documents.get("jobs/never") is None
@@ -92,7 +92,7 @@ async def test_firestore_refusing_raises_unavailable_quickly(documents: Firestor
 
 async def test_firestore_read_survives_short_cut(documents: FirestoreDocuments, cut: FlakyProxy) -> None:
     for _ in range(5):
-        cut.cut()
+        cut.drop_connections()
         document = await documents.get("jobs/1")
         assert document is not None
 
@@ -100,9 +100,9 @@ async def test_firestore_read_survives_short_cut(documents: FirestoreDocuments, 
 async def test_firestore_commit_without_answer_raises_unavailable_quickly(
     documents: FirestoreDocuments, cut: FlakyProxy
 ) -> None:
-    cut.mute()
+    cut.discard_responses()
     await given_up(documents.commit([Create("jobs/2", {"n": 0})]))
-    await cut.resume()
+    await cut.restore()
 
     await goes_on(documents)
     assert await documents.get("jobs/2") is not None
@@ -113,14 +113,14 @@ async def test_publish_without_answer_raises_unavailable_and_next_succeeds(pubsu
     async with FlakyProxy(pubsub.address) as cut, Subscriber(pubsub.address, project, ["chunks"]) as subscriber:
         topics = PubsubTopics(project, "", operations, cut.address)
         await topics.publish("chunks", [b"before"])
-        cut.refuse()
-        cut.cut()
+        cut.refuse_connections()
+        cut.drop_connections()
         await given_up(topics.publish("chunks", [b"lost"]))
-        await cut.resume()
+        await cut.restore()
         await back(lambda: topics.publish("chunks", [b"after"]))
-        cut.mute()
+        cut.discard_responses()
         await given_up(topics.publish("chunks", [b"unknown"]))
-        await cut.resume()
+        await cut.restore()
         await back(lambda: topics.publish("chunks", [b"last"]))
 
         found: set[bytes] = set()

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.reverse_proxy import behind
-from tests.harness.canary import leaks
+from tests.fakes.reverse_proxy import function_urls
+from tests.harness.canary import find_leaks
 from tests.harness.cloud_stack import cloud_stack
 from tests.harness.emulators import Firestore, Pubsub
-from tests.harness.engine_process import environment, promptforge
+from tests.harness.engine_process import clean_environment, run_cli
 from tests.harness.in_process import prompts
-from tests.harness.smoke import smoke
+from tests.harness.smoke import run_smoke
 
 pytestmark = pytest.mark.cloud
 
@@ -27,7 +27,7 @@ async def served(variables: Mapping[str, str], log: Path) -> AsyncIterator[tuple
     command = ["-m", "promptforge", "serve", "--backend", "gcp", "--port", "0"]
     with log.open("wb") as said:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, env=environment(variables), stdout=PIPE, stderr=said
+            sys.executable, *command, env=clean_environment(variables), stdout=PIPE, stderr=said
         )
     assert process.stdout
     try:
@@ -38,7 +38,7 @@ async def served(variables: Mapping[str, str], log: Path) -> AsyncIterator[tuple
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-    assert not leaks(log.read_bytes())
+    assert not find_leaks(log.read_bytes())
 
 
 async def test_serve_gcp_creates_key_runs_jobs_and_ends_at_sigterm(
@@ -50,13 +50,13 @@ async def test_serve_gcp_creates_key_runs_jobs_and_ends_at_sigterm(
         cloud_stack(tmp_path, firestore, pubsub, {}, processes=False) as one,
         served(one.variables, tmp_path / "serve.err") as (process, url),
     ):
-        one.front.functions = behind(url)
+        one.proxy.functions = function_urls(url)
         on_gcp = {**one.variables, "PROMPTFORGE_BACKEND": "gcp"}
-        key = (await asyncio.to_thread(promptforge, "keys", "create", "--client", "x", **on_gcp)).stdout.strip()
-        listed = await asyncio.to_thread(promptforge, "keys", "list", **on_gcp)
+        key = (await asyncio.to_thread(run_cli, "keys", "create", "--client", "x", **on_gcp)).stdout.strip()
+        listed = await asyncio.to_thread(run_cli, "keys", "list", **on_gcp)
         order = (file, "--provider", "echo", "--model", "m", "--output", tmp_path / "home", "--url", url)
-        done = await asyncio.to_thread(promptforge, "run", *order, "--api-key", key)
-        code, said = await asyncio.to_thread(smoke, url, key, one.key)
+        done = await asyncio.to_thread(run_cli, "run", *order, "--api-key", key)
+        code, said = await asyncio.to_thread(run_smoke, url, key, one.key)
         began = time.monotonic()
         process.terminate()
         left = await process.wait()

@@ -17,7 +17,7 @@ from promptforge.errors import LeaseLost, Unavailable
 from promptforge.ports.documents import Documents, Version, Write
 from promptforge.state.chunks import ChunkStore, ClaimedChunk
 from tests.fakes.flaky_proxy import FlakyProxy
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.emulators import Firestore
 
 pytestmark = pytest.mark.cloud
@@ -42,18 +42,18 @@ class LostAnswers:
             return await self._documents.commit(writes)
         self.losses -= 1
         before = await self._near.get(writes[0].path)
-        self._cut.mute()
+        self._cut.discard_responses()
         answer = asyncio.ensure_future(self._documents.commit(writes))
         async with asyncio.timeout(4):
             while await self._near.get(writes[0].path) == before:
                 await asyncio.sleep(0.01)
         assert not answer.done()
-        await self._cut.resume()
+        await self._cut.restore()
         return await answer
 
 
 def chunk_store(documents: Documents) -> ChunkStore:
-    return ChunkStore(documents, HandClock(), random.Random(0))
+    return ChunkStore(documents, ManualClock(), random.Random(0))
 
 
 def ranges(count: int) -> list[ChunkRange]:

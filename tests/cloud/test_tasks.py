@@ -21,10 +21,10 @@ from promptforge.domain.commands import JobCommand
 from promptforge.engine.load_functions import load_function
 from promptforge.errors import Unavailable
 from tests.contract.task_adapters import LOCATION, CloudBench, cloud_bench, make_queues
-from tests.fakes.cloud_tasks import task_server
-from tests.fakes.google_tokens import Issuer, issuer
-from tests.harness.asgi_server import serving
-from tests.harness.clock import HandClock
+from tests.fakes.cloud_tasks import fake_cloud_tasks
+from tests.fakes.google_tokens import TokenIssuer, serve_issuer
+from tests.harness.asgi_server import serve_asgi
+from tests.harness.clock import ManualClock
 from tests.harness.context import with_adapters
 from tests.harness.in_process import in_process_stack, prompts
 
@@ -34,7 +34,7 @@ PARENT = "projects/demo/locations/here/queues/pf-finalizer"
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[CloudBench]:
-    async with cloud_bench(tmp_path, HandClock()) as bench:
+    async with cloud_bench(tmp_path, ManualClock()) as bench:
         yield bench
 
 
@@ -50,7 +50,7 @@ async def test_cloud_task_is_an_event_with_token_of_task_account(
     bench: CloudBench, client: CloudTasksAsyncClient, queue: str
 ) -> None:
     tasks = await bench.open()
-    await tasks.enqueue(queue, b"{}", name="finish-job_1", not_before=HandClock().now() + 9.5)
+    await tasks.enqueue(queue, b"{}", name="finish-job_1", not_before=ManualClock().now() + 9.5)
 
     (task,) = [task async for task in await client.list_tasks(parent=PARENT.replace("finalizer", queue))]
     request, url = task.http_request, bench.target.url_of(queue)
@@ -64,7 +64,7 @@ async def test_cloud_task_is_an_event_with_token_of_task_account(
         "content-type": "application/json",
     }
     assert (request.oidc_token.service_account_email, request.oidc_token.audience) == ("tasks@demo", url)
-    assert task.schedule_time.timestamp() == HandClock().now() + 9.5
+    assert task.schedule_time.timestamp() == ManualClock().now() + 9.5
     assert task.dispatch_deadline.total_seconds() == DISPATCH_SECONDS[queue]
     assert (len(task_id), "finish" in task_id) == (64, False)
 
@@ -88,26 +88,26 @@ async def test_cloud_task_to_missing_queue_or_server_raises_unavailable(bench: C
 
 async def test_cloud_task_token_is_accepted_by_function(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
-        google = await stack.enter_async_context(issuer(Issuer()))
+        google = await stack.enter_async_context(serve_issuer(TokenIssuer()))
         clock = SystemClock()
-        server, address = await stack.enter_async_context(task_server(clock, google.token))
+        server, address = await stack.enter_async_context(fake_cloud_tasks(clock, google.token))
         one = await stack.enter_async_context(in_process_stack(tmp_path))
         job_id = await one.submit(prompts(3))
         target = Target(LOCATION, "pf-", lambda function: f"{url}/{function}", ACCOUNT)
         await make_queues(server, target)
         rules = CallerPolicy(lambda function: frozenset({ACCOUNT}), target.url_of)
-        set_current(with_adapters(one.app, caller_auth=TokenVerifier(rules, clock, google.certificates_url)))
+        set_current(with_adapters(one.context, caller_auth=TokenVerifier(rules, clock, google.certificates_url)))
         # The server serves in the context of its start, so it starts after the adapter is replaced.
-        url = await stack.enter_async_context(serving(load_function("splitter")))
+        url = await stack.enter_async_context(serve_asgi(load_function("splitter")))
         tasks = CloudTasks(target, BilledOperations(), address)
         stack.push_async_callback(tasks.close)
 
         await tasks.enqueue("splitter", JobCommand(job_id=job_id).encode(), name="split")
-        await server.bring()
+        await server.deliver_due()
         job = await one.job(job_id)
 
     assert (job.prompt_count, job.chunk_count) == (3, 3)
-    assert google.served == 1
+    assert google.certificate_requests == 1
 
 
 async def test_cloud_task_names_stay_taken_and_invalid_tasks_are_rejected(client: CloudTasksAsyncClient) -> None:

@@ -16,9 +16,9 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2 import CloudTasksAsyncClient, Queue, RateLimits, RetryConfig
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
-from tests.fakes.cloud_tasks import TaskServer, task_server
-from tests.harness.clock import HandClock
-from tests.harness.loopback import listening
+from tests.fakes.cloud_tasks import FakeCloudTasks, fake_cloud_tasks
+from tests.harness.clock import ManualClock
+from tests.harness.loopback import serve_app
 
 LOCATION = "projects/p/locations/l"
 QUEUE = f"{LOCATION}/queues/q"
@@ -46,7 +46,7 @@ class Receiver:
 async def receiver() -> AsyncIterator[Receiver]:
     receiver, app = Receiver(), web.Application()
     app.router.add_route("*", "/{path:.*}", receiver.take)
-    async with listening(app) as url:
+    async with serve_app(app) as url:
         receiver.url = f"{url}/"
         yield receiver
 
@@ -61,10 +61,10 @@ async def connected(address: str) -> AsyncIterator[CloudTasksAsyncClient]:
 class TaskServerFixture:
     """A server with one queue, a client, and the receiver of its tasks."""
 
-    server: TaskServer
+    server: FakeCloudTasks
     client: CloudTasksAsyncClient
     receiver: Receiver
-    clock: HandClock
+    clock: ManualClock
 
     async def make_queue(self, **settings: object) -> None:
         await self.client.create_queue(parent=LOCATION, queue=Queue({"name": QUEUE, **settings}))
@@ -80,8 +80,8 @@ class TaskServerFixture:
 
 @pytest.fixture
 async def tasks(receiver: Receiver) -> AsyncIterator[TaskServerFixture]:
-    clock = HandClock()
-    async with task_server(clock) as (server, address), connected(address) as client:
+    clock = ManualClock()
+    async with fake_cloud_tasks(clock) as (server, address), connected(address) as client:
         yield TaskServerFixture(server, client, receiver, clock)
 
 
@@ -90,12 +90,12 @@ async def test_task_server_retries_with_growing_backoff(tasks: TaskServerFixture
     tasks.receiver.statuses = [500, 404, 302, 429, 503, 400, 500]
     await tasks.add()
     pauses = []
-    await tasks.server.bring()
+    await tasks.server.deliver_due()
     while left := await tasks.left():
         tried, began = left[0].dispatch_count, tasks.clock.now()
         while (await tasks.left()) and (await tasks.left())[0].dispatch_count == tried:
-            tasks.clock.move(5)
-            await tasks.server.bring()
+            tasks.clock.advance(5)
+            await tasks.server.deliver_due()
         pauses.append(tasks.clock.now() - began)
 
     assert pauses == [10, 20, 40, 80, 160, 240]
@@ -108,12 +108,12 @@ async def test_task_server_honours_retry_after(tasks: TaskServerFixture) -> None
     await tasks.make_queue(retry_config=OFTEN)
     tasks.receiver.statuses, tasks.receiver.headers = [503, 200], {"Retry-After": "100"}
     await tasks.add()
-    await tasks.server.bring()
-    tasks.clock.move(99)
-    await tasks.server.bring()
+    await tasks.server.deliver_due()
+    tasks.clock.advance(99)
+    await tasks.server.deliver_due()
     assert len(tasks.receiver.seen) == 1
-    tasks.clock.move(1)
-    await tasks.server.bring()
+    tasks.clock.advance(1)
+    await tasks.server.deliver_due()
 
     assert (len(tasks.receiver.seen), await tasks.left()) == (2, [])
 
@@ -124,7 +124,7 @@ async def test_task_server_limits_concurrent_dispatches(tasks: TaskServerFixture
         await tasks.add(f"t{number}")
     seen = []
     for _ in range(3):
-        await tasks.server.bring()
+        await tasks.server.deliver_due()
         seen.append(len(tasks.receiver.seen))
 
     assert seen == [2, 4, 5]
@@ -134,9 +134,9 @@ async def test_task_server_request_identifies_task(tasks: TaskServerFixture) -> 
     await tasks.make_queue()
     tasks.receiver.statuses = [500, 200]
     await tasks.add(headers={"X-CloudTasks-TaskName": "other", "User-Agent": "me", "ce-id": "1"}, body=b"body")
-    await tasks.server.bring()
-    tasks.clock.move(1)
-    await tasks.server.bring()
+    await tasks.server.deliver_due()
+    tasks.clock.advance(1)
+    await tasks.server.deliver_due()
 
     first, second = (request.headers for request in tasks.receiver.seen)
     assert (first["X-CloudTasks-QueueName"], first["X-CloudTasks-TaskName"], first["ce-id"]) == ("q", "t", "1")
@@ -149,14 +149,14 @@ async def test_task_server_paused_queue_waits_and_purged_queue_is_empty(tasks: T
     await tasks.make_queue()
     await tasks.client.pause_queue(name=QUEUE)
     await tasks.add("a")
-    await tasks.server.bring()
+    await tasks.server.deliver_due()
     assert tasks.receiver.seen == []
     await tasks.client.resume_queue(name=QUEUE)
-    await tasks.server.bring()
+    await tasks.server.deliver_due()
     assert len(tasks.receiver.seen) == 1
     await tasks.add("b")
     await tasks.client.purge_queue(name=QUEUE)
-    await tasks.server.bring()
+    await tasks.server.deliver_due()
 
     assert (len(tasks.receiver.seen), await tasks.left()) == (1, [])
 

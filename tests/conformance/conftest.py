@@ -18,7 +18,7 @@ from promptforge.settings import Settings
 from tests.conformance.sdks import SDKS, Read, Sdk
 from tests.contract.provider_bench import WIRES, Body
 from tests.contract.provider_server import ProviderServer, json_reply
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
 KEY = "sk-canary-key"
 PATIENT_SECONDS = 60.0
@@ -66,9 +66,9 @@ class Pair:
     def _build(self, url: str) -> HttpProvider:
         if self.name == "openai":  # at another address than its own it would be taken for a compatible server
             transport = Transport(url, {"Authorization": f"Bearer {KEY}"}, 4, 1024**2)
-            return HttpProvider(transport, openai.OpenAIFormat(), HandClock())
+            return HttpProvider(transport, openai.OpenAIFormat(), ManualClock())
         settings = Settings.from_env({}, provider_keys={self.provider: KEY}, provider_urls={self.provider: url})
-        return BUILDS[self.name](settings, HandClock(), random.Random(1))
+        return BUILDS[self.name](settings, ManualClock(), random.Random(1))
 
 
 @pytest.fixture(scope="session")

@@ -22,15 +22,15 @@ from tests.contract.object_stores import FAKE_GCS_GAPS, Store, emulated, files, 
 from tests.contract.provider_bench import ANTHROPIC, BENCHES, GEMINI, MISTRAL, OPENAI, HttpBench, ProviderBench, Wire
 from tests.contract.provider_server import ProviderServer
 from tests.contract.stores import Feed, OpenDatabase, OpenDocuments, OpenObjects, OpenPost, Post, claimed
-from tests.fakes.gcs_emulator import FakeGcs, fake_gcs
+from tests.fakes.gcs_emulator import GcsEmulator, gcs_emulator
 from tests.fakes.pubsub_subscriber import Subscriber
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.emulators import Firestore, Pubsub
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -70,14 +70,14 @@ def documents(open_documents: OpenDocuments) -> Documents:
 
 
 @pytest.fixture(scope="session")
-def gcs_server() -> Iterator[FakeGcs]:
-    with fake_gcs() as server:
+def gcs_server() -> Iterator[GcsEmulator]:
+    with gcs_emulator() as server:
         yield server
 
 
 @pytest.fixture(params=["files", "strict", pytest.param("fake-gcs", marks=pytest.mark.cloud)])
 async def store(
-    request: pytest.FixtureRequest, open_database: OpenDatabase, clock: HandClock, tmp_path: Path
+    request: pytest.FixtureRequest, open_database: OpenDatabase, clock: ManualClock, tmp_path: Path
 ) -> AsyncIterator[Store]:
     if request.param == "fake-gcs" and (gap := FAKE_GCS_GAPS.get(request.node.originalname)):
         request.applymarker(pytest.mark.xfail(strict=True, reason=gap))
@@ -102,7 +102,7 @@ def objects(open_objects: OpenObjects) -> Objects:
 
 
 @pytest.fixture(params=["sqlite"])
-def open_post(request: pytest.FixtureRequest, open_database: OpenDatabase, clock: HandClock) -> OpenPost:
+def open_post(request: pytest.FixtureRequest, open_database: OpenDatabase, clock: ManualClock) -> OpenPost:
     """Each call opens the same topics and queues anew."""
 
     def sqlite() -> Post:
@@ -120,7 +120,7 @@ def post(open_post: OpenPost) -> Post:
 
 @pytest.fixture(params=["sqlite", pytest.param("pubsub", marks=pytest.mark.cloud)])
 async def feed(
-    request: pytest.FixtureRequest, open_database: OpenDatabase, clock: HandClock, project: str
+    request: pytest.FixtureRequest, open_database: OpenDatabase, clock: ManualClock, project: str
 ) -> AsyncIterator[Feed]:
     if request.param == "sqlite":
         database = open_database()

@@ -20,9 +20,9 @@ from promptforge.ports.clock import Clock
 from promptforge.ports.objects import Objects
 from promptforge.settings import Settings
 from tests.contract.stores import OpenDatabase, OpenObjects
-from tests.fakes.gcs_emulator import FakeGcs
-from tests.fakes.service_account_keys import DOWNLOADER, UPLOADER, key_account
-from tests.fakes.storage import strict_storage
+from tests.fakes.gcs_emulator import GcsEmulator
+from tests.fakes.service_account_keys import DOWNLOADER, UPLOADER, key_credentials
+from tests.fakes.storage import fake_storage
 from tests.harness.context import with_adapters
 
 URL = "http://machine"
@@ -76,7 +76,7 @@ async def files(folder: Path, open_database: OpenDatabase, clock: Clock) -> Asyn
 @asynccontextmanager
 async def strict(clock: Clock) -> AsyncIterator[Store]:
     """The Cloud Storage adapter on the project's own strict fake."""
-    async with strict_storage(clock) as storage, _opened(storage.url, clock) as store:
+    async with fake_storage(clock) as storage, _opened(storage.url, clock) as store:
 
         def open_again(bucket: str) -> Objects:
             storage.make_bucket(bucket)
@@ -86,7 +86,7 @@ async def strict(clock: Clock) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def emulated(server: FakeGcs, clock: Clock) -> AsyncIterator[Store]:
+async def emulated(server: GcsEmulator, clock: Clock) -> AsyncIterator[Store]:
     """The Cloud Storage adapter on fake-gcs-server, in buckets that no other test has."""
     run, made = uuid4().hex, set[str]()
     async with _opened(server.url, clock) as store:
@@ -103,7 +103,7 @@ async def emulated(server: FakeGcs, clock: Clock) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def _opened(url: str, clock: Clock) -> AsyncIterator[Store]:
     operations, opened = BilledOperations(), list[BucketObjects]()
-    urls = SignedUrls(key_account(UPLOADER), key_account(DOWNLOADER), operations, clock, url)
+    urls = SignedUrls(key_credentials(UPLOADER), key_credentials(DOWNLOADER), operations, clock, url)
 
     def open_again(bucket: str) -> Objects:
         opened.append(BucketObjects(bucket, urls, operations, url, RETRY_SECONDS))

@@ -11,7 +11,7 @@ from promptforge.adapters.llm import echo
 from promptforge.ports.provider import Provider
 from promptforge.settings import Settings
 from tests.contract.provider_server import ProviderServer, json_reply
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
 Body = dict[str, Any]
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
@@ -86,7 +86,7 @@ class EchoBench:
         return None
 
     def _make(self, **given: float) -> Provider:
-        return echo.build(Settings.from_env({}, **given), HandClock(), random.Random(1))
+        return echo.build(Settings.from_env({}, **given), ManualClock(), random.Random(1))
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class HttpBench:
     def __init__(self, wire: Wire, server: ProviderServer) -> None:
         self.wire = wire
         self.server = server
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self._made: list[Provider] = []
 
     def answering(self) -> Provider:

@@ -15,8 +15,8 @@ from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.queue import SqliteQueue, SqliteTasks
 from promptforge.ports.clock import Clock
 from promptforge.ports.tasks import Tasks
-from tests.fakes.cloud_tasks import TaskServer, task_server
-from tests.harness.loopback import listening
+from tests.fakes.cloud_tasks import FakeCloudTasks, fake_cloud_tasks
+from tests.harness.loopback import serve_app
 
 LOCATION = "projects/demo/locations/here"
 QUEUES = ("splitter", "worker", "finalizer", "sweeper", "eraser")
@@ -63,7 +63,7 @@ class CloudBench:
 
     def __init__(
         self,
-        server: TaskServer,
+        server: FakeCloudTasks,
         address: str,
         target: Target,
         received: dict[str, list[bytes]],
@@ -82,7 +82,7 @@ class CloudBench:
         return tasks
 
     async def done(self, queue: str) -> list[bytes]:
-        await self._server.bring()
+        await self._server.deliver_due()
         return self._received.pop(queue, [])
 
 
@@ -95,7 +95,7 @@ async def sqlite_bench(folder: Path, clock: Clock) -> AsyncIterator[TaskBench]:
 @asynccontextmanager
 async def cloud_bench(folder: Path, clock: Clock) -> AsyncIterator[CloudBench]:
     async with AsyncExitStack() as stack:
-        server, address = await stack.enter_async_context(task_server(clock))
+        server, address = await stack.enter_async_context(fake_cloud_tasks(clock))
         received = defaultdict[str, list[bytes]](list)
 
         async def take(request: web.Request) -> web.Response:
@@ -104,13 +104,13 @@ async def cloud_bench(folder: Path, clock: Clock) -> AsyncIterator[CloudBench]:
 
         app = web.Application()
         app.router.add_post("/{function}", take)
-        url = await stack.enter_async_context(listening(app))
+        url = await stack.enter_async_context(serve_app(app))
         target = Target(LOCATION, "pf-", lambda function: f"{url}/{function}", "tasks@demo")
         await make_queues(server, target)
         yield CloudBench(server, address, target, received, stack)
 
 
-async def make_queues(server: TaskServer, target: Target) -> None:
+async def make_queues(server: FakeCloudTasks, target: Target) -> None:
     """Create the queues as Terraform does."""
     for name in QUEUES:
         queue = tasks_v2.Queue(name=f"{target.location}/queues/{target.prefix}{name}")

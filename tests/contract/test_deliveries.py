@@ -4,7 +4,7 @@ import pytest
 
 from promptforge.adapters.local.queue import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS, Delivery
 from tests.contract.stores import OpenPost, Post
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
 SOURCE = "topic:chunks"
 ACK_SECONDS = 60.0
@@ -60,72 +60,72 @@ async def test_queue_keeps_topics_and_queues_of_one_name_apart(post: Post) -> No
     assert await bodies(post, source="topic:worker") == [b"message"]
 
 
-async def test_queue_sources_due_lists_nonempty_sources(post: Post, clock: HandClock) -> None:
+async def test_queue_sources_due_lists_nonempty_sources(post: Post, clock: ManualClock) -> None:
     await post.topics.publish("chunks", [b"1", b"2"])
     await post.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
     sources = [SOURCE, "queue:worker", "topic:other"]
 
     assert await post.deliveries.sources_due(sources) == [SOURCE]
-    clock.move(10)
+    clock.advance(10)
     assert set(await post.deliveries.sources_due(sources)) == {SOURCE, "queue:worker"}
     assert await post.deliveries.sources_due(["topic:other"]) == []
 
 
-async def test_queue_claimed_message_is_invisible_until_ack_deadline(post: Post, clock: HandClock) -> None:
+async def test_queue_claimed_message_is_invisible_until_ack_deadline(post: Post, clock: ManualClock) -> None:
     await post.topics.publish("chunks", [b"1"])
     await claim(post)
 
-    clock.move(ACK_SECONDS - 1)
+    clock.advance(ACK_SECONDS - 1)
 
     assert await claim(post) == []
     assert await post.deliveries.sources_due([SOURCE]) == []
 
 
-async def test_queue_unacknowledged_message_becomes_visible_again(post: Post, clock: HandClock) -> None:
+async def test_queue_unacknowledged_message_becomes_visible_again(post: Post, clock: ManualClock) -> None:
     await post.topics.publish("chunks", [b"1"])
     (first,) = await claim(post)
 
-    clock.move(ACK_SECONDS)
+    clock.advance(ACK_SECONDS)
 
     (second,) = await claim(post)
     assert (second.id, second.body, second.attempts) == (first.id, b"1", 2)
 
 
-async def test_queue_acknowledged_message_never_returns(post: Post, clock: HandClock) -> None:
+async def test_queue_acknowledged_message_never_returns(post: Post, clock: ManualClock) -> None:
     await post.topics.publish("chunks", [b"1", b"2"])
     first, _ = await claim(post)
 
     await post.deliveries.ack(first)
     await post.deliveries.ack(first)
-    clock.move(LONG)
+    clock.advance(LONG)
 
     assert await bodies(post) == [b"2"]
 
 
-async def test_queue_returned_message_becomes_visible_after_pause(post: Post, clock: HandClock) -> None:
+async def test_queue_returned_message_becomes_visible_after_pause(post: Post, clock: ManualClock) -> None:
     await post.topics.publish("chunks", [b"1"])
     (delivery,) = await claim(post)
 
     assert await post.deliveries.nack(delivery) is False
 
     assert await claim(post) == []
-    clock.move(MIN_BACKOFF_SECONDS + 0.001)
+    clock.advance(MIN_BACKOFF_SECONDS + 0.001)
     assert await bodies(post) == [b"1"]
 
 
-async def test_queue_returned_message_keeps_precedence(post: Post, clock: HandClock) -> None:
+async def test_queue_returned_message_keeps_precedence(post: Post, clock: ManualClock) -> None:
     await post.topics.publish("chunks", [b"1", b"2", b"3"])
     (delivery,) = await claim(post, limit=1)
     await post.deliveries.nack(delivery)
 
     assert await bodies(post, limit=1) == [b"2"]
     await post.topics.publish("chunks", [b"4"])
-    clock.move(MIN_BACKOFF_SECONDS + 0.001)
+    clock.advance(MIN_BACKOFF_SECONDS + 0.001)
     assert await bodies(post, limit=2) == [b"1", b"3"]
     assert await bodies(post, limit=2) == [b"4"]
 
 
-async def test_queue_backoff_grows_until_dead_letter(post: Post, clock: HandClock) -> None:
+async def test_queue_backoff_grows_until_dead_letter(post: Post, clock: ManualClock) -> None:
     await post.topics.publish("chunks", [b"poison"])
 
     for attempt in range(1, MAX_ATTEMPTS):
@@ -133,26 +133,26 @@ async def test_queue_backoff_grows_until_dead_letter(post: Post, clock: HandCloc
         assert delivery.attempts == attempt
         assert await post.deliveries.nack(delivery) is False
         pause = min(MIN_BACKOFF_SECONDS * 2 ** (attempt - 1), MAX_BACKOFF_SECONDS)
-        clock.move(pause - 0.01)
+        clock.advance(pause - 0.01)
         assert await claim(post) == []
-        clock.move(0.02)
+        clock.advance(0.02)
 
     (last,) = await claim(post)
     assert last.attempts == MAX_ATTEMPTS
     assert await post.deliveries.nack(last) is True
-    clock.move(LONG)
+    clock.advance(LONG)
     assert await claim(post) == []
     assert await post.deliveries.sources_due([SOURCE]) == []
     await post.deliveries.make_visible()
     assert await claim(post) == []
 
 
-async def test_queue_dead_letter_does_not_block_others(post: Post, clock: HandClock) -> None:
+async def test_queue_dead_letter_does_not_block_others(post: Post, clock: ManualClock) -> None:
     await post.topics.publish("chunks", [b"poison"])
     for _ in range(MAX_ATTEMPTS):
         (delivery,) = await claim(post)
         await post.deliveries.nack(delivery)
-        clock.move(LONG)
+        clock.advance(LONG)
 
     await post.topics.publish("chunks", [b"good"])
 
@@ -170,7 +170,7 @@ async def test_queue_make_visible_makes_claimed_messages_due(post: Post) -> None
     assert await bodies(post) == [b"2", b"3"]
 
 
-async def test_queue_make_visible_keeps_delay_of_unclaimed_tasks(post: Post, clock: HandClock) -> None:
+async def test_queue_make_visible_keeps_delay_of_unclaimed_tasks(post: Post, clock: ManualClock) -> None:
     await post.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
 
     await post.deliveries.make_visible()
@@ -188,7 +188,7 @@ async def test_queue_two_consumers_share_messages_without_duplicates(open_post: 
     assert sorted(body for batch in claimed for body in batch) == sorted(published)
 
 
-async def test_queue_content_survives_its_process(open_post: OpenPost, clock: HandClock) -> None:
+async def test_queue_content_survives_its_process(open_post: OpenPost, clock: ManualClock) -> None:
     first = open_post()
     await first.topics.publish("chunks", [b"claimed", b"waiting"])
     await first.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
@@ -199,17 +199,17 @@ async def test_queue_content_survives_its_process(open_post: OpenPost, clock: Ha
     assert await bodies(second) == [b"waiting"]
     await second.deliveries.make_visible()
     assert (await bodies(second))[0] == b"claimed"
-    clock.move(10)
+    clock.advance(10)
     assert await bodies(second, source="queue:worker") == [b"later"]
 
 
-async def test_queue_stale_nack_does_not_affect_new_claim(post: Post, clock: HandClock) -> None:
+async def test_queue_stale_nack_does_not_affect_new_claim(post: Post, clock: ManualClock) -> None:
     await post.topics.publish("chunks", [b"m"])
     (stale,) = await claim(post)
-    clock.move(ACK_SECONDS + 1)
+    clock.advance(ACK_SECONDS + 1)
     await claim(post)
 
     await post.deliveries.nack(stale)
-    clock.move(ACK_SECONDS / 2)
+    clock.advance(ACK_SECONDS / 2)
 
     assert await bodies(post) == []

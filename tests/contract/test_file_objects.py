@@ -14,7 +14,7 @@ from promptforge.adapters.local.urls import UrlSigner
 from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
 from tests.contract.object_data import Broken, broken, content
 from tests.contract.stores import OpenDatabase
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
 MakeBucket = Callable[[bool], FileObjects]
 
@@ -26,7 +26,7 @@ def make_bucket(open_database: OpenDatabase, tmp_path: Path) -> MakeBucket:
 
 
 @pytest.fixture
-def deliveries(open_database: OpenDatabase, clock: HandClock) -> SqliteQueue:
+def deliveries(open_database: OpenDatabase, clock: ManualClock) -> SqliteQueue:
     return SqliteQueue(open_database(), clock)
 
 

@@ -6,14 +6,14 @@ import pytest
 
 from promptforge.ports.tasks import Tasks
 from tests.contract.task_adapters import BENCHES, TaskBench
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
 QUEUE = "finalizer"
 HOUR = 3600.0
 
 
 @pytest.fixture(params=sorted(BENCHES))
-async def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> AsyncIterator[TaskBench]:
+async def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[TaskBench]:
     async with BENCHES[request.param](tmp_path, clock) as bench:
         yield bench
 
@@ -29,42 +29,42 @@ async def test_task_without_time_is_due_at_once(bench: TaskBench, tasks: Tasks) 
     assert await bench.done(QUEUE) == [b"body"]
 
 
-async def test_task_is_not_delivered_before_its_time(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+async def test_task_is_not_delivered_before_its_time(bench: TaskBench, tasks: Tasks, clock: ManualClock) -> None:
     await tasks.enqueue(QUEUE, b"body", name="t", not_before=clock.now() + 30)
 
-    clock.move(29.9)
+    clock.advance(29.9)
     assert await bench.done(QUEUE) == []
-    clock.move(0.2)
+    clock.advance(0.2)
     assert await bench.done(QUEUE) == [b"body"]
 
 
-async def test_task_with_past_time_is_due_now(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+async def test_task_with_past_time_is_due_now(bench: TaskBench, tasks: Tasks, clock: ManualClock) -> None:
     await tasks.enqueue(QUEUE, b"body", name="t", not_before=clock.now() - HOUR)
 
     assert await bench.done(QUEUE) == [b"body"]
 
 
-async def test_task_time_may_be_thirty_days_ahead(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+async def test_task_time_may_be_thirty_days_ahead(bench: TaskBench, tasks: Tasks, clock: ManualClock) -> None:
     month = 30 * 24 * HOUR
     await tasks.enqueue(QUEUE, b"body", name="t", not_before=clock.now() + month)
 
-    clock.move(month - 1)
+    clock.advance(month - 1)
     assert await bench.done(QUEUE) == []
-    clock.move(1)
+    clock.advance(1)
     assert await bench.done(QUEUE) == [b"body"]
 
 
-async def test_task_name_is_taken_once(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+async def test_task_name_is_taken_once(bench: TaskBench, tasks: Tasks, clock: ManualClock) -> None:
     await tasks.enqueue(QUEUE, b"first", name="t")
 
     await tasks.enqueue(QUEUE, b"second", name="t")
     await tasks.enqueue(QUEUE, b"third", name="t", not_before=clock.now() + 5)
 
-    clock.move(10)
+    clock.advance(10)
     assert await bench.done(QUEUE) == [b"first"]
 
 
-async def test_task_repeated_enqueue_keeps_first_time(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+async def test_task_repeated_enqueue_keeps_first_time(bench: TaskBench, tasks: Tasks, clock: ManualClock) -> None:
     await tasks.enqueue(QUEUE, b"body", name="t", not_before=clock.now() + 30)
 
     await tasks.enqueue(QUEUE, b"body", name="t")
@@ -72,24 +72,24 @@ async def test_task_repeated_enqueue_keeps_first_time(bench: TaskBench, tasks: T
     assert await bench.done(QUEUE) == []
 
 
-async def test_task_name_stays_taken_after_delivery(bench: TaskBench, tasks: Tasks, clock: HandClock) -> None:
+async def test_task_name_stays_taken_after_delivery(bench: TaskBench, tasks: Tasks, clock: ManualClock) -> None:
     await tasks.enqueue(QUEUE, b"first", name="t")
     await bench.done(QUEUE)
 
-    clock.move(HOUR - 1)
+    clock.advance(HOUR - 1)
     await tasks.enqueue(QUEUE, b"second", name="t")
 
     assert await bench.done(QUEUE) == []
 
 
 async def test_task_name_of_delayed_task_stays_taken_after_its_time(
-    bench: TaskBench, tasks: Tasks, clock: HandClock
+    bench: TaskBench, tasks: Tasks, clock: ManualClock
 ) -> None:
     await tasks.enqueue(QUEUE, b"first", name="t", not_before=clock.now() + 10 * HOUR)
 
-    clock.move(10 * HOUR)
+    clock.advance(10 * HOUR)
     assert await bench.done(QUEUE) == [b"first"]
-    clock.move(HOUR - 1)
+    clock.advance(HOUR - 1)
     await tasks.enqueue(QUEUE, b"second", name="t")
 
     assert await bench.done(QUEUE) == []

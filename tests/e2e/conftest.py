@@ -24,4 +24,4 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> FinishedJob:
 @pytest.fixture
 def copy(good: FinishedJob, tmp_path: Path) -> FinishedJob:
     """A copy of the job that a test may damage."""
-    return good.copied(tmp_path / "copy")
+    return good.copy_to(tmp_path / "copy")

@@ -149,4 +149,4 @@ async def test_job_file_over_max_lines_is_rejected_before_any_call(tmp_path: Pat
 
     assert (status["status"], status["error"]["code"]) == ("FAILED", "limit_exceeded")
     assert (status["prompt_count"], status["failed_count"]) == (101, 101)
-    assert "worker" not in one.sent
+    assert "worker" not in one.called_functions

@@ -11,8 +11,7 @@ from aiohttp import web
 from promptforge.domain.job import Job, Status
 from promptforge.pipeline.split import split
 from promptforge.pipeline.sweep import sweep
-from tests.fakes.openai_server import Act, refusal
-from tests.fakes.scripted_provider import Play
+from tests.fakes.provider import Fault, Script, openai_error
 from tests.fakes.throttling import throttle_all_but_first
 from tests.harness.chunk_scenario import throttled_job
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
@@ -52,9 +51,11 @@ async def test_cancel_before_upload_takes_effect_immediately_and_later_upload_ha
         assert reply.json()["completed_at"]
         assert late.status_code == 200
         assert await queue_entries(one, "bucket:uploads") == []
-        assert one.sent.count("splitter") == 4  # the event and the task of the late upload were delivered too
+        assert (
+            one.called_functions.count("splitter") == 4
+        )  # the event and the task of the late upload were delivered too
         assert await one.job(job_id) == cancelled
-        assert [chunk async for chunk in one.app.chunks.list_all(job_id)] == []
+        assert [chunk async for chunk in one.context.chunks.list_all(job_id)] == []
         assert (results.status_code, results.json()["code"]) == (409, "no_results")
         assert (await one.job(other)).status is Status.COMPLETED
 
@@ -62,31 +63,31 @@ async def test_cancel_before_upload_takes_effect_immediately_and_later_upload_ha
 async def test_cancel_of_queued_job_reads_the_input_and_every_prompt_gets_its_line(tmp_path: Path) -> None:
     async with openai_stack(tmp_path, chunk_lines=1) as (one, provider):
         job_id = await one.submit(prompts(150), provider="openai")
-        splitting = asyncio.create_task(split(one.app, job_id))
+        splitting = asyncio.create_task(split(one.context, job_id))
         while (await one.job(job_id)).status is not Status.QUEUED:
             await asyncio.sleep(0)
         splitting.cancel()
         await asyncio.gather(splitting, return_exceptions=True)
-        await one.lose("bucket:uploads")
+        await one.drop_messages("bucket:uploads")
         reply = await one.cancel(job_id)
-        ended = await one.until_ended(job_id)
+        ended = await one.wait_until_finished(job_id)
 
         assert (reply.status_code, reply.json()["status"]) == (200, "QUEUED")
         assert reply.json()["error"]["code"] == "cancelled"
         assert await assert_cancelled(one, ended, 150) == []
-        assert provider.calls.total() == 0
+        assert provider.call_counts.total() == 0
 
 
 async def test_cancel_of_job_with_unclaimed_chunks_makes_no_call(tmp_path: Path) -> None:
     async with openai_stack(tmp_path) as (one, provider):
         job_id = await one.submit(prompts(40), provider="openai")
-        await split(one.app, job_id)
+        await split(one.context, job_id)
         reply = await one.cancel(job_id)
-        ended = await one.until_ended(job_id)
+        ended = await one.wait_until_finished(job_id)
 
         assert (reply.json()["status"], reply.json()["error"]["code"]) == ("PROCESSING", "cancelled")
         assert await assert_cancelled(one, ended, 40) == []
-        assert provider.calls.total() == 0
+        assert provider.call_counts.total() == 0
 
 
 async def _slow(prompt: str, call: int) -> None:
@@ -94,7 +95,7 @@ async def _slow(prompt: str, call: int) -> None:
 
 
 async def _broken(prompt: str, call: int) -> web.Response:
-    return refusal(500)
+    return openai_error(500)
 
 
 @pytest.mark.parametrize(
@@ -106,12 +107,12 @@ async def _broken(prompt: str, call: int) -> web.Response:
     ],
 )
 async def test_cancel_of_waiting_prompts_ends_the_job_without_calling_them(
-    tmp_path: Path, act: Act, attempts: set[int]
+    tmp_path: Path, act: Script, attempts: set[int]
 ) -> None:
     called_at: list[float] = []
     now = asyncio.get_running_loop().time
 
-    async def recorded(prompt: str, call: int) -> web.Response | Play | None:
+    async def recorded(prompt: str, call: int) -> web.Response | Fault | None:
         called_at.append(now())
         # after a throttled first call the worker makes no other call to the model, so the first one succeeds
         first = len(called_at) == 1
@@ -119,8 +120,8 @@ async def test_cancel_of_waiting_prompts_ends_the_job_without_calling_them(
 
     async with openai_stack(tmp_path, recorded, max_in_flight=4, max_inline_wait_seconds=100) as (one, provider):
         job_id = await one.submit(prompts(120) + b" " * 40_000, provider="openai", max_retries=10)
-        ending = asyncio.create_task(one.until_ended(job_id))
-        while provider.calls.total() < 4:
+        ending = asyncio.create_task(one.wait_until_finished(job_id))
+        while provider.call_counts.total() < 4:
             await asyncio.sleep(0.005)
         cancelled_at = now()
         reply = await one.cancel(job_id)
@@ -134,31 +135,31 @@ async def test_cancel_of_waiting_prompts_ends_the_job_without_calling_them(
         assert called_at[-1] - cancelled_at < CANCEL_SECONDS
         assert ended_at - cancelled_at < CANCEL_SECONDS + 1
         if act is _slow:  # calls in flight came back and count
-            assert len(results) == provider.calls.total()
+            assert len(results) == provider.call_counts.total()
 
 
 async def test_cancel_of_job_with_deferred_chunk_does_not_wait_for_the_provider(tmp_path: Path) -> None:
     async with throttled_job(tmp_path) as (made, job_id):
         deferred = await made.chunk(job_id)
-        before = made.provider.calls.total()
-        await made.one.cancel(job_id)
-        ended = await made.one.until_ended(job_id)
+        before = made.provider.call_counts.total()
+        await made.stack.cancel(job_id)
+        ended = await made.stack.wait_until_finished(job_id)
 
         assert (deferred.open, deferred.holder) == (True, None)
         assert deferred.due_at > made.clock.time + 60
-        assert len(await assert_cancelled(made.one, ended, 5)) == deferred.completed == 1
-        assert made.provider.calls.total() == before
+        assert len(await assert_cancelled(made.stack, ended, 5)) == deferred.completed == 1
+        assert made.provider.call_counts.total() == before
 
 
 async def test_cancel_with_lost_task_is_completed_by_the_sweep(tmp_path: Path) -> None:
     async with throttled_job(tmp_path) as (made, job_id):
-        await made.one.cancel(job_id)
+        await made.stack.cancel(job_id)
         for source in ("queue:sweeper", "queue:worker"):
-            await made.one.lose(source)
-        made.clock.move(61)
-        await sweep(made.one.app)
+            await made.stack.drop_messages(source)
+        made.clock.advance(61)
+        await sweep(made.stack.context)
 
-        await assert_cancelled(made.one, await made.one.until_ended(job_id), 5)
+        await assert_cancelled(made.stack, await made.stack.wait_until_finished(job_id), 5)
 
 
 @pytest.mark.parametrize(("content", "status"), [(prompts(2), "COMPLETED"), (b"nope\n", "FAILED")])
@@ -176,12 +177,12 @@ async def test_cancel_of_finished_job_is_rejected(tmp_path: Path, content: bytes
 async def test_cancel_repeated_has_no_further_effect(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(30))
-        await split(one.app, job_id)
+        await split(one.context, job_id)
         both = await asyncio.gather(one.cancel(job_id), one.cancel(job_id))
         once = await one.job(job_id)
         third = await one.cancel(job_id)
         unchanged = await one.job(job_id)
-        ended = await one.until_ended(job_id)
+        ended = await one.wait_until_finished(job_id)
         after = await one.cancel(job_id)
 
         assert [reply.status_code for reply in (*both, third, after)] == [200] * 4
@@ -194,7 +195,7 @@ async def test_cancel_repeated_has_no_further_effect(tmp_path: Path) -> None:
 async def test_cancel_by_another_client_or_of_unknown_job_returns_404(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(3))
-        other_client = {"X-API-Key": await one.app.api_keys.create("other")}
+        other_client = {"X-API-Key": await one.context.api_keys.create("other")}
         foreign = await one.http.post(f"/v1/jobs/{job_id}/cancel", headers=other_client)
         unknown = await one.cancel("00000000-0000-4000-8000-000000000000")
         malformed = await one.cancel(job_id.upper())
@@ -206,7 +207,7 @@ async def test_cancel_by_another_client_or_of_unknown_job_returns_404(tmp_path: 
         assert foreign.json()["code"] == "job_not_found"
         assert keyless.status_code == 401
         assert (got.status_code, got.headers["allow"]) == (405, "POST")
-        assert (await one.until_ended(job_id)).status is Status.COMPLETED
+        assert (await one.wait_until_finished(job_id)).status is Status.COMPLETED
 
 
 async def test_cancel_concurrent_with_completion_takes_effect_or_is_rejected(tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ async def test_cancel_concurrent_with_completion_takes_effect_or_is_rejected(tmp
     async with in_process_stack(tmp_path, chunk_lines=1) as one:
         for step in range(16):
             job_id = await one.submit(prompts(4))
-            ending = asyncio.create_task(one.until_ended(job_id))
+            ending = asyncio.create_task(one.wait_until_finished(job_id))
             while (await one.job(job_id)).status is not Status.PROCESSING:
                 await asyncio.sleep(0)
             for _ in range(step):  # each round cancels a little later

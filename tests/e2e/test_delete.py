@@ -11,7 +11,7 @@ from promptforge.state.tombstones import TombstoneStore
 from promptforge.worker.process_chunk import process_chunk
 from tests.fakes.contended_documents import ContendedDocuments
 from tests.fakes.throttling import throttle_all_but_first
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.erasing import wait_until_erased
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 from tests.harness.openai_stack import openai_stack
@@ -33,12 +33,12 @@ async def create_in_state(one: InProcessStack, state: str) -> str:
         return await one.run(prompts(9) if state == "completed" else b"nope\n")
     job_id = await one.submit(prompts(9) + b" " * 9000, provider="openai")
     if state != "uploaded":
-        await split(one.app, job_id)
+        await split(one.context, job_id)
     if state == "deferred":
         await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
     if state == "cancelled":
         await one.cancel(job_id)
-        await one.until_ended(job_id)
+        await one.wait_until_finished(job_id)
     return job_id
 
 
@@ -54,29 +54,29 @@ async def assert_unknown(one: InProcessStack, job_id: str) -> None:
 
 @pytest.mark.parametrize("state", STATES)
 async def test_delete_in_any_state_erases_the_job(tmp_path: Path, state: str) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with openai_stack(tmp_path, throttle_all_but_first, clock, max_inline_wait_seconds=0.1, chunk_lines=4) as (
         one,
         provider,
     ):
         job_id, other = await create_in_state(one, state), await one.run(prompts(3))
-        before, files = provider.calls.total(), await one.files(other)
+        before, files = provider.call_counts.total(), await one.files(other)
         reply = await one.delete(job_id)
         await assert_unknown(one, job_id)
         await one.deliver_all()
-        (tombstone,) = await one.remains(job_id)
+        (tombstone,) = await one.remaining_data(job_id)
         await wait_until_erased(one, clock)
 
         assert (reply.status_code, reply.content) == (204, b"")
         assert tombstone == f"jobs/{job_id}"  # it reserves the id for some weeks
-        assert await one.remains(job_id) == []
-        assert provider.calls.total() == before
+        assert await one.remaining_data(job_id) == []
+        assert provider.call_counts.total() == before
         await assert_unknown(one, job_id)
         assert await one.files(other) == files
 
 
 async def test_delete_while_calls_are_in_flight_stops_calls_and_leaves_nothing(tmp_path: Path) -> None:
-    clock, called_at = HandClock(), list[float]()
+    clock, called_at = ManualClock(), list[float]()
     now = asyncio.get_running_loop().time
 
     async def slow(prompt: str, call: int) -> None:
@@ -85,25 +85,25 @@ async def test_delete_while_calls_are_in_flight_stops_calls_and_leaves_nothing(t
 
     async with openai_stack(tmp_path, slow, clock, max_in_flight=4, flush_count=1) as (one, provider):
         job_id = await one.submit(prompts(200) + b" " * 60_000, provider="openai")
-        await split(one.app, job_id)
+        await split(one.context, job_id)
         working = asyncio.create_task(one.deliver_all())
-        while provider.calls.total() < 12:
+        while provider.call_counts.total() < 12:
             await asyncio.sleep(0.005)
         deleted_at = now()
         await one.delete(job_id)
         await working
-        (tombstone,) = await one.remains(job_id)
+        (tombstone,) = await one.remaining_data(job_id)
         await wait_until_erased(one, clock)
 
         assert max(called_at) - deleted_at < DELETE_SECONDS
         assert tombstone == f"jobs/{job_id}"
-        assert await one.remains(job_id) == []
+        assert await one.remaining_data(job_id) == []
 
 
 async def test_delete_by_another_client_or_without_key_is_rejected(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(2))
-        other_client = {"X-API-Key": await one.app.api_keys.create("other")}
+        other_client = {"X-API-Key": await one.context.api_keys.create("other")}
         foreign = await one.http.delete(f"/v1/jobs/{job_id}", headers=other_client)
         unknown = await one.delete(UNKNOWN)
         malformed = await one.delete(job_id.upper())
@@ -119,7 +119,9 @@ async def test_delete_by_another_client_or_without_key_is_rejected(tmp_path: Pat
 async def test_delete_while_the_job_is_written_all_the_time_returns_503_and_keeps_the_job(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(3))
-        one.app.tombstones = TombstoneStore(ContendedDocuments(one.app.documents), one.app.quotas, one.app.rng)
+        one.context.tombstones = TombstoneStore(
+            ContendedDocuments(one.context.documents), one.context.quotas, one.context.rng
+        )
         reply = await one.delete(job_id)
 
         assert (reply.status_code, reply.json()["code"]) == (503, "unavailable")
@@ -169,4 +171,4 @@ async def test_delete_makes_the_upload_url_reject_a_file(tmp_path: Path, uploade
         late = await one.put(created["upload_url"], prompts(2))
 
         assert (late.status_code, late.json()["code"]) == (404, "job_not_found")
-        assert await one.remains(job_id) == [f"jobs/{job_id}"]
+        assert await one.remaining_data(job_id) == [f"jobs/{job_id}"]

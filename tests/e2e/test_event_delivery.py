@@ -9,7 +9,7 @@ import pytest
 from promptforge.domain.job import Status
 from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
-from tests.fakes.openai_server import slow
+from tests.fakes.provider import answer_after
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 from tests.harness.openai_stack import openai_stack
 
@@ -35,14 +35,14 @@ async def test_event_delivered_three_times_at_once_gives_the_same_files(tmp_path
 
 
 async def test_event_delivered_twice_causes_one_call_per_prompt(tmp_path: Path) -> None:
-    async with openai_stack(tmp_path, slow(0.05)) as (one, provider):
+    async with openai_stack(tmp_path, answer_after(0.05)) as (one, provider):
         one.copies = 2
         job_id = await one.run(prompts(100), provider="openai")
         results = await one.results(job_id)
 
     assert [line["result"] for line in results] == [f"PROMPT {number}" for number in range(100)]
-    assert set(provider.calls.values()) == {1}
-    assert len(provider.calls) == 100
+    assert set(provider.call_counts.values()) == {1}
+    assert len(provider.call_counts) == 100
 
 
 async def test_event_after_the_end_of_the_job_changes_nothing(tmp_path: Path) -> None:
@@ -89,11 +89,11 @@ async def test_event_that_is_invalid_is_acknowledged_and_changes_nothing(
 async def test_finalize_run_five_times_at_once_publishes_one_result(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, chunk_lines=1) as one:
         job_id = await one.submit(prompts(100))
-        await split(one.app, job_id)
+        await split(one.context, job_id)
         for number in range(100):
             body = b'{"v":1,"job_id":"%s","chunk":%d}' % (job_id.encode(), number)
             assert await one.send("worker", {**TASK, "ce-type": "promptforge.task"}, body, 1.0)
-        await asyncio.gather(*[finalize(one.app, job_id) for _ in range(5)], return_exceptions=True)
+        await asyncio.gather(*[finalize(one.context, job_id) for _ in range(5)], return_exceptions=True)
 
         assert (await one.job(job_id)).status is Status.COMPLETED
         assert [line["prompt_id"] for line in await one.results(job_id)] == [f"id-{n}" for n in range(100)]

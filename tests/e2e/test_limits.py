@@ -7,7 +7,7 @@ import httpx
 
 from promptforge.domain.job import Status
 from promptforge.domain.limits.token_bucket import TokenBuckets
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 REQUEST = {"provider": "echo", "model": "m"}
@@ -20,12 +20,12 @@ async def post_init(one: InProcessStack, key: str | None = None, **headers: str)
 
 async def test_active_jobs_limit_counts_the_jobs_of_all_keys_of_a_client(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, max_active_jobs=3) as one:
-        second, other_client = await one.app.api_keys.create("tests"), await one.app.api_keys.create("other")
+        second, other_client = await one.context.api_keys.create("tests"), await one.context.api_keys.create("other")
         created = [(await post_init(one, key)).json() for key in (one.key, second, one.key)]
         refused = [await post_init(one, key) for key in (one.key, second)]
         theirs = await post_init(one, other_client)
         await one.put(created[0]["upload_url"], prompts(1))
-        await one.until_ended(created[0]["job_id"])
+        await one.wait_until_finished(created[0]["job_id"])
         after_one_finished = [(await post_init(one)).status_code for _ in range(2)]
         await one.cancel(created[1]["job_id"])
         await one.delete(created[2]["job_id"])
@@ -59,16 +59,16 @@ async def test_active_jobs_limit_accepts_one_request_sent_twenty_times_at_once(t
 
 
 async def test_request_rate_limit_applies_to_each_key_separately(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with in_process_stack(tmp_path) as one:
-        one.app.request_limits = TokenBuckets(0.4, clock.now)
-        other = {"X-API-Key": await one.app.api_keys.create("tests")}
+        one.context.request_limits = TokenBuckets(0.4, clock.now)
+        other = {"X-API-Key": await one.context.api_keys.create("tests")}
         path = "/v1/jobs/00000000-0000-4000-8000-000000000000/status"
         replies = [await one.http.get(path, headers=one.headers) for _ in range(6)]
         wrong = [await one.http.get(path, headers={"X-API-Key": "not a key"}) for _ in range(6)]
         health = [await one.http.get("/healthz", headers=one.headers) for _ in range(6)]
         others = await one.http.get(path, headers=other)
-        clock.move(2.5)
+        clock.advance(2.5)
         later = await one.http.get(path, headers=one.headers)
 
     assert [reply.status_code for reply in replies] == [404] * 4 + [429] * 2
@@ -83,7 +83,7 @@ async def test_create_burst_of_fifty_requests_is_served(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         replies = await asyncio.gather(*[post_init(one) for _ in range(50)])
         await one.put(replies[0].json()["upload_url"], prompts(1))
-        ended = await one.until_ended(replies[0].json()["job_id"])
+        ended = await one.wait_until_finished(replies[0].json()["job_id"])
 
     assert {reply.status_code for reply in replies} == {202}
     assert ended.status is Status.COMPLETED

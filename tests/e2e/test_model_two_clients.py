@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from promptforge.engine.push_requests import SUBSCRIPTIONS
 from promptforge.state.chunks import ClaimedChunk
-from tests.harness.two_clients import CLIENTS, UNKNOWN, KnownJob, TwoClients, input_file, two_clients
+from tests.harness.two_clients import CLIENTS, UNKNOWN_JOB_ID, KnownJob, TwoClients, input_file, two_clients
 from tests.harness.two_clients_checks import check_end, check_results, check_statuses
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ class ClientRules(Scenario):
     def upload(self, number: int, kind: str) -> None:
         job = self.job(number)
         content = input_file(self.clients.jobs.index(job), kind)
-        reply = self.run(self.clients.one.put(job.url, content))
+        reply = self.run(self.clients.stack.put(job.url, content))
         if self.clients.clock.time >= job.expires_at:
             assert (reply.status_code, reply.json()["code"]) == (403, "url_expired")
         elif job.content is not None:
@@ -139,9 +139,9 @@ class ClientRules(Scenario):
             self.run(self._revoke(client))
 
     async def _revoke(self, client: str) -> None:
-        api_keys = self.clients.one.app.api_keys
+        api_keys = self.clients.stack.context.api_keys
         assert await api_keys.revoke(client, None) == 1
-        paths = [f"/v1/jobs/{job.job_id}/status" for job in self.clients.jobs] or [f"/v1/jobs/{UNKNOWN}/status"]
+        paths = [f"/v1/jobs/{job.job_id}/status" for job in self.clients.jobs] or [f"/v1/jobs/{UNKNOWN_JOB_ID}/status"]
         for path in paths:
             assert (await self.clients.request("GET", path, client)).status_code == 401
         self.clients.keys[client] = await api_keys.create(client)
@@ -152,7 +152,7 @@ class ClientRules(Scenario):
         job = self.job(number)
         other = CLIENTS[1 - CLIENTS.index(job.client)]
         foreign = self.run(self.clients.request_job(job, verb, other))
-        unknown = self.run(self.clients.request_job(KnownJob(other, UNKNOWN, "", 0), verb))
+        unknown = self.run(self.clients.request_job(KnownJob(other, UNKNOWN_JOB_ID, "", 0), verb))
         assert foreign.status_code == 404
         assert foreign.content == unknown.content
 
@@ -186,7 +186,7 @@ class PlatformRules(Scenario):
         if due := self.run(self.clients.sources_due()):
             source = due[which % len(due)]
             if forever:
-                self.run(self.clients.one.lose(source))
+                self.run(self.clients.stack.drop_messages(source))
             else:
                 self.run(self.clients.queue.claim(source, 2, SUBSCRIPTIONS[source].ack_seconds))
 
@@ -194,7 +194,7 @@ class PlatformRules(Scenario):
     def claim_and_vanish(self, number: int, chunk: int) -> None:
         job = self.processing_job(number)
         if job and job.lost_leases < MAX_LOST_LEASES:
-            claim = self.clients.one.app.chunks.claim(job.job_id, chunk, f"vanished-{job.lost_leases}", 60)
+            claim = self.clients.stack.context.chunks.claim(job.job_id, chunk, f"vanished-{job.lost_leases}", 60)
             job.lost_leases += isinstance(self.run(claim), ClaimedChunk)
 
     @rule(number=some_job, chunk=st.integers(0, 3), ticks=st.integers(0, 60))

@@ -18,14 +18,14 @@ from tests.harness.in_process import in_process_stack, prompts
 async def test_recovery_from_a_full_disk_completes_the_job(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, flush_count=1) as one:
         job_id = await one.submit(prompts(3))
-        await split(one.app, job_id)
-        assert isinstance(one.app.results, FileObjects)
-        folder = one.app.results.folder
+        await split(one.context, job_id)
+        assert isinstance(one.context.results, FileObjects)
+        folder = one.context.results.folder
         folder.rename(folder.with_name("away"))
         with pytest.raises(Unavailable):
             await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         folder.with_name("away").rename(folder)
-        finished = await one.until_ended(job_id)
+        finished = await one.wait_until_finished(job_id)
 
     assert (finished.status, finished.completed_count) == (Status.COMPLETED, 3)
 
@@ -33,10 +33,10 @@ async def test_recovery_from_a_full_disk_completes_the_job(tmp_path: Path) -> No
 async def test_recovery_without_the_input_fails_the_job_and_keeps_its_results(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, chunk_lines=5) as one:
         job_id = await one.submit(prompts(20))
-        await split(one.app, job_id)
+        await split(one.context, job_id)
         await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
-        await one.app.uploads.delete(upload_object(job_id))
-        finished = await one.until_ended(job_id)
+        await one.context.uploads.delete(upload_object(job_id))
+        finished = await one.wait_until_finished(job_id)
         results, errors = await one.results(job_id), await one.errors(job_id)
 
     assert (finished.status, finished.error and finished.error.code) == (Status.FAILED, "input_changed")
@@ -49,26 +49,26 @@ async def test_recovery_with_other_settings_continues_the_job_as_it_was_split(tm
     content = prompts(40) + b" " * 300 + b"\n" + b"x" * 300 + b"\n"
     async with in_process_stack(tmp_path, chunk_lines=4, part_lines=10, max_line_bytes=200) as first:
         job_id = await first.submit(content)
-        await split(first.app, job_id)
+        await split(first.context, job_id)
         await process_chunk(first.runtime, ProcessChunk(job_id=job_id, chunk=0))
     async with in_process_stack(tmp_path, chunk_lines=3, part_lines=7, max_line_bytes=10_000) as second:
-        await second.until_ended(job_id)
+        await second.wait_until_finished(job_id)
         job = await second.job(job_id)
         assert (job.completed_count, job.failed_count, job.result_parts) == (40, 2, 5)
-        await second.app.jobs.update(job_id, lambda job: job)
-        await finalize(second.app, job_id)
+        await second.context.jobs.update(job_id, lambda job: job)
+        await finalize(second.context, job_id)
 
 
 async def test_recovery_with_a_vanished_part_fails_the_job_and_publishes_the_rest(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, chunk_lines=2) as one:
         job_id = await one.submit(prompts(20))
-        await split(one.app, job_id)
+        await split(one.context, job_id)
         for chunk in range(3):
             await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=chunk))
-        parts = [name async for name in one.app.results.list(f"{job_id}/parts/")]
-        await one.app.results.delete(parts[1])
-        finished = await one.until_ended(job_id)
-        lost = [chunk async for chunk in one.app.chunks.list_all(job_id)][1].line_count
+        parts = [name async for name in one.context.results.list(f"{job_id}/parts/")]
+        await one.context.results.delete(parts[1])
+        finished = await one.wait_until_finished(job_id)
+        lost = [chunk async for chunk in one.context.chunks.list_all(job_id)][1].line_count
 
         assert (finished.status, finished.error and finished.error.code) == (Status.FAILED, "result_incomplete")
         assert len(await one.results(job_id)) == 20 - lost

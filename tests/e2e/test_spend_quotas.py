@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from promptforge.pipeline.split import split
-from tests.fakes.openai_server import Act, OpenAIServer, good, slow
+from tests.fakes.provider import FakeProvider, Script, answer_after, answer_all
 from tests.fakes.provider_formats import INPUT_TOKENS, OUTPUT_TOKENS
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.in_process import InProcessStack, prompts
 from tests.harness.openai_stack import openai_stack
 
@@ -23,11 +23,11 @@ DAY = 24 * 60 * 60
 @asynccontextmanager
 async def priced_stack(
     folder: Path,
-    act: Act = good,
-    clock: HandClock | None = None,
+    act: Script = answer_all,
+    clock: ManualClock | None = None,
     calls_per_day: int | None = 10,
     max_in_flight: int = 1,
-) -> AsyncIterator[tuple[InProcessStack, OpenAIServer]]:
+) -> AsyncIterator[tuple[InProcessStack, FakeProvider]]:
     """Yield a stack with a price for the model `m`.
 
     The client `tests` has a daily quota of that number of calls. Its quota has no document if the number is None.
@@ -40,7 +40,7 @@ async def priced_stack(
 
 
 async def set_daily_calls(one: InProcessStack, calls: int | None) -> None:
-    await one.app.quotas.set_daily_limit("tests", None if calls is None else calls * CALL_USD)
+    await one.context.quotas.set_daily_limit("tests", None if calls is None else calls * CALL_USD)
 
 
 async def post_init(one: InProcessStack, key: str = "", model: str = "m", **fields: Any) -> httpx.Response:
@@ -52,7 +52,7 @@ async def run_created(one: InProcessStack, created: httpx.Response, count: int) 
     """Upload that number of prompts for a created job, and return the status when the job has finished."""
     assert created.status_code == 202, created.text
     await one.put(created.json()["upload_url"], prompts(count))
-    await one.until_ended(created.json()["job_id"])
+    await one.wait_until_finished(created.json()["job_id"])
     return await one.status(created.json()["job_id"])
 
 
@@ -70,14 +70,14 @@ def is_refused(reply: httpx.Response) -> bool:
 
 
 async def test_quota_limits_the_spend_of_all_keys_of_a_client_per_day(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with priced_stack(tmp_path, clock=clock) as (one, provider):
-        second, other_client = await one.app.api_keys.create("tests"), await one.app.api_keys.create("other")
+        second, other_client = await one.context.api_keys.create("tests"), await one.context.api_keys.create("other")
         first = await run_created(one, await post_init(one), 4)
         rest = await run_created(one, await post_init(one, second), 50)
         exhausted = [is_refused(await post_init(one, key)) for key in (one.key, second)]
         again, theirs = await post_init(one), await post_init(one, other_client)
-        clock.move(DAY)
+        clock.advance(DAY)
         tomorrow = await run_created(one, await post_init(one), 3)
 
         assert (first["status"], first["max_cost_usd"]) == ("COMPLETED", pytest.approx(10 * CALL_USD))
@@ -86,20 +86,20 @@ async def test_quota_limits_the_spend_of_all_keys_of_a_client_per_day(tmp_path: 
         assert again.headers["retry-after"] == str(DAY - 8 * 60 * 60)
         assert theirs.status_code == 202
         assert tomorrow["status"] == "COMPLETED"
-        assert provider.calls.total() == 10 + 3
+        assert provider.call_counts.total() == 10 + 3
 
 
 async def test_quota_of_many_small_jobs_is_exceeded_by_at_most_one_call_per_job(tmp_path: Path) -> None:
-    async with priced_stack(tmp_path, slow(0.01), max_in_flight=8) as (one, provider):
+    async with priced_stack(tmp_path, answer_after(0.01), max_in_flight=8) as (one, provider):
         replies = [await post_init(one, max_cost_usd=0.01) for _ in range(20)]
         created = [reply for reply in replies if not is_refused(reply)]
         for reply in created:
             await one.put(reply.json()["upload_url"], prompts(50))
         for reply in created:
-            await one.until_ended(reply.json()["job_id"])
+            await one.wait_until_finished(reply.json()["job_id"])
 
         assert len(created) == 19  # reservations of 0.01 of 0.19
-        assert provider.calls.total() == len(created)
+        assert provider.call_counts.total() == len(created)
         assert is_refused(await post_init(one))
 
 
@@ -138,21 +138,21 @@ async def test_quota_of_job_deleted_before_any_call_is_released(tmp_path: Path) 
             await one.deliver_all()
         created = (await post_init(one)).json()
         await one.put(created["upload_url"], prompts(1))
-        await split(one.app, created["job_id"])  # from now on calls may be in flight
+        await split(one.context, created["job_id"])  # from now on calls may be in flight
         await one.delete(created["job_id"])
 
         assert is_refused(await post_init(one))
 
 
 async def test_quota_of_job_created_before_midnight_and_stored_after_it_counts_on_the_new_day(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with priced_stack(tmp_path, clock=clock) as (one, _):
         assert not is_refused(await post_init(one))
-        clock.move(DAY - 8 * 60 * 60)
+        clock.advance(DAY - 8 * 60 * 60)
         assert not is_refused(await post_init(one, max_cost_usd=3 * CALL_USD))
-        clock.move(-1)
+        clock.advance(-1)
         late = await post_init(one, max_cost_usd=3 * CALL_USD)
-        clock.move(1)
+        clock.advance(1)
         rest = await post_init(one)
         nothing_left = is_refused(await post_init(one))
         await one.cancel(late.json()["job_id"])

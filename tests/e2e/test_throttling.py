@@ -8,10 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.fakes.openai_server import openai_server, refusal
+from tests.fakes.provider import FakeProvider, answer_all, fake_provider, openai_error, serve_provider
 from tests.fakes.provider_formats import OpenAIFormat
-from tests.fakes.scripted_provider import ScriptedProvider, good, scripted
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.in_process import InProcessStack, Line, in_process_stack, prompts
 
 
@@ -22,7 +21,7 @@ def settings_for(url: str) -> dict[str, Any]:
 @asynccontextmanager
 async def deliveries(one: InProcessStack, job_id: str) -> AsyncIterator[None]:
     """Make deliveries inside, and at the end until the job has finished."""
-    finishing = asyncio.create_task(one.until_ended(job_id))
+    finishing = asyncio.create_task(one.wait_until_finished(job_id))
     try:
         yield
         await finishing
@@ -49,9 +48,9 @@ async def test_throttling_is_shown_while_the_job_waits_and_not_afterwards(tmp_pa
     seen = asyncio.Event()
 
     async def act(prompt: str, call: int) -> web.Response | None:
-        return None if seen.is_set() else refusal(429, **{"Retry-After": "0.5"})
+        return None if seen.is_set() else openai_error(429, **{"Retry-After": "0.5"})
 
-    async with openai_server(act) as provider, in_process_stack(tmp_path, **settings_for(provider.url)) as one:
+    async with fake_provider(act) as provider, in_process_stack(tmp_path, **settings_for(provider.url)) as one:
         job_id = await one.submit(prompts(5), provider="openai", max_retries=0)
         async with deliveries(one, job_id):
             reason = await wait_until_waiting(one, job_id)
@@ -64,18 +63,18 @@ async def test_throttling_is_shown_while_the_job_waits_and_not_afterwards(tmp_pa
 
 async def test_throttling_reason_is_not_shown_after_its_time(tmp_path: Path) -> None:
     async def act(prompt: str, call: int) -> web.Response:
-        return refusal(429, **{"Retry-After": "30"})
+        return openai_error(429, **{"Retry-After": "30"})
 
-    clock = HandClock()
-    async with openai_server(act) as provider, in_process_stack(tmp_path, clock, **settings_for(provider.url)) as one:
+    clock = ManualClock()
+    async with fake_provider(act) as provider, in_process_stack(tmp_path, clock, **settings_for(provider.url)) as one:
         job_id = await one.submit(prompts(5), provider="openai")
-        finishing = asyncio.create_task(one.until_ended(job_id))
+        finishing = asyncio.create_task(one.wait_until_finished(job_id))
         await wait_until_waiting(one, job_id)
         finishing.cancel()
         await asyncio.gather(finishing, return_exceptions=True)
-        clock.move(29.0)
+        clock.advance(29.0)
         during = await one.status(job_id)
-        clock.move(30.0)
+        clock.advance(30.0)
         after = await one.status(job_id)
 
     assert during["waiting"]["code"] == "throttled"
@@ -84,15 +83,15 @@ async def test_throttling_reason_is_not_shown_after_its_time(tmp_path: Path) -> 
 
 async def test_throttling_never_counts_as_an_attempt(tmp_path: Path) -> None:
     async def act(prompt: str, call: int) -> web.Response | None:
-        return refusal(429, **{"Retry-After": "0.5"}) if call <= 3 else None
+        return openai_error(429, **{"Retry-After": "0.5"}) if call <= 3 else None
 
-    async with openai_server(act) as provider:
+    async with fake_provider(act) as provider:
         settings = {**settings_for(provider.url), "max_inline_wait_seconds": 5}
         async with in_process_stack(tmp_path, **settings) as one:
             results = await one.results(await one.run(prompts(2), provider="openai", max_retries=0))
 
     assert [line["prompt_id"] for line in results] == ["id-0", "id-1"]
-    assert set(provider.calls.values()) == {4}
+    assert set(provider.call_counts.values()) == {4}
 
 
 async def test_throttling_for_long_releases_the_chunk_until_a_scheduled_task(tmp_path: Path) -> None:
@@ -102,9 +101,9 @@ async def test_throttling_for_long_releases_the_chunk_until_a_scheduled_task(tmp
         now = asyncio.get_running_loop().time()
         if not throttled_until:
             throttled_until.append(now + 1.0)
-        return refusal(429, **{"Retry-After": "1"}) if now < throttled_until[0] else None
+        return openai_error(429, **{"Retry-After": "1"}) if now < throttled_until[0] else None
 
-    async with openai_server(act) as provider, in_process_stack(tmp_path, **settings_for(provider.url)) as one:
+    async with fake_provider(act) as provider, in_process_stack(tmp_path, **settings_for(provider.url)) as one:
         job_id = await one.run(prompts(20), provider="openai", max_retries=0)
         results = await one.results(job_id)
         names = await one.database.read(lambda c: c.execute("select name from task_names").fetchall())
@@ -114,14 +113,14 @@ async def test_throttling_for_long_releases_the_chunk_until_a_scheduled_task(tmp
 
 
 async def test_throttling_unreachable_provider_costs_no_attempt(tmp_path: Path) -> None:
-    async with scripted(ScriptedProvider(OpenAIFormat(), good)) as provider:
+    async with serve_provider(FakeProvider(OpenAIFormat(), answer_all)) as provider:
         url = provider.url
     async with in_process_stack(tmp_path, **settings_for(url)) as one:
         job_id = await one.submit(prompts(5), provider="openai", max_retries=0)
         async with deliveries(one, job_id):
             reason = await wait_until_waiting(one, job_id)
             port = int(url.rpartition(":")[2].removesuffix("/v1"))
-            async with scripted(ScriptedProvider(OpenAIFormat(), good), port):
+            async with serve_provider(FakeProvider(OpenAIFormat(), answer_all), port):
                 await wait_until_finished(one, job_id)
         after, results = await one.status(job_id), await one.results(job_id)
 

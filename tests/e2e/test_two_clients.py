@@ -22,9 +22,9 @@ from promptforge.engine.http_app import api_app
 from promptforge.entrypoints.routes import ROUTES, Route
 from promptforge.pipeline.split import split
 from promptforge.worker.process_chunk import process_chunk
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.in_process import InProcessStack, in_process_stack
-from tests.harness.raw_asgi import Answer, Headers, sent
+from tests.harness.raw_asgi import AsgiResponse, Headers, send_request
 
 T = TypeVar("T")
 
@@ -82,14 +82,14 @@ class AliceAndBob:
         """Run a step in the event loop of the stack."""
 
         async def in_stack() -> T:
-            set_current(self.one.app, self.one.runtime)  # the portal runs each call in a context of its own
+            set_current(self.one.context, self.one.runtime)  # the portal runs each call in a context of its own
             return await step
 
         return self.portal.call(in_stack)
 
-    def request_as_bob(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Answer:
+    def request_as_bob(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> AsgiResponse:
         """Send a request with Bob's key."""
-        return self.run(sent(self.api, method, target, [("X-API-Key", self.bob), *headers], body))
+        return self.run(send_request(self.api, method, target, [("X-API-Key", self.bob), *headers], body))
 
     def stored(self) -> Any:
         """Return every document, object and queue entry of Alice's jobs."""
@@ -112,14 +112,14 @@ async def _create_jobs(one: InProcessStack) -> dict[str, str]:
         if state != "awaiting upload":
             await one.put(created["upload_url"], b"nope\n" if state == "failed" else LINE)
         if state in ("split", "claimed"):
-            await split(one.app, job_id)
+            await split(one.context, job_id)
         if state == "claimed":
-            await one.app.chunks.claim(job_id, 0, "a worker", 60)
+            await one.context.chunks.claim(job_id, 0, "a worker", 60)
             await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
         if state == "cancelled":
             await one.cancel(job_id)
         if state in ("completed", "failed", "cancelled"):
-            await one.until_ended(job_id)
+            await one.wait_until_finished(job_id)
         if state == "deleted":
             await one.delete(job_id)
     return jobs
@@ -131,11 +131,11 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AliceAndBob]:
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(
-            in_process_stack(tmp_path_factory.mktemp("both"), HandClock(), chunk_lines=1, **limits)
+            in_process_stack(tmp_path_factory.mktemp("both"), ManualClock(), chunk_lines=1, **limits)
         ) as one,
     ):
-        bob = portal.call(one.app.api_keys.create, "bob")
-        both = AliceAndBob(one, api_app(one.app, lambda: None), portal, bob)
+        bob = portal.call(one.context.api_keys.create, "bob")
+        both = AliceAndBob(one, api_app(one.context, lambda: None), portal, bob)
         both.jobs = both.run(_create_jobs(one))
         yield both
 
@@ -159,7 +159,7 @@ def body_of(job_id: str, kind: int) -> bytes:
     return (b"", orjson.dumps(body), orjson.dumps({**body, "job_id": job_id}), orjson.dumps({"job_id": job_id}))[kind]
 
 
-def comparable(answer: Answer) -> Any:
+def comparable(answer: AsgiResponse) -> Any:
     """Return the content of an answer without the fields of Bob's own new job."""
     headers = {name: value for name, value in answer.headers if name != b"content-length"}
     body: Any = answer.body
@@ -191,7 +191,7 @@ def test_request_for_a_foreign_job_reveals_nothing_and_changes_nothing(
     extra: int,
     kind: int,
 ) -> None:
-    def request(job_id: str, idempotency_key: str) -> Answer:
+    def request(job_id: str, idempotency_key: str) -> AsgiResponse:
         target = route.path.replace("{job_id}", SPELLINGS[spelling](job_id))
         target += f"?job_id={job_id}&X-API-Key=x" if query else ""
         headers = headers_of(job_id, idempotency_key)[extra]
@@ -229,7 +229,7 @@ def test_request_of_the_owner_still_finds_the_job(both: AliceAndBob, state: str)
     job_id = both.jobs[state]
     headers = [("X-API-Key", both.one.key)]
     status, results = [
-        both.run(sent(both.api, "GET", f"/v1/jobs/{job_id}/{verb}", headers)) for verb in ("status", "results")
+        both.run(send_request(both.api, "GET", f"/v1/jobs/{job_id}/{verb}", headers)) for verb in ("status", "results")
     ]
 
     body = orjson.loads(status.body)
@@ -270,7 +270,7 @@ async def test_create_with_similar_client_names_and_keys_gives_separate_jobs(tmp
     async with in_process_stack(tmp_path) as one:
         jobs = set()
         for client, idempotency_key in pairs:
-            api_key = await one.app.api_keys.create(client)
+            api_key = await one.context.api_keys.create(client)
             first, again = [(await _post_init(one, api_key, idempotency_key)).json()["job_id"] for _ in range(2)]
             jobs.add(first)
             assert first == again
@@ -282,7 +282,7 @@ async def test_create_with_an_id_that_belongs_to_another_client_returns_job_dele
     async with in_process_stack(tmp_path) as one:
         deleted, foreign = [(await _post_init(one, one.key, name)).json()["job_id"] for name in ("a", "b")]
         await one.delete(deleted)
-        await one.app.jobs.update(foreign, lambda job: job.model_copy(update={"client": "alice"}))
+        await one.context.jobs.update(foreign, lambda job: job.model_copy(update={"client": "alice"}))
         refused, as_deleted = await _post_init(one, one.key, "b"), await _post_init(one, one.key, "a")
 
         assert as_deleted.json()["code"] == "job_deleted"

@@ -11,7 +11,7 @@ from promptforge.engine.http_server import QuietServer
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
+async def serve_asgi(app: ASGIApp) -> AsyncIterator[str]:
     """The address of an ASGI app."""
     server = QuietServer(uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off"))
     running = asyncio.create_task(server.serve())

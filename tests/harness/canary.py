@@ -2,7 +2,7 @@
 
 import re
 
-SECRET = re.compile(
+SECRETS = re.compile(
     r"canary"  # in every text, key and refusal of the test providers
     r"|\bprompt \d"  # in every generated prompt and, in capitals, in its answer
     r"|\bpf_\w{20}"  # an API key
@@ -11,6 +11,6 @@ SECRET = re.compile(
 )
 
 
-def leaks(text: str | bytes) -> list[str]:
+def find_leaks(text: str | bytes) -> list[str]:
     """What is told in a text that should not be."""
-    return SECRET.findall(text.decode(errors="replace") if isinstance(text, bytes) else text)
+    return SECRETS.findall(text.decode(errors="replace") if isinstance(text, bytes) else text)

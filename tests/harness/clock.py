@@ -1,7 +1,7 @@
 """A clock that stands still until a test moves it."""
 
 
-class HandClock:
+class ManualClock:
     """The clock port, moved by hand."""
 
     def __init__(self, at: float = 1_800_000_000.0) -> None:
@@ -10,6 +10,6 @@ class HandClock:
     def now(self) -> float:
         return self.time
 
-    def move(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         """Go on, or back."""
         self.time += seconds

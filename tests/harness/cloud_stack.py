@@ -33,15 +33,15 @@ from promptforge.domain.commands import SweepJobs
 from promptforge.engine.engine import stop_on_signals
 from promptforge.engine.load_functions import EVENT_FUNCTIONS
 from promptforge.settings import PROVIDER_KEYS, PROVIDER_URLS, Settings
-from tests.fakes.cloud_tasks import TaskServer, task_server
-from tests.fakes.eventarc import eventarc
+from tests.fakes.cloud_tasks import FakeCloudTasks, fake_cloud_tasks
+from tests.fakes.eventarc import run_eventarc
 from tests.fakes.flaky_proxy import FlakyProxy
-from tests.fakes.gcs_emulator import Events, FakeGcs, fake_gcs
+from tests.fakes.gcs_emulator import GcsEmulator, StorageEvents, gcs_emulator
 from tests.fakes.iam import fake_iam
 from tests.fakes.reverse_proxy import ReverseProxy, reverse_proxy
 from tests.fakes.service_account_keys import DOWNLOADER, UPLOADER
 from tests.harness.emulators import Firestore, Pubsub, free_port
-from tests.harness.function_processes import ALL, function_processes
+from tests.harness.function_processes import ALL_FUNCTIONS, function_processes
 
 PREFIX = "promptforge-"
 BUCKETS = ("uploads", "work", "results")
@@ -56,8 +56,8 @@ class CloudStack:
     url: str
     key: str
     variables: Mapping[str, str]
-    app: AppContext
-    front: ReverseProxy
+    context: AppContext
+    proxy: ReverseProxy
     firestore: FlakyProxy
     pubsub: FlakyProxy
     storage: FlakyProxy
@@ -77,11 +77,11 @@ async def cloud_stack(
         objects = await enter(FlakyProxy(f"127.0.0.1:{port}"))
         await _make_topic(pubsub.address, project, EVENTS_TOPIC)
         await _make_topic(pubsub.address, project, PREFIX + "chunks")
-        bucket_events = Events(pubsub.address, project, EVENTS_TOPIC)
-        storage = stack.enter_context(fake_gcs(bucket_events, port, objects.address))
+        bucket_events = StorageEvents(pubsub.address, project, EVENTS_TOPIC)
+        storage = stack.enter_context(gcs_emulator(bucket_events, port, objects.address))
         _make_buckets(storage)
         gate = await enter(reverse_proxy())
-        tasks, tasks_address = await enter(task_server(SystemClock()))
+        tasks, tasks_address = await enter(fake_cloud_tasks(SystemClock()))
         await _make_queues(tasks, project)
         iam = await enter(fake_iam(UPLOADER, DOWNLOADER))
         variables = _environ(project, gate.url, environ) | {
@@ -95,10 +95,10 @@ async def cloud_stack(
         stack.push_async_callback(app.close)
         key = await app.api_keys.create("tests")
         if processes:
-            functions = await enter(function_processes(ALL, variables, folder / "functions.err"))
+            functions = await enter(function_processes(ALL_FUNCTIONS, variables, folder / "functions.err"))
             gate.functions = {name: function.url for name, function in functions.items()}
         await _subscribe(pubsub.address, project, f"{gate.url}/worker")
-        await enter(_under_way(tasks.run(), _scheduler(gate), eventarc(bucket_events, gate, "uploads")))
+        await enter(_under_way(tasks.run(), _scheduler(gate), run_eventarc(bucket_events, gate, "uploads")))
         yield CloudStack(gate.url, key, variables, app, gate, state, news, objects)
 
 
@@ -132,12 +132,12 @@ def _environ(project: str, url: str, more: Mapping[str, str]) -> dict[str, str]:
     return {f"PROMPTFORGE_{name.upper()}": value for name, value in values.items()} | dict(more)
 
 
-def _make_buckets(storage: FakeGcs) -> None:
+def _make_buckets(storage: GcsEmulator) -> None:
     for name in BUCKETS:
         storage.make_bucket(name)
 
 
-async def _make_queues(tasks: TaskServer, project: str) -> None:
+async def _make_queues(tasks: FakeCloudTasks, project: str) -> None:
     parent = f"projects/{project}/locations/europe-west1"
     for name in EVENT_FUNCTIONS:
         config = tasks_v2.RetryConfig(max_attempts=-1, min_backoff=timedelta(seconds=0.2))
@@ -183,7 +183,9 @@ async def main(folder: Path) -> None:
         pubsub.start()
         async with cloud_stack(folder, firestore, pubsub, environ) as one:
             click.echo(f"URL      {one.url}\nAPI key  {one.key}")
-            click.echo(f"Ready    {len(ALL)} functions, log in {folder}/functions.err; Ctrl-C stops and forgets all")
+            click.echo(
+                f"Ready    {len(ALL_FUNCTIONS)} functions, log in {folder}/functions.err; Ctrl-C stops and forgets all"
+            )
             await stop.wait()
     finally:
         pubsub.kill()

@@ -19,13 +19,13 @@ def with_adapters(context: AppContext, **adapters: Any) -> AppContext:
 @asynccontextmanager
 async def replaced_adapters(one: InProcessStack, **adapters: Any) -> AsyncIterator[None]:
     """Inside, the functions of the stack work with these adapters."""
-    app, runtime = one.app, one.runtime
-    one.app = with_adapters(app, **adapters)
-    one.runtime = build_worker_runtime(one.app)
-    set_current(one.app, one.runtime)
+    app, runtime = one.context, one.runtime
+    one.context = with_adapters(app, **adapters)
+    one.runtime = build_worker_runtime(one.context)
+    set_current(one.context, one.runtime)
     try:
         yield
     finally:
         await one.runtime.close()
-        one.app, one.runtime = app, runtime
+        one.context, one.runtime = app, runtime
         set_current(app, runtime)

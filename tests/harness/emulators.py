@@ -18,7 +18,7 @@ from typing import NoReturn, Self
 import pytest
 
 START_SECONDS = 60.0
-ASKED_FOR = range(20_000, 32_000)  # below the ports that Linux and macOS choose from for others
+PORTS = range(20_000, 32_000)  # below the ports that Linux and macOS choose from for others
 JVM = ["-Duser.language=en", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 
@@ -26,13 +26,13 @@ def free_port() -> int:
     """A port that nobody listens on now, out of those that systems give to nobody who does not ask for them: a server
     may be started on it later, and again."""
     while True:
-        port = secrets.choice(ASKED_FOR)
+        port = secrets.choice(PORTS)
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
 
 
-def lacking(what: str) -> NoReturn:
+def skip_or_fail(what: str) -> NoReturn:
     """Skip, for want of something that a developer's machine may lack and a CI machine may not."""
     if os.environ.get("CI"):
         pytest.fail(f"{what}, and CI is set")
@@ -42,13 +42,13 @@ def lacking(what: str) -> NoReturn:
 def _jar(pattern: str) -> Path:
     gcloud = shutil.which("gcloud")
     if not shutil.which("java"):
-        lacking("Java is not installed")
+        skip_or_fail("Java is not installed")
     if gcloud is None:
-        lacking("the Google Cloud SDK is not installed")
+        skip_or_fail("the Google Cloud SDK is not installed")
     root = Path(gcloud).resolve().parents[1]
     found = sorted((root / "platform").glob(pattern))
     if not found:
-        lacking(f"the Cloud SDK has no {pattern}; gcloud components install adds it")
+        skip_or_fail(f"the Cloud SDK has no {pattern}; gcloud components install adds it")
     return found[-1]
 
 
@@ -81,11 +81,11 @@ class Emulator:
             raise
         return self
 
-    def freeze(self) -> None:
+    def suspend(self) -> None:
         """Stop the process where it is: connections stay and nothing is answered."""
         self._signal(signal.SIGSTOP)
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         """Let a frozen process go on."""
         self._signal(signal.SIGCONT)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.canary import leaks
+from tests.harness.canary import find_leaks
 
 
 @dataclass
@@ -53,14 +53,14 @@ class Engine:
         return self.process.wait(20)
 
 
-def start(data_dir: Path, environ: Mapping[str, str] | None = None, port: int = 0, workers: int = 2) -> Engine:
+def start_engine(data_dir: Path, environ: Mapping[str, str] | None = None, port: int = 0, workers: int = 2) -> Engine:
     """Start an engine and wait for its ready line."""
     command = [sys.executable, "-m", "promptforge", "serve", "--port", str(port)]
     command += ["--data-dir", str(data_dir), "--workers", str(workers)]
     with (data_dir.parent / "engine.err").open("ab") as log:
         process = subprocess.Popen(
             command,
-            env=environment(environ or {}),
+            env=clean_environment(environ or {}),
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -78,15 +78,15 @@ def start(data_dir: Path, environ: Mapping[str, str] | None = None, port: int = 
 @contextmanager
 def engine(data_dir: Path, environ: Mapping[str, str] | None = None, workers: int = 2) -> Iterator[Engine]:
     """An engine for as long as the context lasts; whatever is left of it at the end is killed."""
-    running = start(data_dir, environ, workers=workers)
+    running = start_engine(data_dir, environ, workers=workers)
     try:
         yield running
     finally:
-        stop(running)
-    assert not leaks((data_dir.parent / "engine.err").read_bytes())
+        stop_engine(running)
+    assert not find_leaks((data_dir.parent / "engine.err").read_bytes())
 
 
-def stop(running: Engine) -> None:
+def stop_engine(running: Engine) -> None:
     """Make sure that nothing of an engine is left."""
     for pid in running.session_pids:
         with suppress(ProcessLookupError):
@@ -96,13 +96,13 @@ def stop(running: Engine) -> None:
         running.process.stdout.close()
 
 
-def instance_of(pid: int) -> str:
+def worker_instance(pid: int) -> str:
     """The name under which a worker process takes its leases; empty if there is no such process any more."""
     said = _ps("args", pid)
     return said.split()[-1] if "worker_process" in said else ""
 
 
-def freeze(pid: int) -> None:
+def suspend(pid: int) -> None:
     """SIGSTOP, and return when it has worked."""
     os.kill(pid, signal.SIGSTOP)
     while (state := _ps("stat", pid)) and state[0] not in "TZ":
@@ -115,7 +115,7 @@ def _ps(field: str, pid: int) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def every_worker() -> list[int]:
+def all_worker_pids() -> list[int]:
     """All worker processes on this machine, whosever they are."""
     return _pgrep("-f", "promptforge.engine.worker_process")
 
@@ -125,14 +125,16 @@ def _pgrep(option: str, what: object) -> list[int]:
     return [int(pid) for pid in found.stdout.split()]
 
 
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment without settings of whoever runs the tests."""
     theirs = ("PROMPTFORGE_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "MISTRAL_")
     own = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     return {**own, **environ}
 
 
-def promptforge(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+def run_cli(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command = [sys.executable, "-m", "promptforge", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(environ), timeout=60, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=clean_environment(environ), timeout=60, check=False
+    )

@@ -3,18 +3,18 @@
 from promptforge.domain.timeouts import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_SECONDS
 from promptforge.domain.timestamps import DAY_SECONDS
 from promptforge.pipeline.sweep import sweep
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.in_process import InProcessStack
 
 
-async def advance(one: InProcessStack, clock: HandClock, seconds: float) -> None:
+async def advance(one: InProcessStack, clock: ManualClock, seconds: float) -> None:
     """Let time pass, sweep, and deliver everything that is due."""
-    clock.move(seconds)
-    await sweep(one.app)
+    clock.advance(seconds)
+    await sweep(one.context)
     await one.deliver_all()
 
 
-async def wait_until_erased(one: InProcessStack, clock: HandClock) -> None:
+async def wait_until_erased(one: InProcessStack, clock: ManualClock) -> None:
     """Let more time pass, with regular sweeps, than a tombstone can last."""
     days = int(3 * MAX_PROCESS_STALL_SECONDS / DAY_SECONDS) + 2
     for seconds in [ERASE_RETRY_SECONDS + 1] * 5 + [DAY_SECONDS] * days:

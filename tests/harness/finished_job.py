@@ -9,24 +9,24 @@ from pathlib import Path
 import httpx
 import orjson
 
-from tests.harness.in_process import InProcessStack, Line, lines_of, prompts
+from tests.harness.in_process import InProcessStack, Line, parse_lines, prompts
 
 MANIFEST = "manifest.json"
 ERRORS = "errors.jsonl"
 
-AWKWARD = ["a\nb", "\u0000", "é" * 512, "=cmd()", "line 3", "null", " "]
+UNUSUAL_IDS = ["a\nb", "\u0000", "é" * 512, "=cmd()", "line 3", "null", " "]
 CONTENT = (
     b"\xef\xbb\xbf\r\n"
     + prompts(40)
     + b"  \t\nnot json\n[]\n"
-    + b"".join(orjson.dumps({"prompt_id": name, "prompt": "p"}) + b"\r\n" for name in AWKWARD)
+    + b"".join(orjson.dumps({"prompt_id": name, "prompt": "p"}) + b"\r\n" for name in UNUSUAL_IDS)
     + prompts(3, first=38)
     + b'{"prompt_id": "no prompt"}\n{"prompt_id": "x", "prompt": "'
     + b"x" * 3000
     + b'"}\n\xff\n'
     + prompts(8, first=50).rstrip()
 )
-GOOD, BAD = 40 + len(AWKWARD) + 1 + 8, 2 + 2 + 3
+VALID_COUNT, INVALID_COUNT = 40 + len(UNUSUAL_IDS) + 1 + 8, 2 + 2 + 3
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class FinishedJob:
         """Put another manifest in its place."""
         (self.folder / MANIFEST).write_bytes(orjson.dumps(manifest))
 
-    def copied(self, target: Path) -> "FinishedJob":
+    def copy_to(self, target: Path) -> "FinishedJob":
         """The same in another folder, to be spoiled."""
         shutil.copytree(self.file.parent, target, ignore=shutil.ignore_patterns("data"))
         return FinishedJob(target / self.file.name, target / self.folder.name)
 
-    def seal(self) -> None:
+    def update_manifest(self) -> None:
         """Make the manifest fit the files as they are now, as a service would that lost or doubled a line."""
-        entries = [described(path) for path in (*self.parts(), self.folder / ERRORS)]
+        entries = [file_entry(path) for path in (*self.parts(), self.folder / ERRORS)]
         counts = [entry["lines"] for entry in entries]
         said = {"completed_count": sum(counts[:-1]), "failed_count": counts[-1], "files": entries}
         self.write_manifest(self.manifest() | said)
@@ -81,12 +81,12 @@ async def download_manifest(one: InProcessStack, job_id: str) -> bytes:
     return answer.content
 
 
-def described(path: Path) -> Line:
+def file_entry(path: Path) -> Line:
     """A file as a manifest should describe it, computed here and without the product's code."""
     content = path.read_bytes()
     return {
         "filename": path.name,
-        "lines": len(lines_of(content)),
+        "lines": len(parse_lines(content)),
         "bytes": len(content),
         "crc32c": crc32c(content),
         "sha256": hashlib.sha256(content).hexdigest(),

@@ -23,8 +23,8 @@ from promptforge.engine.load_functions import load_function
 from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
 from promptforge.settings import Settings
 from promptforge.worker.runtime import WorkerRuntime
-from tests.harness.canary import leaks
-from tests.harness.clock import HandClock
+from tests.harness.canary import find_leaks
+from tests.harness.clock import ManualClock
 
 URL = "http://machine"
 Line = dict[str, Any]
@@ -34,13 +34,13 @@ Line = dict[str, Any]
 class InProcessStack:
     """One machine without processes. `copies` is how often each delivery is brought, all at once."""
 
-    app: AppContext
+    context: AppContext
     runtime: WorkerRuntime
     database: Database
     http: httpx.AsyncClient
     key: str
     copies: int = 1
-    sent: list[str] = field(default_factory=list)
+    called_functions: list[str] = field(default_factory=list)
     _ids: Any = field(default_factory=itertools.count)
 
     @property
@@ -71,12 +71,12 @@ class InProcessStack:
     async def run(self, content: bytes, **order: Any) -> str:
         """Open a job, upload its file and bring deliveries until it has ended."""
         job_id = await self.submit(content, **order)
-        await self.until_ended(job_id)
+        await self.wait_until_finished(job_id)
         return job_id
 
-    async def until_ended(self, job_id: str) -> Job:
+    async def wait_until_finished(self, job_id: str) -> Job:
         """Bring deliveries until the job has a final status."""
-        dispatcher = Dispatcher(SqliteQueue(self.database, self.app.clock), self.send, workers=2)
+        dispatcher = Dispatcher(SqliteQueue(self.database, self.context.clock), self.send, workers=2)
         running = asyncio.create_task(dispatcher.run())
         try:
             async with asyncio.timeout(60):
@@ -89,7 +89,7 @@ class InProcessStack:
 
     async def deliver_all(self) -> None:
         """Bring deliveries until none is due."""
-        deliveries = SqliteQueue(self.database, self.app.clock)
+        deliveries = SqliteQueue(self.database, self.context.clock)
         while due := await deliveries.sources_due(list(SUBSCRIPTIONS)):
             for delivery in await deliveries.claim(due[0], 4, SUBSCRIPTIONS[due[0]].ack_seconds):
                 assert await self.send(SUBSCRIPTIONS[due[0]].function, *push_request(delivery), 60)
@@ -98,7 +98,7 @@ class InProcessStack:
     async def send(self, function: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float) -> bool:
         """POST an event to a function, `copies` times at once, under different ids where it has one; whether all were
         taken."""
-        self.sent.append(function)
+        self.called_functions.append(function)
         transport = httpx.ASGITransport(load_function(function))
         async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
             posts = [
@@ -109,7 +109,7 @@ class InProcessStack:
 
     async def job(self, job_id: str) -> Job:
         """The job's document."""
-        job = await self.app.jobs.get(job_id)
+        job = await self.context.jobs.get(job_id)
         assert job is not None
         return job
 
@@ -117,7 +117,7 @@ class InProcessStack:
         """What the API says of the job."""
         reply = await self.http.get(f"/v1/jobs/{job_id}/status", headers=self.headers)
         assert reply.status_code == 200, reply.text
-        assert not leaks(reply.text)
+        assert not find_leaks(reply.text)
         answer: dict[str, Any] = reply.json()
         return answer
 
@@ -129,19 +129,19 @@ class InProcessStack:
         """Ask for the job to be erased."""
         return await self.http.delete(f"/v1/jobs/{job_id}", headers=self.headers)
 
-    async def remains(self, job_id: str) -> list[str]:
+    async def remaining_data(self, job_id: str) -> list[str]:
         """Every document and object of the job; each object has one file, and there is no other."""
         sql = (
             "select path from documents where instr(path || data, :id)"
             " union all select bucket || '/' || name from objects where instr(name, :id)"
         )
-        files = [path for path in self.app.settings.data_dir.glob("objects/*/*") if path.is_file()]
+        files = [path for path in self.context.settings.data_dir.glob("objects/*/*") if path.is_file()]
         count = await self.database.read(lambda c: c.execute("select count(*) from objects").fetchone()[0])
         assert len(files) == count
         rows = await self.database.read(lambda c: c.execute(sql, {"id": job_id}).fetchall())
         return [name for (name,) in rows]
 
-    async def lose(self, source: str) -> None:
+    async def drop_messages(self, source: str) -> None:
         """Lose every delivery of a source that is under way; there must be one."""
         sql = "delete from deliveries where source = ?"
         lost = await self.database.write(lambda connection: connection.execute(sql, (source,)).rowcount)
@@ -156,18 +156,18 @@ class InProcessStack:
     async def results(self, job_id: str) -> list[Line]:
         """Every result line, in the order of the files."""
         files = await self.files(job_id)
-        return [line for name in sorted(files) if name.startswith("results_part") for line in lines_of(files[name])]
+        return [line for name in sorted(files) if name.startswith("results_part") for line in parse_lines(files[name])]
 
     async def errors(self, job_id: str) -> list[Line]:
         """Every error line."""
-        lines = lines_of((await self.files(job_id))["errors.jsonl"])
-        assert not [line for line in lines if leaks(line.get("message", ""))]
+        lines = parse_lines((await self.files(job_id))["errors.jsonl"])
+        assert not [line for line in lines if find_leaks(line.get("message", ""))]
         return lines
 
 
 @asynccontextmanager
 async def in_process_stack(
-    folder: Path, clock: HandClock | None = None, **settings: Any
+    folder: Path, clock: ManualClock | None = None, **settings: Any
 ) -> AsyncIterator[InProcessStack]:
     """A machine in a folder, with settings of its own and a client called `tests`."""
     app = build_context(Settings(data_dir=folder, public_url=URL, **settings), clock, random.Random(7))
@@ -189,7 +189,7 @@ def _another(headers: Mapping[str, str], copy: int) -> dict[str, str]:
     return {**headers, "ce-id": f"{headers['ce-id']}-{copy}"}
 
 
-def lines_of(content: bytes) -> list[Line]:
+def parse_lines(content: bytes) -> list[Line]:
     """A JSONL text, parsed; every line must end."""
     assert not content or content.endswith(b"\n")
     return [orjson.loads(line) for line in content.split(b"\n") if line]

@@ -9,7 +9,7 @@ MAX_BODY_BYTES = 256 * 1024 * 1024
 
 
 @asynccontextmanager
-async def listening(app: web.Application) -> AsyncIterator[str]:
+async def serve_app(app: web.Application) -> AsyncIterator[str]:
     """The address of an aiohttp app."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -21,9 +21,9 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def loopback(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+async def serve_handler(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
     """Everything that is sent to the URL goes to `handle`, whatever its path."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", r"/{path:[\s\S]*}", handle)
-    async with listening(app) as url:
+    async with serve_app(app) as url:
         yield url

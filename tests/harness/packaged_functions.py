@@ -13,17 +13,17 @@ UV = Path(sys.executable).with_name("uv")
 
 
 @dataclass(frozen=True)
-class Packaged:
+class PackagedFunction:
     """Where a function is, and the interpreter that runs it."""
 
     python: Path
     main: Path
 
 
-def install(folder: Path) -> dict[str, Packaged]:
+def install_functions(folder: Path) -> dict[str, PackagedFunction]:
     """Every function from its archive, below `folder`. Those that need the same share an environment."""
     environments: dict[bytes, Path] = {}
-    found: dict[str, Packaged] = {}
+    found: dict[str, PackagedFunction] = {}
     for name in REQUIREMENTS:
         home = folder / name
         write(name, home.with_suffix(".zip"))
@@ -32,7 +32,7 @@ def install(folder: Path) -> dict[str, Packaged]:
         needed = home / "requirements.txt"
         if needed.read_bytes() not in environments:
             environments[needed.read_bytes()] = _environment(folder / f"needed-by-{name}", needed)
-        found[name] = Packaged(environments[needed.read_bytes()], home / "main.py")
+        found[name] = PackagedFunction(environments[needed.read_bytes()], home / "main.py")
         _run(found[name].python, "-m", "compileall", "-q", home)
     return found
 

@@ -24,7 +24,7 @@ async def processed_job(one: InProcessStack, counts: Counts, part_lines: int = 1
     for number in range(min(len(counts), DIFFERENT_PARTS)):
         for kind, lines in zip(("results", "errors"), counts[number], strict=True):
             if lines:
-                await one.app.results.create(f"{job_id}/parts/{number}.{kind}", b"%d\n" % number * lines)
+                await one.context.results.create(f"{job_id}/parts/{number}.{kind}", b"%d\n" % number * lines)
     chunks = []
     for number, (completed, failed) in enumerate(counts):
         parts = {
@@ -33,10 +33,10 @@ async def processed_job(one: InProcessStack, counts: Counts, part_lines: int = 1
             if lines
         }
         chunks.append(_complete_chunk(number, completed, failed, parts, changes if number == 0 else {}))
-    await one.app.documents.commit(
+    await one.context.documents.commit(
         [Create(chunk_path(job_id, chunk.number), chunk.model_dump(mode="json")) for chunk in chunks]
     )
-    await one.app.jobs.update(job_id, lambda job: _processing(job, counts, part_lines))
+    await one.context.jobs.update(job_id, lambda job: _processing(job, counts, part_lines))
     return job_id
 
 

@@ -11,7 +11,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 @dataclass
-class Answer:
+class AsgiResponse:
     """What came back."""
 
     status: int = 0
@@ -19,9 +19,9 @@ class Answer:
     body: bytes = b""
 
 
-async def sent(app: ASGIApp, method: str, target: str, headers: Headers, body: bytes = b"") -> Answer:
+async def send_request(app: ASGIApp, method: str, target: str, headers: Headers, body: bytes = b"") -> AsgiResponse:
     """Send one request, for a path and perhaps a query of ASCII."""
-    answer, unread = Answer(), [{"type": "http.request", "body": body, "more_body": False}]
+    answer, unread = AsgiResponse(), [{"type": "http.request", "body": body, "more_body": False}]
     path, _, query = target.partition("?")
     scope = {
         "type": "http",

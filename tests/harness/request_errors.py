@@ -7,7 +7,7 @@ import pytest
 from promptforge.errors import RequestError
 
 
-async def refused_by(request: Awaitable[object]) -> RequestError:
+async def request_error(request: Awaitable[object]) -> RequestError:
     """Return the error with which a use case refuses a request."""
     with pytest.raises(RequestError) as raised:
         await request

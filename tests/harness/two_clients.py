@@ -16,13 +16,13 @@ from promptforge.domain.commands import ProcessChunk
 from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
 from promptforge.pipeline.sweep import sweep
 from promptforge.worker.process_chunk import process_chunk
-from tests.fakes.openai_server import OpenAIServer, refusal
-from tests.harness.clock import HandClock
+from tests.fakes.provider import FakeProvider, openai_error
+from tests.harness.clock import ManualClock
 from tests.harness.in_process import InProcessStack, Line
 from tests.harness.openai_stack import openai_stack
 
 CLIENTS = ("tests", "other")
-UNKNOWN = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_JOB_ID = "00000000-0000-4000-8000-000000000000"
 ACK_SECONDS = 60.0
 
 
@@ -53,21 +53,21 @@ class KnownJob:
 class TwoClients:
     """Two clients with a clock and a queue that only the test moves, and a scripted provider."""
 
-    one: InProcessStack
-    clock: HandClock
-    provider: OpenAIServer
+    stack: InProcessStack
+    clock: ManualClock
+    provider: FakeProvider
     keys: dict[str, str]
     jobs: list[KnownJob] = field(default_factory=list)
     delivered: list[Delivery] = field(default_factory=list)
 
     @property
     def queue(self) -> SqliteQueue:
-        return SqliteQueue(self.one.database, self.clock)
+        return SqliteQueue(self.stack.database, self.clock)
 
     async def request(self, method: str, path: str, client: str, **options: Any) -> httpx.Response:
         """Send a request with the key of a client."""
         headers = {"X-API-Key": self.keys[client], **options.pop("headers", {})}
-        return await self.one.http.request(method, path, headers=headers, **options)
+        return await self.stack.http.request(method, path, headers=headers, **options)
 
     async def request_job(self, job: KnownJob, verb: str, client: str | None = None) -> httpx.Response:
         """Request `status`, `results` or `cancel` of a job with the key of its client, or of another."""
@@ -77,7 +77,7 @@ class TwoClients:
     def calls_by_prompt(self, job: KnownJob) -> list[int]:
         """Return the number of provider calls for each prompt of a job that was called."""
         mark = f"{self.jobs.index(job)}/"
-        return [count for prompt, count in self.provider.calls.items() if prompt.startswith(mark)]
+        return [count for prompt, count in self.provider.call_counts.items() if prompt.startswith(mark)]
 
     async def sources_due(self) -> list[str]:
         """Return the sources that have something to deliver."""
@@ -86,7 +86,7 @@ class TwoClients:
     async def deliver(self, source: str, limit: int, copies: int) -> None:
         """Deliver what is due of a source, each entry `copies` times at once."""
         claimed = await self.queue.claim(source, limit, SUBSCRIPTIONS[source].ack_seconds)
-        self.one.copies = copies
+        self.stack.copies = copies
         await asyncio.gather(*[self._deliver_and_ack(delivery) for delivery in claimed])
 
     async def _deliver_and_ack(self, delivery: Delivery) -> None:
@@ -100,7 +100,7 @@ class TwoClients:
         Returns whether it was accepted.
         """
         headers, body = push_request(delivery)
-        return await self.one.send(SUBSCRIPTIONS[delivery.source].function, headers, body, ACK_SECONDS)
+        return await self.stack.send(SUBSCRIPTIONS[delivery.source].function, headers, body, ACK_SECONDS)
 
     async def deliver_all(self) -> None:
         """Deliver until nothing is due."""
@@ -113,7 +113,7 @@ class TwoClients:
 
         Calls that were sent still arrive.
         """
-        working = asyncio.create_task(process_chunk(self.one.runtime, ProcessChunk(job_id=job.job_id, chunk=number)))
+        working = asyncio.create_task(process_chunk(self.stack.runtime, ProcessChunk(job_id=job.job_id, chunk=number)))
         for _ in range(ticks):
             await asyncio.sleep(0)
         working.cancel()
@@ -123,22 +123,22 @@ class TwoClients:
 
     async def advance(self, seconds: float) -> None:
         """Let time pass and sweep."""
-        self.clock.move(seconds)
-        await sweep(self.one.app)
+        self.clock.advance(seconds)
+        await sweep(self.stack.context)
 
 
 async def _reply(prompt: str, call: int) -> web.Response | None:
     if "broken" in prompt:
-        return refusal(500)
-    return refusal(400, "context_length_exceeded") if "rejected" in prompt else None
+        return openai_error(500)
+    return openai_error(400, "context_length_exceeded") if "rejected" in prompt else None
 
 
 @asynccontextmanager
 async def two_clients(folder: Path) -> AsyncIterator[TwoClients]:
     """Yield two clients of a stack with small chunks and result files."""
-    clock = HandClock()
+    clock = ManualClock()
     async with openai_stack(folder, _reply, clock, chunk_lines=3, part_lines=4) as (one, provider):
-        yield TwoClients(one, clock, provider, {"tests": one.key, "other": await one.app.api_keys.create("other")})
+        yield TwoClients(one, clock, provider, {"tests": one.key, "other": await one.context.api_keys.create("other")})
 
 
 def input_file(job: int, kind: str) -> bytes:

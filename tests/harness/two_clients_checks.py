@@ -1,7 +1,7 @@
 """The properties of jobs that hold after each step of two clients."""
 
 from promptforge.domain.job import TRANSITIONS, Status
-from tests.harness.in_process import lines_of
+from tests.harness.in_process import parse_lines
 from tests.harness.two_clients import KnownJob, TwoClients, expected_lines
 
 JOB_ERRORS = {
@@ -41,7 +41,7 @@ async def check_results(clients: TwoClients, job: KnownJob) -> None:
         assert job.final["completed_count"] == job.final["prompt_count"] == 0
     else:
         listed = reply.json()["files"]
-        files = {file["filename"]: (await clients.one.http.get(file["url"])).content for file in listed}
+        files = {file["filename"]: (await clients.stack.http.get(file["url"])).content for file in listed}
         assert job.files in (None, files)
         job.files = files
         check_lines(job, files)
@@ -63,8 +63,8 @@ def check_lines(job: KnownJob, files: dict[str, bytes]) -> None:
     assert job.final is not None
     expected = expected_lines(job.content)
     line_of = {name: line for line, name in expected.items() if name}
-    results = [line for name in sorted(files) if name != "errors.jsonl" for line in lines_of(files[name])]
-    errors = lines_of(files["errors.jsonl"])
+    results = [line for name in sorted(files) if name != "errors.jsonl" for line in parse_lines(files[name])]
+    errors = parse_lines(files["errors.jsonl"])
     answered, failed = [line_of[line["prompt_id"]] for line in results], [line["line"] for line in errors]
     assert answered == sorted(answered)
     assert failed == sorted(failed)

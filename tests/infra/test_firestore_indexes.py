@@ -16,7 +16,7 @@ from promptforge.state.chunks import ChunkStore
 from promptforge.state.jobs import JobStore
 from promptforge.state.spend_quotas import SpendQuotaStore
 from promptforge.state.tombstones import TombstoneStore
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
 JOB = "00000000-0000-4000-8000-000000000000"
 INFRA = Path(__file__).parents[2] / "infra"
@@ -62,7 +62,7 @@ class RecordingDocuments:
 async def required_indexes() -> set[Index]:
     """Run every query of the product and return the indexes that it needs."""
     documents = RecordingDocuments()
-    clock, rng = HandClock(), random.Random(0)
+    clock, rng = ManualClock(), random.Random(0)
     quotas = SpendQuotaStore(documents, rng)
     jobs = JobStore(documents, quotas, clock, rng)
     assert [job async for job in jobs.list_due(0)] == []

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from tests.harness.engine_process import engine, promptforge
-from tests.harness.smoke import smoke
+from tests.harness.engine_process import engine, run_cli
+from tests.harness.smoke import run_smoke
 
 
 def test_all_is_well_on_one_machine_and_what_only_the_cloud_does_is_skipped(tmp_path: Path) -> None:
     short = {"PROMPTFORGE_UPLOAD_URL_SECONDS": "5", "PROMPTFORGE_DOWNLOAD_URL_SECONDS": "5"}
     with engine(tmp_path / "data", short) as running:
-        other = promptforge("keys", "create", "--client", "other", "--data-dir", tmp_path / "data").stdout.strip()
-        code, said = smoke(running.url, running.key, other, "--expiry")
+        other = run_cli("keys", "create", "--client", "other", "--data-dir", tmp_path / "data").stdout.strip()
+        code, said = run_smoke(running.url, running.key, other, "--expiry")
 
     assert code == 0, said
     assert sorted(said.values()) == ["ok"] * 9 + ["skipped"] * 3
@@ -25,7 +25,7 @@ def test_all_is_well_on_one_machine_and_what_only_the_cloud_does_is_skipped(tmp_
 def test_what_is_wrong_is_found(tmp_path: Path) -> None:
     with engine(tmp_path / "data") as running:
         open_to_all = f"{running.url}/health?{{function}}"
-        code, said = smoke(running.url, running.key, running.key, "--function-url", open_to_all)
+        code, said = run_smoke(running.url, running.key, running.key, "--function-url", open_to_all)
 
     failed = [sentence for sentence, word in said.items() if word == "FAILED"]
     assert code == 1

@@ -8,14 +8,14 @@ from promptforge.domain.job import CANCELLED, COST_LIMIT
 from promptforge.pipeline.split import split
 from tests.harness.in_process import in_process_stack, prompts
 from tests.harness.queue_entries import queue_entries
-from tests.harness.request_errors import refused_by
+from tests.harness.request_errors import request_error
 
 
 async def test_cancel_job_awaiting_upload_finishes_it_and_enqueues_no_sweep(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = (await one.init())["job_id"]
         scheduled = await queue_entries(one, "queue:sweeper")
-        status = await cancel_job(one.app, "tests", job_id)
+        status = await cancel_job(one.context, "tests", job_id)
         job = await one.job(job_id)
 
         assert (status.status, status.error) == ("CANCELLED", CANCELLED)
@@ -26,8 +26,8 @@ async def test_cancel_job_awaiting_upload_finishes_it_and_enqueues_no_sweep(tmp_
 async def test_cancel_job_processing_stops_it_and_enqueues_one_sweep(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(2))
-        await split(one.app, job_id)
-        statuses = [await cancel_job(one.app, "tests", job_id) for _ in range(2)]
+        await split(one.context, job_id)
+        statuses = [await cancel_job(one.context, "tests", job_id) for _ in range(2)]
         job = await one.job(job_id)
         bodies = [entry.body for entry in await queue_entries(one, "queue:sweeper")]
 
@@ -39,9 +39,9 @@ async def test_cancel_job_processing_stops_it_and_enqueues_one_sweep(tmp_path: P
 async def test_cancel_job_stopped_for_another_reason_keeps_that_reason(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(2))
-        await split(one.app, job_id)
-        await one.app.jobs.stop(job_id, COST_LIMIT)
-        status = await cancel_job(one.app, "tests", job_id)
+        await split(one.context, job_id)
+        await one.context.jobs.stop(job_id, COST_LIMIT)
+        status = await cancel_job(one.context, "tests", job_id)
 
     assert status.error == COST_LIMIT
 
@@ -49,8 +49,8 @@ async def test_cancel_job_stopped_for_another_reason_keeps_that_reason(tmp_path:
 async def test_cancel_job_finished_otherwise_is_refused_and_cancelled_is_not(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         completed, cancelled = await one.run(prompts(1)), (await one.init())["job_id"]
-        first, again = [await cancel_job(one.app, "tests", cancelled) for _ in range(2)]
-        error = await refused_by(cancel_job(one.app, "tests", completed))
+        first, again = [await cancel_job(one.context, "tests", cancelled) for _ in range(2)]
+        error = await request_error(cancel_job(one.context, "tests", completed))
 
     assert error.code == "already_ended"
     assert "COMPLETED" in error.detail
@@ -61,7 +61,7 @@ async def test_cancel_job_of_another_client_is_refused_and_changes_nothing(tmp_p
     async with in_process_stack(tmp_path) as one:
         job_id = (await one.init())["job_id"]
         before = await one.job(job_id)
-        error = await refused_by(cancel_job(one.app, "alice", job_id))
+        error = await request_error(cancel_job(one.context, "alice", job_id))
 
         assert error.code == "job_not_found"
         assert await one.job(job_id) == before

@@ -10,10 +10,10 @@ from promptforge.api.create_job import CreateJobRequest, CreateJobResponse, crea
 from promptforge.domain.commands import SweepJobs
 from promptforge.domain.job import Status
 from promptforge.domain.timeouts import UPLOAD_CHECK_SECONDS, UPLOAD_GRACE_SECONDS
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.in_process import InProcessStack, in_process_stack
 from tests.harness.queue_entries import QueueEntry, queue_entries
-from tests.harness.request_errors import refused_by
+from tests.harness.request_errors import request_error
 
 
 def request(**fields: Any) -> CreateJobRequest:
@@ -23,11 +23,11 @@ def request(**fields: Any) -> CreateJobRequest:
 async def create(
     one: InProcessStack, key: str | None = None, client: str = "tests", **fields: Any
 ) -> CreateJobResponse:
-    return await create_job(one.app, client, request(**fields), key)
+    return await create_job(one.context, client, request(**fields), key)
 
 
 async def test_create_job_stores_the_request_and_the_times(tmp_path: Path) -> None:
-    clock = HandClock(1000.5)
+    clock = ManualClock(1000.5)
     settings: dict[str, Any] = {"job_seconds": 3600, "retention_days": 1, "prices": {"echo/*": (1.0, 2.0)}}
     async with in_process_stack(tmp_path, clock, **settings) as one:
         response = await create(one, system="Be brief.", max_retries=5, max_cost_usd=0.5)
@@ -45,10 +45,10 @@ async def test_create_job_stores_the_request_and_the_times(tmp_path: Path) -> No
 
 
 async def test_create_job_returns_an_upload_url_that_expires(tmp_path: Path) -> None:
-    clock = HandClock(1000.5)
+    clock = ManualClock(1000.5)
     async with in_process_stack(tmp_path, clock) as one:
         response = await create(one)
-        clock.move(900)
+        clock.advance(900)
         late = await one.put(response.upload_url, b"")
 
     assert response.model_dump(mode="json")["expires_at"] == "1970-01-01T00:31:40.000Z"
@@ -56,7 +56,7 @@ async def test_create_job_returns_an_upload_url_that_expires(tmp_path: Path) -> 
 
 
 async def test_create_job_schedules_one_upload_check(tmp_path: Path) -> None:
-    clock = HandClock(1000.5)
+    clock = ManualClock(1000.5)
     async with in_process_stack(tmp_path, clock) as one:
         for _ in range(2):
             response = await create(one, key="k")
@@ -87,18 +87,18 @@ async def test_create_job_with_the_same_key_returns_the_same_response(tmp_path: 
 async def test_create_job_with_a_used_key_and_another_body_is_refused(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         await create(one, key="k")
-        error = await refused_by(create(one, key="k", model="other"))
+        error = await request_error(create(one, key="k", model="other"))
 
     assert error.code == "idempotency_key_reused"
 
 
 async def test_create_job_with_the_key_of_a_deleted_or_expired_job_is_refused(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with in_process_stack(tmp_path, clock, retention_days=1, job_seconds=3600) as one:
         await one.delete((await create(one, key="deleted")).job_id)
         await create(one, key="expired")
-        clock.move(24 * 3600 + 3600)
-        errors = [await refused_by(create(one, key=key)) for key in ("deleted", "expired")]
+        clock.advance(24 * 3600 + 3600)
+        errors = [await request_error(create(one, key=key)) for key in ("deleted", "expired")]
 
     assert [error.code for error in errors] == ["job_deleted"] * 2
 
@@ -124,18 +124,18 @@ async def test_create_job_with_an_invalid_request_is_refused_and_stores_nothing(
     tmp_path: Path, fields: dict[str, Any], key: str | None, code: str, named: str
 ) -> None:
     async with in_process_stack(tmp_path, provider_keys={"anthropic": "k"}) as one:
-        error = await refused_by(create(one, key=key, **fields))
+        error = await request_error(create(one, key=key, **fields))
 
         assert error.code == code
         assert named in error.detail
-        assert await one.app.jobs.count_active("tests") == 0
+        assert await one.context.jobs.count_active("tests") == 0
         assert await queue_entries(one, "queue:sweeper") == []
 
 
 async def test_create_job_above_the_active_jobs_limit_is_refused_unless_repeated(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, max_active_jobs=1) as one:
         first = await create(one, key="k")
-        error = await refused_by(create(one))
+        error = await request_error(create(one))
 
         assert (error.code, error.retry_after) == ("too_many_jobs", 30)
         assert await create(one, key="k") == first

@@ -10,15 +10,15 @@ from promptforge.domain.timeouts import ERASE_RETRY_SECONDS, MAX_PROCESS_STALL_S
 from promptforge.domain.tombstone import Tombstone
 from promptforge.state.jobs import job_path
 from tests.fakes.unavailable_tasks import UnavailableTasks
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.context import with_adapters
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 from tests.harness.queue_entries import queue_entries
-from tests.harness.request_errors import refused_by
+from tests.harness.request_errors import request_error
 
 
 async def stored_tombstone(one: InProcessStack, job_id: str) -> Tombstone:
-    document = await one.app.documents.get(job_path(job_id))
+    document = await one.context.documents.get(job_path(job_id))
     assert document is not None
     return Tombstone.model_validate(document.data)
 
@@ -27,11 +27,11 @@ async def stored_tombstone(one: InProcessStack, job_id: str) -> Tombstone:
 async def test_delete_job_stores_a_tombstone_that_outlasts_the_upload_url(
     tmp_path: Path, seconds: int, upload_seconds_left: int
 ) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with in_process_stack(tmp_path, clock) as one:
         job_id = (await one.init())["job_id"]
-        clock.move(seconds)
-        await delete_job(one.app, "tests", job_id)
+        clock.advance(seconds)
+        await delete_job(one.context, "tests", job_id)
 
         assert await stored_tombstone(one, job_id) == Tombstone(
             due_at=clock.time + ERASE_RETRY_SECONDS,
@@ -42,17 +42,17 @@ async def test_delete_job_stores_a_tombstone_that_outlasts_the_upload_url(
 async def test_delete_job_enqueues_the_erasing(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = (await one.init())["job_id"]
-        await delete_job(one.app, "tests", job_id)
+        await delete_job(one.context, "tests", job_id)
         bodies = [entry.body for entry in await queue_entries(one, "queue:eraser")]
 
     assert bodies == [EraseJob(job_id=job_id).encode()]
 
 
 async def test_delete_job_with_unavailable_tasks_succeeds(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.run(prompts(1))
-        await delete_job(with_adapters(one.app, tasks=UnavailableTasks()), "tests", job_id)
+        await delete_job(with_adapters(one.context, tasks=UnavailableTasks()), "tests", job_id)
 
         assert (await stored_tombstone(one, job_id)).due_at == clock.time + ERASE_RETRY_SECONDS
         assert await queue_entries(one, "queue:eraser") == []
@@ -63,7 +63,7 @@ async def test_delete_job_of_another_client_is_refused_and_changes_nothing(tmp_p
     async with in_process_stack(tmp_path) as one:
         job_id = (await one.init())["job_id"]
         before = await one.job(job_id)
-        error = await refused_by(delete_job(one.app, "alice", job_id))
+        error = await request_error(delete_job(one.context, "alice", job_id))
 
         assert error.code == "job_not_found"
         assert await one.job(job_id) == before

@@ -4,39 +4,39 @@ from pathlib import Path
 
 from promptforge.domain.commands import FinalizeJob
 from promptforge.pipeline.completion import finalize_if_done
-from tests.harness.chunk_scenario import ONE_CHUNK, add_result, chunk_scenario
+from tests.harness.chunk_scenario import PADDING, add_result, chunk_scenario
 from tests.harness.in_process import in_process_stack, prompts
 from tests.harness.queue_entries import queue_entries
 
 
 async def test_finalize_if_done_with_open_chunk_enqueues_nothing(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as made:
-        job_id = await made.submit(prompts(1) + ONE_CHUNK)
-        await finalize_if_done(made.one.app, job_id)
+        job_id = await made.submit(prompts(1) + PADDING)
+        await finalize_if_done(made.stack.context, job_id)
 
-        assert await queue_entries(made.one, "queue:finalizer") == []
+        assert await queue_entries(made.stack, "queue:finalizer") == []
 
 
 async def test_finalize_if_done_with_complete_chunks_enqueues_one_task(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as made:
-        job_id = await made.submit(prompts(1) + ONE_CHUNK)
+        job_id = await made.submit(prompts(1) + PADDING)
         run = await made.claim(job_id)
         add_result(run, 1)
         await run.output.complete()
         for _ in range(3):
-            await finalize_if_done(made.one.app, job_id)
-        (entry,) = await queue_entries(made.one, "queue:finalizer")
+            await finalize_if_done(made.stack.context, job_id)
+        (entry,) = await queue_entries(made.stack, "queue:finalizer")
         for _ in range(2):
-            await finalize_if_done(made.one.app, job_id, repeat_of=5.0)
+            await finalize_if_done(made.stack.context, job_id, repeat_of=5.0)
 
         assert entry.body == FinalizeJob(job_id=job_id).encode()
-        assert len(await queue_entries(made.one, "queue:finalizer")) == 2
+        assert len(await queue_entries(made.stack, "queue:finalizer")) == 2
 
 
 async def test_finalize_if_done_of_job_that_is_not_processing_enqueues_nothing(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         finished, awaiting = await one.run(prompts(1)), (await one.init())["job_id"]
         for job_id in (finished, awaiting, "00000000-0000-4000-8000-000000000000", "unknown"):
-            await finalize_if_done(one.app, job_id, repeat_of=5.0)
+            await finalize_if_done(one.context, job_id, repeat_of=5.0)
 
         assert await queue_entries(one, "queue:finalizer") == []

@@ -19,9 +19,9 @@ async def test_completion_enqueues_the_finalization_of_a_done_job_once_per_name(
         done = await processed_job(one, [(1, 0)])
         unsplit: str = (await one.init())["job_id"]
         for job_id in (busy, done, unsplit, "unknown", done):
-            await finalize_if_done(one.app, job_id)
-        await finalize_if_done(one.app, done, repeat_of=12.0)
-        await finalize_if_done(one.app, done, repeat_of=12.0)
+            await finalize_if_done(one.context, job_id)
+        await finalize_if_done(one.context, done, repeat_of=12.0)
+        await finalize_if_done(one.context, done, repeat_of=12.0)
         bodies = await finalizer_tasks(one)
 
     assert len(bodies) == 2

@@ -10,7 +10,7 @@ from promptforge.domain.commands import ProcessChunk, SplitJob
 from promptforge.domain.job import CANCELLED, Status
 from promptforge.domain.timeouts import JOB_CHECK_SECONDS, UNCLAIMED_REQUEUE_SECONDS
 from promptforge.pipeline.split import MIN_CHUNKS_TARGET, enqueue_split, split
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.in_process import in_process_stack, prompts
 from tests.harness.queue_entries import queue_entries
 
@@ -18,9 +18,9 @@ from tests.harness.queue_entries import queue_entries
 async def test_split_run_four_times_at_once_creates_equal_chunks(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, chunk_lines=3) as one:
         job_id = await one.submit(prompts(400))
-        await asyncio.gather(*[split(one.app, job_id) for _ in range(4)])
+        await asyncio.gather(*[split(one.context, job_id) for _ in range(4)])
         job = await one.job(job_id)
-        chunks = [chunk async for chunk in one.app.chunks.list_all(job_id)]
+        chunks = [chunk async for chunk in one.context.chunks.list_all(job_id)]
 
         assert job.status is Status.PROCESSING
         assert [chunk.number for chunk in chunks] == list(range(job.chunk_count or 0))
@@ -31,25 +31,25 @@ async def test_split_run_four_times_at_once_creates_equal_chunks(tmp_path: Path)
 async def test_split_after_a_crash_of_another_completes_it(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, chunk_lines=1) as one:
         job_id = await one.submit(prompts(350))
-        first = asyncio.create_task(split(one.app, job_id))
-        while not [chunk async for chunk in one.app.chunks.list_all(job_id)]:
+        first = asyncio.create_task(split(one.context, job_id))
+        while not [chunk async for chunk in one.context.chunks.list_all(job_id)]:
             await asyncio.sleep(0)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
-        await one.until_ended(job_id)
+        await one.wait_until_finished(job_id)
 
         assert [line["prompt_id"] for line in await one.results(job_id)] == [f"id-{n}" for n in range(350)]
 
 
 async def test_split_pins_the_upload_and_publishes_every_chunk_once(tmp_path: Path) -> None:
-    clock, content = HandClock(), prompts(40)
+    clock, content = ManualClock(), prompts(40)
     async with in_process_stack(tmp_path, clock, chunk_lines=50, part_lines=30, max_line_bytes=1000) as one:
         job_id = await one.submit(content)
-        await split(one.app, job_id)
+        await split(one.context, job_id)
         job = await one.job(job_id)
-        await split(one.app, job_id)
+        await split(one.context, job_id)
         published = [entry.body for entry in await queue_entries(one, "topic:chunks")]
-        chunks = [chunk async for chunk in one.app.chunks.list_all(job_id)]
+        chunks = [chunk async for chunk in one.context.chunks.list_all(job_id)]
 
         assert job.input is not None
         assert (job.input.size, job.input.max_line_bytes, job.input.part_lines) == (len(content), 1000, 30)
@@ -68,8 +68,8 @@ async def test_split_of_job_without_upload_or_of_unknown_job_does_nothing(tmp_pa
     async with in_process_stack(tmp_path) as one:
         job_id = (await one.init())["job_id"]
         before = await one.job(job_id)
-        await split(one.app, job_id)
-        await split(one.app, "00000000-0000-4000-8000-000000000000")
+        await split(one.context, job_id)
+        await split(one.context, "00000000-0000-4000-8000-000000000000")
 
         assert await one.job(job_id) == before
         assert await queue_entries(one, "topic:chunks") == []
@@ -79,7 +79,7 @@ async def test_split_of_job_without_upload_or_of_unknown_job_does_nothing(tmp_pa
 async def test_split_of_input_without_lines_fails_the_job(tmp_path: Path, content: bytes) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(content)
-        await split(one.app, job_id)
+        await split(one.context, job_id)
         job = await one.job(job_id)
 
         assert (job.status, job.error and job.error.code) == (Status.FAILED, "empty_input")
@@ -89,13 +89,13 @@ async def test_split_of_input_without_lines_fails_the_job(tmp_path: Path, conten
 async def test_split_of_upload_deleted_meanwhile_fails_the_job(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, chunk_lines=1) as one:
         job_id = await one.submit(prompts(150))
-        splitting = asyncio.create_task(split(one.app, job_id))
+        splitting = asyncio.create_task(split(one.context, job_id))
         while (await one.job(job_id)).status is not Status.QUEUED:
             await asyncio.sleep(0)
         splitting.cancel()
         await asyncio.gather(splitting, return_exceptions=True)
-        await one.app.uploads.delete(f"{job_id}/input.jsonl")
-        await split(one.app, job_id)
+        await one.context.uploads.delete(f"{job_id}/input.jsonl")
+        await split(one.context, job_id)
         job = await one.job(job_id)
 
         assert (job.status, job.error and job.error.code) == (Status.FAILED, "input_changed")
@@ -104,8 +104,8 @@ async def test_split_of_upload_deleted_meanwhile_fails_the_job(tmp_path: Path) -
 async def test_split_of_stopped_job_without_lines_finishes_it_with_the_stop_reason(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(b"\n")
-        await one.app.jobs.stop(job_id, CANCELLED)
-        await split(one.app, job_id)
+        await one.context.jobs.stop(job_id, CANCELLED)
+        await split(one.context, job_id)
 
         assert (await one.job(job_id)).status is Status.CANCELLED
 
@@ -114,7 +114,7 @@ async def test_enqueue_split_repeated_creates_one_task(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = (await one.init())["job_id"]
         for _ in range(2):
-            await enqueue_split(one.app, job_id)
+            await enqueue_split(one.context, job_id)
         entries = await queue_entries(one, "queue:splitter")
 
         assert [entry.body for entry in entries] == [SplitJob(job_id=job_id).encode()]

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from promptforge.domain.api_keys import is_mistyped
 from promptforge.state.api_keys import API_KEYS, ApiKeyStore
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.in_process import in_process_stack
 
 
 async def test_create_returns_a_key_that_finds_its_client(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        store = one.app.api_keys
+        store = one.context.api_keys
         first, second = await store.create("alice"), await store.create("alice")
 
         assert first != second
@@ -24,29 +24,29 @@ async def test_create_returns_a_key_that_finds_its_client(tmp_path: Path) -> Non
 
 async def test_find_client_of_unknown_key_returns_none(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        hashed = one.app.api_keys.hash(one.key)
+        hashed = one.context.api_keys.hash(one.key)
         same_path = hashed[:16] + "0" * 48
 
-        assert await one.app.api_keys.find_client(one.app.api_keys.hash("pf_unknown")) is None
-        assert await one.app.api_keys.find_client(same_path) is None
+        assert await one.context.api_keys.find_client(one.context.api_keys.hash("pf_unknown")) is None
+        assert await one.context.api_keys.find_client(same_path) is None
 
 
 async def test_hash_depends_on_the_pepper(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        other = ApiKeyStore(one.app.documents, b"another pepper", one.app.clock)
+        other = ApiKeyStore(one.context.documents, b"another pepper", one.context.clock)
 
-        assert other.hash(one.key) != one.app.api_keys.hash(one.key)
+        assert other.hash(one.key) != one.context.api_keys.hash(one.key)
         assert await other.find_client(other.hash(one.key)) is None
 
 
 async def test_create_stores_the_hash_and_never_the_key(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with in_process_stack(tmp_path, clock) as one:
-        (document,) = await one.app.documents.query(API_KEYS, limit=10)
+        (document,) = await one.context.documents.query(API_KEYS, limit=10)
 
         assert document.data == {
             "schema": 1,
-            "hash": one.app.api_keys.hash(one.key),
+            "hash": one.context.api_keys.hash(one.key),
             "client": "tests",
             "created_at": clock.time,
             "revoked_at": None,
@@ -55,7 +55,7 @@ async def test_create_stores_the_hash_and_never_the_key(tmp_path: Path) -> None:
 
 async def test_list_for_one_client_or_all_returns_their_keys(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        store = one.app.api_keys
+        store = one.context.api_keys
         hashes = {store.hash(await store.create("alice")) for _ in range(2)}
 
         assert {key.hash for key in await store.list_for("alice")} == hashes
@@ -65,11 +65,11 @@ async def test_list_for_one_client_or_all_returns_their_keys(tmp_path: Path) -> 
 
 
 async def test_revoke_of_one_key_keeps_the_others(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with in_process_stack(tmp_path, clock) as one:
-        store = one.app.api_keys
+        store = one.context.api_keys
         first, second = await store.create("alice"), await store.create("alice")
-        clock.move(5)
+        clock.advance(5)
         revoked = await store.revoke("alice", store.hash(first)[:16])
 
         assert revoked == 1
@@ -80,7 +80,7 @@ async def test_revoke_of_one_key_keeps_the_others(tmp_path: Path) -> None:
 
 async def test_revoke_counts_the_keys_that_it_revokes_now(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        store = one.app.api_keys
+        store = one.context.api_keys
         for _ in range(2):
             await store.create("alice")
 
@@ -92,7 +92,7 @@ async def test_revoke_counts_the_keys_that_it_revokes_now(tmp_path: Path) -> Non
 
 async def test_admit_of_known_key_keeps_it_and_tells_whether_it_is_valid(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        store = one.app.api_keys
+        store = one.context.api_keys
         first = await store.admit("alice", "chosen elsewhere")
         again = await store.admit("bob", "chosen elsewhere")
         owner = await store.find_client(store.hash("chosen elsewhere"))

@@ -11,8 +11,8 @@ from promptforge.errors import Unavailable
 from promptforge.state.commit import MAX_TRIES
 from promptforge.state.jobs import JobStore
 from tests.fakes.faulty_documents import Contended
-from tests.harness.chance import NoPause
-from tests.harness.clock import HandClock
+from tests.harness.chance import MinimumDelay
+from tests.harness.clock import ManualClock
 from tests.harness.context import replaced_adapters, with_adapters
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
@@ -29,10 +29,10 @@ def with_one_more_prompt(job: Job) -> Job:
 async def test_jobs_update_with_conflicts_is_made_in_the_end(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await created(one)
-        documents = Contended(one.app.documents)
+        documents = Contended(one.context.documents)
         documents.rivals = 3
         async with replaced_adapters(one, documents=documents):
-            changed = await one.app.jobs.update(job_id, with_one_more_prompt)
+            changed = await one.context.jobs.update(job_id, with_one_more_prompt)
 
         assert changed == await one.job(job_id)
         assert (await one.job(job_id)).prompt_count == 1
@@ -41,9 +41,9 @@ async def test_jobs_update_with_conflicts_is_made_in_the_end(tmp_path: Path) -> 
 async def test_jobs_update_with_endless_conflicts_raises_unavailable(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await created(one)
-        documents = Contended(one.app.documents)
+        documents = Contended(one.context.documents)
         documents.rivals = MAX_TRIES
-        jobs = JobStore(documents, one.app.quotas, one.app.clock, NoPause())
+        jobs = JobStore(documents, one.context.quotas, one.context.clock, MinimumDelay())
         with pytest.raises(Unavailable):
             await jobs.update(job_id, with_one_more_prompt)
 
@@ -56,7 +56,7 @@ async def test_jobs_update_of_an_unknown_job_decides_nothing(tmp_path: Path) -> 
         raise AssertionError("the job does not exist")
 
     async with in_process_stack(tmp_path) as one:
-        assert await one.app.jobs.update("unknown", never) is None
+        assert await one.context.jobs.update("unknown", never) is None
 
 
 async def test_jobs_create_of_an_existing_id_returns_the_first_job(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ async def test_jobs_create_of_an_existing_id_returns_the_first_job(tmp_path: Pat
         job = await one.job(await created(one))
         other = job.model_copy(update={"model": "another"})
 
-        assert await one.app.jobs.create(other) == job == await one.job(job.job_id)
+        assert await one.context.jobs.create(other) == job == await one.job(job.job_id)
 
 
 async def test_jobs_create_with_the_id_of_a_tombstone_returns_none(tmp_path: Path) -> None:
@@ -72,18 +72,18 @@ async def test_jobs_create_with_the_id_of_a_tombstone_returns_none(tmp_path: Pat
         job = await one.job(await created(one))
         await one.delete(job.job_id)
 
-        assert await one.app.jobs.create(job) is None
-        assert await one.app.jobs.exists(job.job_id)
-        assert not await one.app.jobs.exists("unknown")
+        assert await one.context.jobs.create(job) is None
+        assert await one.context.jobs.exists(job.job_id)
+        assert not await one.context.jobs.exists("unknown")
 
 
 async def test_jobs_list_due_yields_jobs_due_now_and_none_later(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         jobs = [await created(one) for _ in range(3)]
         for job_id, due_at in zip(jobs, (30.0, 10.0, 20.0), strict=True):
-            await one.app.jobs.update(job_id, partial(Job.rescheduled, due_at=due_at))
+            await one.context.jobs.update(job_id, partial(Job.rescheduled, due_at=due_at))
 
-        assert [job.job_id async for job in one.app.jobs.list_due(due_before=20.0)] == [jobs[1], jobs[2]]
+        assert [job.job_id async for job in one.context.jobs.list_due(due_before=20.0)] == [jobs[1], jobs[2]]
 
 
 async def stop_of(jobs: JobStore, job_id: str) -> JobError | None:
@@ -93,41 +93,41 @@ async def stop_of(jobs: JobStore, job_id: str) -> JobError | None:
 
 
 async def test_jobs_get_cached_finds_a_stop_in_time_also_after_a_clock_set_back(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with in_process_stack(tmp_path, clock) as one:
-        jobs, job_id = one.app.jobs, await created(one)
+        jobs, job_id = one.context.jobs, await created(one)
         assert await stop_of(jobs, job_id) is None
         await jobs.stop(job_id, CANCELLED)
         await jobs.stop(job_id, DEADLINE_EXCEEDED)
         early = []
         for seconds in (0.0, 0.5, JOB_CACHE_SECONDS - 0.75):
-            clock.move(seconds)
+            clock.advance(seconds)
             early.append(await stop_of(jobs, job_id))
-        clock.move(0.25)
+        clock.advance(0.25)
 
         assert (early, await stop_of(jobs, job_id)) == ([None] * 3, CANCELLED)
         assert await jobs.get_cached("unknown") is None
 
-        set_back = with_adapters(one.app).jobs
+        set_back = with_adapters(one.context).jobs
         other = await created(one)
         await stop_of(set_back, other)
         await set_back.stop(other, CANCELLED)
-        clock.move(-3600)
+        clock.advance(-3600)
         assert await stop_of(set_back, other) == CANCELLED
 
 
 async def test_jobs_stop_of_a_finished_job_changes_nothing(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         finished = await one.job(await one.run(prompts(1)))
-        await one.app.jobs.stop(finished.job_id, CANCELLED)
+        await one.context.jobs.stop(finished.job_id, CANCELLED)
 
         assert await one.job(finished.job_id) == finished
 
 
 async def test_jobs_set_waiting_repeats_a_reason_only_after_its_interval(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with in_process_stack(tmp_path, clock) as one:
-        jobs, job_id = one.app.jobs, await created(one)
+        jobs, job_id = one.context.jobs, await created(one)
         await jobs.set_waiting(job_id, CANCELLED, clock.time)
         first = await one.job(job_id)
         await jobs.set_waiting(job_id, CANCELLED, clock.time + WAITING_NOTE_INTERVAL_SECONDS - 0.5)
@@ -147,7 +147,7 @@ async def test_jobs_reschedule_of_a_finished_job_changes_nothing(tmp_path: Path)
     async with in_process_stack(tmp_path) as one:
         active, finished = await created(one), await one.job(await one.run(prompts(1)))
         for job_id in (active, finished.job_id):
-            await one.app.jobs.reschedule(job_id, 77.0)
+            await one.context.jobs.reschedule(job_id, 77.0)
 
         assert (await one.job(active)).due_at == 77.0
         assert await one.job(finished.job_id) == finished
@@ -158,6 +158,6 @@ async def test_jobs_get_of_a_tombstone_is_none(tmp_path: Path) -> None:
         job_id = await created(one)
         await one.delete(job_id)
 
-        assert await one.app.jobs.get(job_id) is None
-        assert await one.app.jobs.get_cached(job_id) is None
-        assert await one.app.jobs.update(job_id, with_one_more_prompt) is None
+        assert await one.context.jobs.get(job_id) is None
+        assert await one.context.jobs.get_cached(job_id) is None
+        assert await one.context.jobs.update(job_id, with_one_more_prompt) is None

@@ -15,12 +15,12 @@ NEWER: dict[str, Any] = {"schema": 7, "from_the_future": {"x": [1, None, "é"]}}
 
 async def make_newer(one: InProcessStack, collection: str) -> None:
     """Add a field and a layout number of a newer version to every document of a collection."""
-    for document in await one.app.documents.query(collection, limit=10):
-        await one.app.documents.commit([Update(document.path, {**document.data, **NEWER}, document.version)])
+    for document in await one.context.documents.query(collection, limit=10):
+        await one.context.documents.commit([Update(document.path, {**document.data, **NEWER}, document.version)])
 
 
 async def only_document(one: InProcessStack, collection: str) -> dict[str, Any]:
-    (document,) = await one.app.documents.query(collection, limit=10)
+    (document,) = await one.context.documents.query(collection, limit=10)
     return dict(document.data)
 
 
@@ -32,9 +32,9 @@ async def test_newer_job_and_chunk_keep_their_fields_until_the_end(tmp_path: Pat
     async with in_process_stack(tmp_path) as one:
         job_id = await one.submit(prompts(1))
         await make_newer(one, JOBS)
-        await split(one.app, job_id)
+        await split(one.context, job_id)
         await make_newer(one, chunks_path(job_id))
-        await one.until_ended(job_id)
+        await one.wait_until_finished(job_id)
         job, chunk = await only_document(one, JOBS), await only_document(one, chunks_path(job_id))
 
     assert (job["status"], chunk["open"]) == ("COMPLETED", False)
@@ -43,11 +43,11 @@ async def test_newer_job_and_chunk_keep_their_fields_until_the_end(tmp_path: Pat
 
 async def test_newer_spend_quota_keeps_its_fields(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, prices={"echo/echo-1": (1.0, 1.0)}) as one:
-        await one.app.quotas.set_daily_limit("tests", 10.0)
+        await one.context.quotas.set_daily_limit("tests", 10.0)
         await make_newer(one, "clients")
         await one.run(prompts(1))
         after_job = await only_document(one, "clients")
-        await one.app.quotas.set_daily_limit("tests", None)
+        await one.context.quotas.set_daily_limit("tests", None)
         without_limit = await only_document(one, "clients")
 
     assert after_job["day"] != ""
@@ -58,7 +58,7 @@ async def test_newer_spend_quota_keeps_its_fields(tmp_path: Path) -> None:
 async def test_newer_api_key_keeps_its_fields(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         await make_newer(one, API_KEYS)
-        assert await one.app.api_keys.revoke("tests", None) == 1
+        assert await one.context.api_keys.revoke("tests", None) == 1
         key = await only_document(one, API_KEYS)
 
     assert key["revoked_at"] is not None

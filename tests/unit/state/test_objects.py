@@ -53,33 +53,33 @@ def test_uploaded_job_of_any_other_object_returns_none(name: str) -> None:
 async def test_delete_prefix_deletes_every_object_with_the_prefix_and_no_other(tmp_path: Path, count: int) -> None:
     async with in_process_stack(tmp_path) as one:
         for number in range(count):
-            await one.app.work.create(f"{JOB}/{number}", b"x")
-        await one.app.work.create(f"{JOB}0/1", b"x")
-        await delete_prefix(one.app.work, f"{JOB}/")
+            await one.context.work.create(f"{JOB}/{number}", b"x")
+        await one.context.work.create(f"{JOB}0/1", b"x")
+        await delete_prefix(one.context.work, f"{JOB}/")
 
-        assert await names(one.app.work) == [f"{JOB}0/1"]
+        assert await names(one.context.work) == [f"{JOB}0/1"]
 
 
 async def test_delete_intermediate_objects_keeps_the_published_files(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         published = result_object(JOB, "errors.jsonl")
-        await one.app.work.create(segment_object(JOB, 0, 1, 0), b"x")
+        await one.context.work.create(segment_object(JOB, 0, 1, 0), b"x")
         for name in (published, chunk_part_object(JOB, 0, 1, "errors"), compose_step_object(JOB, "a", 0, 0)):
-            await one.app.results.create(name, b"x")
-        await delete_intermediate_objects(one.app.work, one.app.results, JOB)
+            await one.context.results.create(name, b"x")
+        await delete_intermediate_objects(one.context.work, one.context.results, JOB)
 
-        assert await names(one.app.work) == []
-        assert await names(one.app.results) == [published]
+        assert await names(one.context.work) == []
+        assert await names(one.context.results) == [published]
 
 
 async def test_delete_job_objects_keeps_the_objects_of_other_jobs(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         for job_id in (JOB, OTHER):
-            await one.app.results.create(result_object(job_id, "errors.jsonl"), b"x")
-            await one.app.results.create(chunk_part_object(job_id, 0, 1, "errors"), b"x")
-        await delete_job_objects(one.app.results, JOB)
+            await one.context.results.create(result_object(job_id, "errors.jsonl"), b"x")
+            await one.context.results.create(chunk_part_object(job_id, 0, 1, "errors"), b"x")
+        await delete_job_objects(one.context.results, JOB)
 
-        assert await names(one.app.results) == [
+        assert await names(one.context.results) == [
             result_object(OTHER, "errors.jsonl"),
             chunk_part_object(OTHER, 0, 1, "errors"),
         ]

@@ -63,7 +63,7 @@ def test_uploaded_job_of_any_other_text_is_none(name: str) -> None:
 
 async def test_delete_job_objects_removes_any_number_of_one_job_only(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        bucket = one.app.work
+        bucket = one.context.work
         for index in range(2 * CONCURRENT_DELETES + 1):
             await bucket.create(segment_object(JOB_ID, 0, 1, index), b"x")
         other = segment_object(OTHER_JOB_ID, 0, 1, 0)
@@ -75,7 +75,7 @@ async def test_delete_job_objects_removes_any_number_of_one_job_only(tmp_path: P
 
 async def test_delete_intermediate_objects_keeps_the_published_files(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        work, results = one.app.work, one.app.results
+        work, results = one.context.work, one.context.results
         published = result_object(JOB_ID, "errors.jsonl")
         await work.create(segment_object(JOB_ID, 0, 1, 0), b"x")
         for name in (published, chunk_part_object(JOB_ID, 0, 1, "errors"), compose_step_object(JOB_ID, "e", 0, 0)):

@@ -20,7 +20,7 @@ CHUNK = Chunk(number=7, start=0, end=1, first_line=1, last_line=1, line_count=1,
 @asynccontextmanager
 async def queues(folder: Path) -> AsyncIterator[tuple[Queues, InProcessStack]]:
     async with in_process_stack(folder) as one:
-        yield one.app.queues, one
+        yield one.context.queues, one
 
 
 class RecordedTopics:
@@ -54,7 +54,7 @@ async def test_publish_chunks_of_many_publishes_each_chunk_once_in_order(tmp_pat
 async def test_publish_chunks_limits_the_messages_of_one_publication(tmp_path: Path) -> None:
     topics = RecordedTopics()
     async with in_process_stack(tmp_path) as one:
-        await Queues(topics, one.app.backend.tasks).publish_chunks(JOB, range(2 * MESSAGES_PER_PUBLISH + 1))
+        await Queues(topics, one.context.backend.tasks).publish_chunks(JOB, range(2 * MESSAGES_PER_PUBLISH + 1))
 
     assert topics.sizes == [MESSAGES_PER_PUBLISH, MESSAGES_PER_PUBLISH, 1]
 

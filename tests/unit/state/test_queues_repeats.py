@@ -5,7 +5,7 @@ from pathlib import Path
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.timeouts import CLOCK_SKEW_SECONDS
 from promptforge.state.queues import MESSAGES_PER_PUBLISH
-from tests.harness.chunk_scenario import ONE_CHUNK, chunk_scenario
+from tests.harness.chunk_scenario import PADDING, chunk_scenario
 from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 JOB = "00000000-0000-4000-8000-000000000000"
@@ -20,8 +20,8 @@ async def tasks(one: InProcessStack, queue: str) -> list[float]:
 
 async def test_queues_schedule_chunk_makes_one_task_per_lease_and_per_deferral(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
-        queues, command = scenario.one.app.queues, ProcessChunk(job_id=job_id, chunk=0).encode()
+        job_id = await scenario.submit(prompts(9) + PADDING)
+        queues, command = scenario.stack.context.queues, ProcessChunk(job_id=job_id, chunk=0).encode()
         leased = (await scenario.claim(job_id)).lease.chunk
         for _ in range(3):
             await queues.schedule_chunk(job_id, leased)
@@ -37,7 +37,7 @@ async def test_queues_schedule_chunk_makes_one_task_per_lease_and_per_deferral(t
 
 async def test_queues_repeats_under_one_name_make_one_task(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        queues = one.app.queues
+        queues = one.context.queues
         for _ in range(2):
             await queues.enqueue_split(JOB)
             await queues.enqueue_split(JOB, repeat_of=5.0)
@@ -58,7 +58,7 @@ async def test_queues_repeats_under_one_name_make_one_task(tmp_path: Path) -> No
 async def test_queues_publish_chunks_sends_every_chunk_once(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         count = 2 * MESSAGES_PER_PUBLISH + 1
-        await one.app.queues.publish_chunks(JOB, range(count))
+        await one.context.queues.publish_chunks(JOB, range(count))
         sql = "select body from deliveries where source = 'topic:chunks' order by id"
         rows = await one.database.read(lambda connection: connection.execute(sql).fetchall())
 

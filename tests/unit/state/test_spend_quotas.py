@@ -14,7 +14,7 @@ from promptforge.domain.timestamps import DAY_SECONDS
 from promptforge.ports.documents import Write
 from promptforge.state.spend_quotas import SpendQuotaStore
 from tests.harness.in_process import in_process_stack
-from tests.harness.request_errors import refused_by
+from tests.harness.request_errors import request_error
 
 NOON = 1_800_000_000.0 // DAY_SECONDS * DAY_SECONDS + DAY_SECONDS / 2
 USD = 10**9
@@ -44,8 +44,8 @@ def job(number: int = 0, created_at: float = NOON, **fields: Any) -> Job:
 async def quotas(folder: Path, usd_per_day: float | None = 10) -> AsyncIterator[tuple[AppContext, SpendQuotaStore]]:
     """Yield the store of a context in which alice has a daily limit."""
     async with in_process_stack(folder) as one:
-        await one.app.quotas.set_daily_limit("alice", usd_per_day)
-        yield one.app, one.app.quotas
+        await one.context.quotas.set_daily_limit("alice", usd_per_day)
+        yield one.context, one.context.quotas
 
 
 async def reserve(context: AppContext, new: Job) -> Job:
@@ -77,7 +77,7 @@ async def test_reserve_takes_the_cost_limit_or_the_rest_of_the_quota(tmp_path: P
 
 async def test_reserve_for_a_model_without_price_is_refused(tmp_path: Path) -> None:
     async with quotas(tmp_path) as (_, store):
-        error = await refused_by(store.reserve(job(price=None), 0))
+        error = await request_error(store.reserve(job(price=None), 0))
 
     assert error.code == "price_unknown"
     assert "model m" in error.detail
@@ -89,7 +89,7 @@ async def test_reserve_of_exhausted_quota_names_the_time_of_the_next_attempt(
 ) -> None:
     async with quotas(tmp_path) as (context, store):
         await reserve(context, job(1))
-        error = await refused_by(store.reserve(job(2), active_jobs))
+        error = await request_error(store.reserve(job(2), active_jobs))
 
     assert (error.code, error.retry_after) == ("spend_limit", retry_after)
 
@@ -150,7 +150,7 @@ async def test_set_daily_limit_keeps_what_is_reserved(tmp_path: Path) -> None:
 
 async def test_set_daily_limit_called_twenty_times_at_once_succeeds(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        await asyncio.gather(*[one.app.quotas.set_daily_limit("alice", usd) for usd in [7] * 20])
-        limited = await reserve(one.app, job())
+        await asyncio.gather(*[one.context.quotas.set_daily_limit("alice", usd) for usd in [7] * 20])
+        limited = await reserve(one.context, job())
 
     assert limited.max_cost_nanos == 7 * USD

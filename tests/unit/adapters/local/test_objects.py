@@ -10,11 +10,11 @@ async def test_file_objects_create_cancelled_at_any_moment_leaves_a_whole_object
     async with in_process_stack(tmp_path) as one:
         for number in range(40):
             name = f"object-{number}"
-            writing = asyncio.create_task(one.app.work.create(name, b"content"))
+            writing = asyncio.create_task(one.context.work.create(name, b"content"))
             for _ in range(number):
                 await asyncio.sleep(0.0005)
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
-            await one.app.work.create(name, b"content")
+            await one.context.work.create(name, b"content")
 
-            assert b"".join([block async for block in one.app.work.read(name)]) == b"content"
+            assert b"".join([block async for block in one.context.work.read(name)]) == b"content"
