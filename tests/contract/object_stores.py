@@ -1,4 +1,4 @@
-"""The stores that the suites of objects and of signed URLs judge, and what one of them is known not to do."""
+"""The stores under test in the suites of objects and signed URLs, and the known gaps of fake-gcs-server."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -49,7 +49,10 @@ FAKE_GCS_GAPS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Store:
-    """Opens buckets, each call anew, as another process does; `http` is a client for their signed URLs."""
+    """A store that opens a bucket anew at each call, as another process does.
+
+    `http` is a client for its signed URLs.
+    """
 
     open: OpenObjects
     http: httpx.AsyncClient
@@ -57,7 +60,7 @@ class Store:
 
 @asynccontextmanager
 async def files(folder: Path, open_database: OpenDatabase, clock: Clock) -> AsyncIterator[Store]:
-    """Files and SQLite, with the engine's own end of the signed URLs."""
+    """Open the store on files and SQLite, with the engine's routes for signed URLs."""
     signer = UrlSigner(b"key", URL)
 
     def open_again(bucket: str) -> FileObjects:
@@ -87,7 +90,7 @@ async def strict(clock: Clock) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def emulated(server: GcsEmulator, clock: Clock) -> AsyncIterator[Store]:
-    """The Cloud Storage adapter on fake-gcs-server, in buckets that no other test has."""
+    """Open the Cloud Storage adapter on fake-gcs-server, in buckets of this test only."""
     run, made = uuid4().hex, set[str]()
     async with _opened(server.url, clock) as store:
 

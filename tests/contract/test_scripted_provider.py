@@ -1,4 +1,4 @@
-"""The scripted provider plays each fault as the product must see it, and its ledger tells how each call ended."""
+"""The fake provider sends each fault as declared, and its call log has the outcome of each call."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ from tests.fakes.provider import FakeProvider, Fault, Outcome, answer_after, fak
 from tests.harness.clock import ManualClock
 
 
-async def ask(server: FakeProvider, timeout_seconds: float = 5.0) -> Completion | CallFailure:
+async def complete(server: FakeProvider, timeout_seconds: float = 5.0) -> Completion | CallFailure:
     settings = Settings.from_env({}, provider_keys={"openai": "k"}, provider_urls={"openai": server.url})
     provider = openai.build(settings, ManualClock(), random.Random(1))
     try:
@@ -39,7 +39,7 @@ async def test_scripted_fault_is_sent_as_declared(play: Fault, code: str, outcom
         return play
 
     async with fake_provider(act) as server:
-        reply = await ask(server, timeout_seconds=0.5)
+        reply = await complete(server, timeout_seconds=0.5)
         async with asyncio.timeout(5):
             while server.in_flight:
                 await asyncio.sleep(0.005)
@@ -54,7 +54,7 @@ async def test_scripted_throttle_has_retry_after_if_set() -> None:
         return provider_faults.error_status(429, retry_after=2.5)
 
     async with fake_provider(act) as server:
-        reply = await ask(server)
+        reply = await complete(server)
 
     assert isinstance(reply, CallFailure)
     assert reply.retry_after_seconds == 2.5
@@ -66,7 +66,7 @@ async def test_scripted_slow_reply_is_complete() -> None:
         return provider_faults.slow_body(0.1)
 
     async with fake_provider(act) as server:
-        reply = await ask(server)
+        reply = await complete(server)
 
     assert isinstance(reply, Completion)
     assert reply.text == "WHY"
@@ -77,11 +77,11 @@ async def test_scripted_slow_reply_is_complete() -> None:
 
 async def test_scripted_call_is_recorded_after_caller_disconnects() -> None:
     async with fake_provider(answer_after(60)) as server:
-        asking = asyncio.create_task(ask(server))
+        completing = asyncio.create_task(complete(server))
         async with asyncio.timeout(5):
             while not server.in_flight:
                 await asyncio.sleep(0.005)
-            asking.cancel()
+            completing.cancel()
             while server.in_flight:
                 await asyncio.sleep(0.005)
 
