@@ -20,7 +20,7 @@ from benchmarks.prices import ASSUMED, NOT_INCLUDED, PRICED, Item, bill
 from tests.fakes.reverse_proxy import function_urls
 from tests.harness.cloud_stack import CloudStack, cloud_stack
 from tests.harness.emulators import Firestore, Pubsub
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 from promptforge.client import AsyncClient
 

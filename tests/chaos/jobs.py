@@ -14,7 +14,7 @@ import orjson
 from promptforge.client.async_client import AsyncClient, RequestFailed
 from tests.chaos.config import Config
 from tests.chaos.provider_faults import HOPELESS
-from tests.harness.in_process import Line, parse_lines
+from tests.harness.lines import Line, parse_lines
 
 T = TypeVar("T")
 FINAL = ("COMPLETED", "FAILED")

@@ -18,7 +18,7 @@ from tests.fakes.flaky_proxy import FlakyProxy
 from tests.fakes.provider import FakeProvider, answer_after, fake_provider
 from tests.harness.cloud_stack import CloudStack, cloud_stack
 from tests.harness.emulators import Firestore, Pubsub
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 pytestmark = pytest.mark.cloud
 

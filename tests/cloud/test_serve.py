@@ -15,7 +15,7 @@ from tests.harness.canary import find_leaks
 from tests.harness.cloud_stack import cloud_stack
 from tests.harness.emulators import Firestore, Pubsub
 from tests.harness.engine_process import clean_environment, run_cli
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 from tests.harness.smoke import run_smoke
 
 pytestmark = pytest.mark.cloud

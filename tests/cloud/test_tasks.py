@@ -26,7 +26,8 @@ from tests.fakes.google_tokens import TokenIssuer, serve_issuer
 from tests.harness.asgi_server import serve_asgi
 from tests.harness.clock import ManualClock
 from tests.harness.context import with_adapters
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 ACCOUNT = "pf-tasks@demo.iam.gserviceaccount.com"
 PARENT = "projects/demo/locations/here/queues/pf-finalizer"

@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.in_process import InProcessStack, Line, in_process_stack
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import Line
 
 PROCESSES = 2
 

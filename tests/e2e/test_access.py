@@ -7,7 +7,8 @@ import pytest
 
 from promptforge.entrypoints.routes import ROUTES, Route
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 PRIVATE = [route for route in ROUTES if not route.public]
 

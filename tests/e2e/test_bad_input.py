@@ -5,7 +5,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 VALID = b'{"prompt_id": "valid", "prompt": "hello"}'
 DEEP = b'{"prompt_id": "a", "prompt": "b", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"

@@ -14,7 +14,8 @@ from promptforge.pipeline.sweep import sweep
 from tests.fakes.provider import Fault, Script, openai_error
 from tests.fakes.throttling import throttle_all_but_first
 from tests.harness.chunk_scenario import throttled_job
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.openai_stack import openai_stack
 from tests.harness.queue_entries import queue_entries
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.fakes.provider import answer_after
 from tests.harness.chunk_scenario import chunk_scenario
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 
 async def test_concurrency_limit_is_reached_and_never_exceeded(tmp_path: Path) -> None:

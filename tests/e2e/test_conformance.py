@@ -16,7 +16,8 @@ from promptforge.engine.http_app import api_app
 from promptforge.entrypoints.openapi import document
 from promptforge.settings import PROVIDER_KEYS
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 Case = schemathesis.Case[Any]
 T = TypeVar("T")

@@ -19,7 +19,8 @@ from tests.fakes.provider_formats import INPUT_TOKENS, OUTPUT_TOKENS, OpenAIForm
 from tests.harness.chunk_scenario import PADDING
 from tests.harness.clock import ManualClock
 from tests.harness.context import replaced_adapters
-from tests.harness.in_process import InProcessStack, Line, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import Line, prompts
 
 CALL_USD = (INPUT_TOKENS + 2 * OUTPUT_TOKENS) / 1000
 PRICES = {"openai/m": (1000.0, 2000.0), "openai/costly": (100_000.0, 200_000.0)}

@@ -13,7 +13,8 @@ from promptforge.worker.process_chunk import process_chunk
 from tests.fakes.provider import fake_provider
 from tests.harness.chunk_scenario import PADDING, throttled_job
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 DAY = 24 * 60 * 60
 

@@ -13,7 +13,8 @@ from tests.fakes.contended_documents import ContendedDocuments
 from tests.fakes.throttling import throttle_all_but_first
 from tests.harness.clock import ManualClock
 from tests.harness.erasing import wait_until_erased
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.openai_stack import openai_stack
 
 DELETE_SECONDS = 5.0  # the time after a delete within which the last call may start

@@ -10,7 +10,8 @@ from promptforge.domain.job import Status
 from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
 from tests.fakes.provider import answer_after
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.openai_stack import openai_stack
 
 TASK = {"ce-specversion": "1.0", "ce-id": "7", "ce-source": "//test", "content-type": "application/json"}

@@ -8,7 +8,8 @@ import httpx
 from promptforge.domain.job import Status
 from promptforge.domain.limits.token_bucket import TokenBuckets
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 REQUEST = {"provider": "echo", "model": "m"}
 

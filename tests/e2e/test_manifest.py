@@ -15,7 +15,8 @@ from promptforge.state.objects import chunk_part_object
 from promptforge.worker.process_chunk import process_chunk
 from tests.harness.clock import ManualClock
 from tests.harness.finished_job import crc32c, download_finished_job, download_manifest, file_entry
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 CONTENT = (
     b"\xef\xbb\xbf" + prompts(30).replace(b"\n", b"\r\n") + b"\nbad\n" + prompts(1) + prompts(5, first=30).rstrip()

@@ -18,7 +18,7 @@ from promptforge.worker.process_chunk import ABANDON_AFTER_CRASHES, ABANDON_AFTE
 from tests.fakes.faulty_objects import FailingReads
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, ChunkScenario, add_result, chunk_scenario
 from tests.harness.context import replaced_adapters
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 
 async def test_poison_prompt_in_flight_at_each_crash_fails_alone(tmp_path: Path) -> None:

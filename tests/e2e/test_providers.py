@@ -13,7 +13,8 @@ from aiohttp import web
 from tests.fakes import provider_faults
 from tests.fakes.provider import FakeProvider, Fault, Script, answer_all, serve_provider
 from tests.fakes.provider_formats import CANARY, FORMATS, AnyFormat
-from tests.harness.in_process import InProcessStack, Line, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import Line, prompts
 
 KEY = "CANARY-key"
 FORBIDDEN = ("CANARY", "prompt 1", "PROMPT 1")

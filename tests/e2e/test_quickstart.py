@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from tests.harness.in_process import in_process_stack, parse_lines, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import parse_lines, prompts
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "prompts.jsonl"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

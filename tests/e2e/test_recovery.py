@@ -12,7 +12,8 @@ from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
 from promptforge.state.objects import upload_object
 from promptforge.worker.process_chunk import process_chunk
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 
 async def test_recovery_from_a_full_disk_completes_the_job(tmp_path: Path) -> None:

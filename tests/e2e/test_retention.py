@@ -6,7 +6,8 @@ import httpx
 
 from tests.harness.clock import ManualClock
 from tests.harness.erasing import advance, wait_until_erased
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 
 async def _post_init(one: InProcessStack, idempotency_key: str) -> httpx.Response:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from tests.fakes.provider import Script, answer_all, openai_error
 from tests.harness.chunk_scenario import ChunkScenario, chunk_scenario
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 
 async def run_job(scenario: ChunkScenario, content: bytes, act: Script, **fields: object) -> str:

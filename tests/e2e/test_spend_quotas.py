@@ -13,7 +13,8 @@ from promptforge.pipeline.split import split
 from tests.fakes.provider import FakeProvider, Script, answer_after, answer_all
 from tests.fakes.provider_formats import INPUT_TOKENS, OUTPUT_TOKENS
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import InProcessStack, prompts
+from tests.harness.in_process import InProcessStack
+from tests.harness.lines import prompts
 from tests.harness.openai_stack import openai_stack
 
 CALL_USD = (INPUT_TOKENS + 2 * OUTPUT_TOKENS) / 1000

@@ -11,7 +11,8 @@ from aiohttp import web
 from tests.fakes.provider import FakeProvider, answer_all, fake_provider, openai_error, serve_provider
 from tests.fakes.provider_formats import OpenAIFormat
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import InProcessStack, Line, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import Line, prompts
 
 
 def settings_for(url: str) -> dict[str, Any]:

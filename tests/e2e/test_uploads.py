@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 
 async def test_upload_second_put_is_rejected_and_first_is_kept(tmp_path: Path) -> None:

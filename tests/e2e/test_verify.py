@@ -20,7 +20,8 @@ from tests.harness.finished_job import (
     FinishedJob,
     download_finished_job,
 )
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 
 def test_verify_valid_folder_has_no_faults(good: FinishedJob) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from aiohttp import web
 from tests.fakes.provider import fake_provider, openai_error
 from tests.harness.engine_process import engine
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 from promptforge.client.async_client import AsyncClient
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.harness.engine_process import clean_environment, engine, run_cli
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "prompts.jsonl"
 

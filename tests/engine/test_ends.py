@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.fakes.provider import answer_after, fake_provider
 from tests.harness.engine_process import Engine, engine
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 from promptforge.client.async_client import AsyncClient
 from promptforge.client.verify import verify

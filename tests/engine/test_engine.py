@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.fakes.provider import answer_after, fake_provider
 from tests.harness.engine_process import Engine, engine, run_cli, start_engine, stop_engine, suspend
-from tests.harness.in_process import parse_lines, prompts
+from tests.harness.lines import parse_lines, prompts
 
 from promptforge.client.async_client import AsyncClient, RequestFailed
 
@@ -94,13 +94,13 @@ async def test_engine_killed_worker_is_replaced_and_repeats_few_calls(tmp_path: 
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_MAX_IN_FLIGHT": "16"}
         environ["PROMPTFORGE_FLUSH_COUNT"] = "10"
         with engine(tmp_path / "data", environ) as running:
-            before = running.worker_pids
+            before = running.wait_for_workers(2)
             job_id = await submit(running, path, "openai")
             await until(running, job_id, done=300)
             os.kill(before[0], signal.SIGKILL)
             status = await until(running, job_id)
             results = await download(running, job_id, tmp_path / "results")
-            after = running.worker_pids
+            after = await asyncio.to_thread(running.wait_for_workers, 2, without=before[:1])
 
     assert [line["result"] for line in results] == [f"PROMPT {number}" for number in range(2000)]
     assert status["completed_count"] == 2000

@@ -12,7 +12,8 @@ import httpx
 import orjson
 from tests.fakes.provider import FakeProvider, answer_after, fake_provider
 from tests.harness.function_processes import function_processes
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.commands import ProcessChunk

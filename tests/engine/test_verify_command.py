@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.harness.engine_process import clean_environment, run_cli
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 ECHO = ("--provider", "echo", "--model", "m")
 

@@ -25,7 +25,8 @@ from promptforge.entrypoints.requests import MAX_EVENT_BYTES, Endpoint
 from tests.fuzz.effort import examples
 from tests.fuzz.events import UNKNOWN_JOB, binary, bodies, headers, kinds, odd_kinds, payloads, pushes
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import URL, InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import URL, InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 DECODERS = [
     events.decode_upload,

@@ -4,7 +4,7 @@ import random
 
 
 class MinimumDelay(random.Random):
-    """Chooses the lower end of every range, so that no pause between two tries takes time."""
+    """Returns the lower end of every range, so that delays between attempts take no time."""
 
     def uniform(self, a: float, b: float) -> float:
         return a

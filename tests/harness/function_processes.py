@@ -20,6 +20,7 @@ from tests.harness.packaged_functions import PackagedFunction
 
 ALL_FUNCTIONS = (*dict.fromkeys(HTTP_FUNCTIONS.values()), *EVENT_FUNCTIONS)
 START_SECONDS = 90.0
+POLL_SECONDS = 0.05
 
 
 class FunctionProcess:
@@ -31,10 +32,13 @@ class FunctionProcess:
         self.url = url
 
     async def wait_until_ready(self) -> None:
-        """Return when it answers: every function refuses this method."""
+        """Wait until the function responds.
+
+        Every function rejects PUT with 405.
+        """
         async with httpx.AsyncClient() as client, asyncio.timeout(START_SECONDS):
-            while not await _refuses(client, self.url):
-                await asyncio.sleep(0.05)
+            while not await _rejects_put(client, self.url):
+                await asyncio.sleep(POLL_SECONDS)
 
 
 @asynccontextmanager
@@ -44,28 +48,32 @@ async def function_processes(
     log: Path | None = None,
     packaged: Mapping[str, PackagedFunction] | None = None,
 ) -> AsyncIterator[dict[str, FunctionProcess]]:
-    """Running functions by their names: those of the checkout, unless they are `packaged`. What they say goes to `log`,
-    and must hold no secret."""
+    """Run functions and yield them by name: those of the checkout, unless they are in `packaged`.
+
+    Their stderr goes to `log` and must contain no secret.
+    """
     functions: dict[str, FunctionProcess] = {}
-    with (log or Path("/dev/null")).open("ab") as said:
+    with (log or Path("/dev/null")).open("ab") as stderr:
         try:
             for name in names:
-                functions[name] = await _start(name, (packaged or {}).get(name) or _here(name), environ, said)
+                functions[name] = await _start(name, (packaged or {}).get(name) or _checkout(name), environ, stderr)
             await asyncio.gather(*(function.wait_until_ready() for function in functions.values()))
             yield functions
         finally:
             for function in functions.values():
                 with suppress(ProcessLookupError):
-                    os.killpg(function.process.pid, signal.SIGKILL)  # its server's own worker too
+                    os.killpg(function.process.pid, signal.SIGKILL)  # the group includes the worker of its HTTP server
                 await function.process.wait()
     assert log is None or not find_leaks(log.read_bytes())
 
 
-def _here(name: str) -> PackagedFunction:
+def _checkout(name: str) -> PackagedFunction:
     return PackagedFunction(Path(sys.executable), functions_folder() / name / "main.py")
 
 
-async def _start(name: str, function: PackagedFunction, environ: Mapping[str, str], said: BinaryIO) -> FunctionProcess:
+async def _start(
+    name: str, function: PackagedFunction, environ: Mapping[str, str], stderr: BinaryIO
+) -> FunctionProcess:
     port = free_port()
     command = ["-m", "functions_framework", "--source", str(function.main), "--target", name, "--host", "127.0.0.1"]
     process = await asyncio.create_subprocess_exec(
@@ -75,13 +83,13 @@ async def _start(name: str, function: PackagedFunction, environ: Mapping[str, st
         cwd=function.main.parent,
         env=clean_environment({**environ, "FUNCTION_TARGET": name, "PYTHONPATH": ""}),
         stdout=DEVNULL,
-        stderr=said,
+        stderr=stderr,
         process_group=0,
     )
     return FunctionProcess(name, process, f"http://127.0.0.1:{port}/")
 
 
-async def _refuses(client: httpx.AsyncClient, url: str) -> bool:
+async def _rejects_put(client: httpx.AsyncClient, url: str) -> bool:
     try:
         return (await client.put(url)).status_code == 405
     except httpx.TransportError:

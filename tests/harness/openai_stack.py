@@ -1,4 +1,4 @@
-"""The in-process stack with a scripted OpenAI server."""
+"""The in-process stack with a fake provider."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,10 +12,10 @@ from tests.harness.in_process import InProcessStack, in_process_stack
 
 @asynccontextmanager
 async def openai_stack(
-    folder: Path, act: Script = answer_all, clock: ManualClock | None = None, **settings: Any
+    folder: Path, script: Script = answer_all, clock: ManualClock | None = None, **settings: Any
 ) -> AsyncIterator[tuple[InProcessStack, FakeProvider]]:
-    """Yield a stack whose provider `openai` is the scripted server, and that server."""
-    async with fake_provider(act) as provider:
-        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
-        async with in_process_stack(folder, clock, **keys, **settings) as one:
-            yield one, provider
+    """Run a stack whose provider `openai` is a fake provider, and yield both."""
+    async with fake_provider(script) as provider:
+        keys: dict[str, Any] = {"provider_keys": {"openai": "CANARY-key"}, "provider_urls": {"openai": provider.url}}
+        async with in_process_stack(folder, clock, **keys, **settings) as stack:
+            yield stack, provider

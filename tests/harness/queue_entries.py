@@ -14,8 +14,8 @@ class QueueEntry:
     not_before: float
 
 
-async def queue_entries(one: InProcessStack, source: str) -> list[QueueEntry]:
+async def queue_entries(stack: InProcessStack, source: str) -> list[QueueEntry]:
     """Return the entries of a source such as `queue:worker`, in the order in which they were enqueued."""
     sql = "select source, body, not_before from deliveries where source = ? order by id"
-    rows = await one.database.read(lambda connection: connection.execute(sql, (source,)).fetchall())
+    rows = await stack.database.read(lambda connection: connection.execute(sql, (source,)).fetchall())
     return [QueueEntry(*row) for row in rows]

@@ -1,4 +1,4 @@
-"""The error of a refused request."""
+"""The error of a rejected request."""
 
 from collections.abc import Awaitable
 
@@ -8,7 +8,7 @@ from promptforge.errors import RequestError
 
 
 async def request_error(request: Awaitable[object]) -> RequestError:
-    """Return the error with which a use case refuses a request."""
+    """Return the error with which a use case rejects a request."""
     with pytest.raises(RequestError) as raised:
         await request
     return raised.value

@@ -18,7 +18,8 @@ from promptforge.pipeline.sweep import sweep
 from promptforge.worker.process_chunk import process_chunk
 from tests.fakes.provider import FakeProvider, openai_error
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import InProcessStack, Line
+from tests.harness.in_process import InProcessStack
+from tests.harness.lines import Line
 from tests.harness.openai_stack import openai_stack
 
 CLIENTS = ("tests", "other")
@@ -51,7 +52,7 @@ class KnownJob:
 
 @dataclass
 class TwoClients:
-    """Two clients with a clock and a queue that only the test moves, and a scripted provider."""
+    """Two clients with a clock and a queue that only the test moves, and a fake provider."""
 
     stack: InProcessStack
     clock: ManualClock
@@ -135,10 +136,12 @@ async def _reply(prompt: str, call: int) -> web.Response | None:
 
 @asynccontextmanager
 async def two_clients(folder: Path) -> AsyncIterator[TwoClients]:
-    """Yield two clients of a stack with small chunks and result files."""
+    """Run two clients of a stack with small chunks and result files."""
     clock = ManualClock()
-    async with openai_stack(folder, _reply, clock, chunk_lines=3, part_lines=4) as (one, provider):
-        yield TwoClients(one, clock, provider, {"tests": one.key, "other": await one.context.api_keys.create("other")})
+    async with openai_stack(folder, _reply, clock, chunk_lines=3, part_lines=4) as (stack, provider):
+        yield TwoClients(
+            stack, clock, provider, {"tests": stack.key, "other": await stack.context.api_keys.create("other")}
+        )
 
 
 def input_file(job: int, kind: str) -> bytes:

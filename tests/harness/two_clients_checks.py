@@ -1,7 +1,7 @@
 """The properties of jobs that hold after each step of two clients."""
 
 from promptforge.domain.job import TRANSITIONS, Status
-from tests.harness.in_process import parse_lines
+from tests.harness.lines import parse_lines
 from tests.harness.two_clients import KnownJob, TwoClients, expected_lines
 
 JOB_ERRORS = {

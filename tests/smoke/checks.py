@@ -10,7 +10,7 @@ from typing import Any
 
 from promptforge.client.verify import verify
 from promptforge.engine.load_functions import EVENT_FUNCTIONS
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 from tests.smoke.site import GOOGLE, UPLOAD, Site, Skipped, Storage, Wrong, bucket_of, unsigned
 
 PROMPTS = 100

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from promptforge.domain.formats.native import validation_message
 from promptforge.errors import RequestError
 
 MAX_BODY_BYTES = 16 * 1024
@@ -34,6 +33,8 @@ async def parse_body(request: Request, model: type[AnyModel]) -> AnyModel:
     try:
         return model.model_validate(data)
     except ValidationError as exc:
+        from promptforge.domain.formats.native import validation_message  # few functions need it at their start
+
         raise RequestError("invalid_field", validation_message(exc)) from None
 
 

@@ -7,7 +7,8 @@ import pytest
 from promptforge.api.auth import MAX_KEY_LENGTH, authenticate, get_owned_job
 from promptforge.domain.limits.token_bucket import TokenBuckets
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.request_errors import request_error
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

@@ -6,7 +6,8 @@ from promptforge.api.cancel_job import cancel_job
 from promptforge.domain.commands import SweepJobs
 from promptforge.domain.job import CANCELLED, COST_LIMIT
 from promptforge.pipeline.split import split
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.queue_entries import queue_entries
 from tests.harness.request_errors import request_error
 

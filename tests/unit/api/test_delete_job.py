@@ -12,7 +12,8 @@ from promptforge.state.jobs import job_path
 from tests.fakes.unavailable_tasks import UnavailableTasks
 from tests.harness.clock import ManualClock
 from tests.harness.context import with_adapters
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.queue_entries import queue_entries
 from tests.harness.request_errors import request_error
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from promptforge.api.job_results import job_results
 from promptforge.domain.manifest import MANIFEST_FILE
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.request_errors import request_error
 
 

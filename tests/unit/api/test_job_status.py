@@ -7,7 +7,8 @@ from promptforge.api.job_status import JobStatusResponse, job_status
 from promptforge.domain.job import DEADLINE_EXCEEDED, JobError
 from tests.harness.chunk_scenario import PADDING, add_result, chunk_scenario
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 WAITING = JobError(code="provider_throttled", message="The provider throttles.")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from promptforge.domain.commands import FinalizeJob
 from promptforge.pipeline.completion import finalize_if_done
 from tests.harness.chunk_scenario import PADDING, add_result, chunk_scenario
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.queue_entries import queue_entries
 
 

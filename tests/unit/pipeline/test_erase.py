@@ -19,7 +19,8 @@ from promptforge.state.jobs import job_path
 from tests.fakes.unavailable_tasks import UnavailableTasks
 from tests.harness.clock import ManualClock
 from tests.harness.context import with_adapters
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.queue_entries import queue_entries
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

@@ -23,7 +23,8 @@ from tests.harness.chunk_scenario import ChunkScenario, add_result, chunk_scenar
 from tests.harness.clock import ManualClock
 from tests.harness.context import with_adapters
 from tests.harness.erasing import advance, wait_until_erased
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 
 async def _post_init(one: InProcessStack) -> httpx.Response:

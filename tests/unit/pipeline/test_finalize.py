@@ -11,7 +11,8 @@ from promptforge.errors import Unavailable
 from promptforge.pipeline.finalize import finalize
 from promptforge.ports.objects import MAX_COMPOSE
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.processed_job import processed_job
 
 

@@ -10,7 +10,8 @@ from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
 from promptforge.ports.objects import MAX_COMPOSE
 from promptforge.worker.process_chunk import process_chunk
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.processed_job import DIFFERENT_PARTS, processed_job
 
 

@@ -11,7 +11,8 @@ from promptforge.domain.job import CANCELLED, Status
 from promptforge.domain.timeouts import JOB_CHECK_SECONDS, UNCLAIMED_REQUEUE_SECONDS
 from promptforge.pipeline.split import MIN_CHUNKS_TARGET, enqueue_split, split
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.queue_entries import queue_entries
 
 

@@ -15,7 +15,8 @@ from promptforge.state.chunks import ClaimedChunk
 from promptforge.worker.process_chunk import process_chunk
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 
 async def split_job(one: InProcessStack) -> str:

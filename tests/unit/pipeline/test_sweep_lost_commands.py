@@ -7,7 +7,8 @@ from promptforge.domain.job import Status
 from promptforge.pipeline.split import split
 from promptforge.pipeline.sweep import sweep
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 
 async def test_sweep_requeues_lost_upload_event_and_lost_chunk_messages(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from promptforge.worker.process_chunk import process_chunk
 from tests.fakes.faulty_documents import Contended, LostReplies
 from tests.harness.clock import ManualClock
 from tests.harness.context import replaced_adapters
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 LEASE_SECONDS = 60
 

@@ -14,7 +14,8 @@ from tests.fakes.faulty_documents import Contended
 from tests.harness.chance import MinimumDelay
 from tests.harness.clock import ManualClock
 from tests.harness.context import replaced_adapters, with_adapters
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 
 async def created(one: InProcessStack) -> str:

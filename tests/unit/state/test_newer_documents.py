@@ -8,7 +8,8 @@ from promptforge.ports.documents import Update
 from promptforge.state.api_keys import API_KEYS
 from promptforge.state.chunks import chunks_path
 from promptforge.state.jobs import JOBS
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 NEWER: dict[str, Any] = {"schema": 7, "from_the_future": {"x": [1, None, "é"]}}
 

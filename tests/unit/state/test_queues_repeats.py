@@ -6,7 +6,8 @@ from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.timeouts import CLOCK_SKEW_SECONDS
 from promptforge.state.queues import MESSAGES_PER_PUBLISH
 from tests.harness.chunk_scenario import PADDING, chunk_scenario
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 JOB = "00000000-0000-4000-8000-000000000000"
 

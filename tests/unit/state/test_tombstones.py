@@ -12,7 +12,8 @@ from promptforge.state.jobs import job_path
 from promptforge.state.tombstones import CHUNKS_PER_COMMIT, TombstoneStore
 from tests.fakes.contended_documents import ContendedDocuments
 from tests.harness.chunk_scenario import chunk_scenario
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 UNTIL, DUE_AT = 2000.0, 1000.0

@@ -21,7 +21,7 @@ from promptforge.worker.stop_signal import JobStopped, Release
 from tests.fakes.faulty_documents import SlowSums, UnavailableWrites
 from tests.harness.chunk_scenario import LEASE_SECONDS, ChunkScenario, chunk_scenario
 from tests.harness.context import replaced_adapters
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 COMPLETION = Completion("Yes.", "m", 1, 2)
 KEY_REJECTED = CallFailure(FailureKind.ACCOUNT, "provider_account", "The key is rejected.")

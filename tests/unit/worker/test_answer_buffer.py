@@ -11,7 +11,8 @@ from promptforge.worker import answer_buffer
 from promptforge.worker.answer_buffer import AnswerBuffer
 from tests.harness.chunk_scenario import LEASE_SECONDS, add_result, chunk_scenario
 from tests.harness.clock import ManualClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 
 async def flushed(one: InProcessStack, buffer: AnswerBuffer, name: str) -> Segment:

@@ -7,7 +7,7 @@ import pytest
 
 from promptforge.errors import LeaseLost
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, add_result, chunk_scenario
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 
 async def test_chunk_run_with_lost_lease_cancels_the_work_and_raises_lease_lost(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES
 from promptforge.worker.isolation import MAX_ISOLATED_CRASHES, WORKER_CRASH
 from tests.fakes.provider import openai_error
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, add_result, chunk_scenario
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 
 async def test_isolation_before_three_crashes_calls_concurrently(tmp_path: Path) -> None:

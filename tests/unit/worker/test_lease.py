@@ -12,7 +12,7 @@ from promptforge.worker.stop_signal import Release
 from tests.fakes.faulty_documents import UnavailableWrites
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, ChunkScenario, add_result, chunk_scenario
 from tests.harness.context import replaced_adapters
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 
 async def test_lease_released_until_later_schedules_the_chunk_for_then(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from promptforge.domain.formats.native import Prompt
 from promptforge.domain.job import INPUT_CHANGED
 from promptforge.errors import LeaseLost
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, add_result, chunk_scenario
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 
 async def test_output_flush_if_full_flushes_at_flush_count_and_not_before(tmp_path: Path) -> None:

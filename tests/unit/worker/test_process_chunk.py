@@ -27,7 +27,7 @@ from tests.fakes.faulty_objects import FailingReads
 from tests.fakes.provider import answer_after, openai_error
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, ChunkScenario, add_result, chunk_scenario
 from tests.harness.context import replaced_adapters
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 
 async def error_lines(scenario: ChunkScenario, job_id: str) -> list[tuple[int, str | None, str, str, int]]:

@@ -9,7 +9,7 @@ from promptforge.worker.chunk_run import ChunkRun
 from promptforge.worker.read_prompts import read_prompts
 from promptforge.worker.stop_signal import JobStopped
 from tests.harness.chunk_scenario import PADDING, add_result, chunk_scenario
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 
 async def read(run: ChunkRun) -> dict[int, Prompt]:

@@ -12,7 +12,8 @@ from promptforge.domain.timeouts import KEY_MISSING_SECONDS
 from promptforge.worker.process_chunk import process_chunk
 from tests.fakes.provider import answer_after, fake_provider, openai_error
 from tests.harness.chunk_scenario import PADDING, chunk_scenario
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 
 async def test_realtime_lane_at_shutdown_limits_the_drain_and_stores_the_answers(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from promptforge.worker.stop_signal import JobStopped, Release
 from tests.fakes.faulty_documents import UnavailableReads
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, chunk_scenario
 from tests.harness.context import replaced_adapters
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 
 async def test_stop_signal_of_either_reason_admits_no_call_and_renews_nothing(tmp_path: Path) -> None:
