@@ -80,7 +80,7 @@ async def test_cloud_tasks_are_counted(adapter: CloudTaskAdapter) -> None:
 
 async def test_cloud_task_to_missing_queue_or_server_raises_unavailable(adapter: CloudTaskAdapter) -> None:
     for prefix, address in (("other-", adapter.address), ("pf-", "127.0.0.1:1")):
-        tasks = CloudTasks(replace(adapter.target, prefix=prefix), BilledOperations(), address, give_up_seconds=0.2)
+        tasks = CloudTasks(replace(adapter.target, prefix=prefix), BilledOperations(), address, retry_seconds=0.2)
         with pytest.raises(Unavailable) as caught:
             await tasks.enqueue("worker", b"", name="t")
         assert caught.value.dependency == "cloud_tasks"

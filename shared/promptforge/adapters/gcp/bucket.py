@@ -23,9 +23,9 @@ CONTENT_TYPE = "application/octet-stream"
 LIST_PAGE = 1000
 TIMEOUT = (5, 15)  # to connect, and between two blocks that arrive
 RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=4, multiplier=2)
-SENDS_PER_PIECE = 8
+MAX_SENDS_PER_PIECE = 8
 
-TRANSLATIONS: dict[type[Exception], type[PromptForgeError]] = {  # the first match counts
+ERRORS: dict[type[Exception], type[PromptForgeError]] = {  # the first match counts
     exceptions.PreconditionFailed: ObjectExists,
     exceptions.NotFound: ObjectMissing,
     exceptions.GoogleAPIError: Unavailable,
@@ -49,7 +49,7 @@ class Bucket:
         emulator = (
             {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": endpoint}} if endpoint else {}
         )
-        with self._translated(name):
+        with self._translate_errors(name):
             self._client = Client(project=None, **emulator)
         # Otherwise the library reads the bucket itself for its traces, in threads of its own, after each 404.
         self._client._bucket_metadata_cache = None
@@ -59,15 +59,15 @@ class Bucket:
         self._bucket = self._client.bucket(name)
 
     def stat(self, name: str) -> ObjectInfo | None:
-        with self._translated(name):
+        with self._translate_errors(name):
             blob = self._bucket.get_blob(name, timeout=TIMEOUT, retry=self._retry)
         return blob and _info(blob)
 
-    def block(self, name: str, generation: int, start: int, end: int) -> bytes:
+    def read_range(self, name: str, generation: int, start: int, end: int) -> bytes:
         """Return the bytes [start, end) of one generation; a range past the end is cut."""
         blob = self._bucket.blob(name, generation=generation)
         options = {"raw_download": True, "checksum": None, "single_shot_download": True}
-        with self._translated(name):
+        with self._translate_errors(name):
             try:
                 data: bytes = blob.download_as_bytes(
                     start=start, end=end - 1, timeout=TIMEOUT, retry=self._retry, **options
@@ -83,32 +83,32 @@ class Bucket:
         """
         blob = self._bucket.blob(name)
         options = {"content_type": CONTENT_TYPE, "checksum": "crc32c", "timeout": TIMEOUT, "retry": self._retry}
-        with self._translated(name):
+        with self._translate_errors(name):
             blob.upload_from_string(data, if_generation_match=0, **options)
         return _info(blob)
 
-    def begin(self, name: str) -> str:
+    def start_session(self, name: str) -> str:
         """Return the URL, a secret, of a session that receives an object piece by piece.
 
         The object exists after the last piece.
         """
         options = {"content_type": CONTENT_TYPE, "checksum": None, "timeout": TIMEOUT, "retry": self._retry}
-        with self._translated(name):
+        with self._translate_errors(name):
             url: str = self._bucket.blob(name).create_resumable_upload_session(if_generation_match=0, **options)
         return url
 
-    def send(self, session: str, piece: bytes, start: int) -> None:
+    def send_piece(self, session: str, piece: bytes, start: int) -> None:
         """Send a session's next piece, which is not its last."""
-        self._transmit(session, piece, start)
+        self._send(session, piece, start)
 
-    def finish(self, name: str, session: str, piece: bytes, start: int, crc32c: str) -> ObjectInfo:
+    def send_last_piece(self, name: str, session: str, piece: bytes, start: int, crc32c: str) -> ObjectInfo:
         """Send a session's last piece, with the checksum of the whole, which creates the object."""
-        reply = self._transmit(session, piece, start, crc32c)
-        with self._translated(name):
+        reply = self._send(session, piece, start, crc32c)
+        with self._translate_errors(name):
             created = reply.json()
         return ObjectInfo(name, int(created["generation"]), int(created["size"]), created["crc32c"])
 
-    def abandon(self, session: str) -> None:
+    def delete_session(self, session: str) -> None:
         """Delete a session and what it received.
 
         Otherwise it lasts a week.
@@ -119,11 +119,11 @@ class Bucket:
         blob = self._bucket.blob(name)
         blob.content_type = CONTENT_TYPE
         blobs = [self._bucket.blob(source) for source in sources]
-        with self._translated(name):
+        with self._translate_errors(name):
             blob.compose(blobs, if_generation_match=0, timeout=TIMEOUT, retry=self._retry)
         return _info(blob)
 
-    def page(self, prefix: str, token: str) -> tuple[list[str], str | None]:
+    def list_page(self, prefix: str, token: str) -> tuple[list[str], str | None]:
         """Return one page of names, and the token of the next page, if there is one."""
         options = {
             "prefix": prefix,
@@ -131,27 +131,27 @@ class Bucket:
             "page_size": LIST_PAGE,
             "fields": "items(name),nextPageToken",
         }
-        with self._translated(prefix):
+        with self._translate_errors(prefix):
             found = self._client.list_blobs(self._bucket, timeout=TIMEOUT, retry=self._retry, **options)
             names = [blob.name for blob in next(found.pages, ())]
         return names, found.next_page_token
 
     def delete(self, name: str) -> None:
-        with self._translated(name):
+        with self._translate_errors(name):
             self._bucket.delete_blob(name, timeout=TIMEOUT, retry=self._retry)
 
     def close(self) -> None:
         self._client.close()
 
-    def _transmit(self, session: str, piece: bytes, start: int, crc32c: str = "") -> requests.Response:
+    def _send(self, session: str, piece: bytes, start: int, crc32c: str = "") -> requests.Response:
         """Send a piece until all of it is stored.
 
         Cloud Storage may store a part of it, and it stores a repeated piece once. The library's own BlobWriter handles
         neither, and it publishes an incomplete object when it is discarded.
         """
         stored, end = start, start + len(piece)
-        with self._translated("upload session"):
-            for _ in range(SENDS_PER_PIECE):
+        with self._translate_errors("upload session"):
+            for _ in range(MAX_SENDS_PER_PIECE):
                 reply = self._put(session, piece[stored - start :], stored, crc32c)
                 if reply.status_code != requests.codes.permanent_redirect:
                     return reply
@@ -181,11 +181,11 @@ class Bucket:
         return answer
 
     @contextmanager
-    def _translated(self, object_name: str) -> Iterator[None]:
+    def _translate_errors(self, object_name: str) -> Iterator[None]:
         try:
             yield
-        except tuple(TRANSLATIONS) as exc:
-            error = next(error for kind, error in TRANSLATIONS.items() if isinstance(exc, kind))
+        except tuple(ERRORS) as exc:
+            error = next(error for kind, error in ERRORS.items() if isinstance(exc, kind))
             if error is Unavailable:
                 raise Unavailable(self._name, type(exc).__name__) from exc
             raise error(object_name) from exc

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from google.api_core import exceptions
 
 from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
-from promptforge.adapters.gcp.grpc_channels import ANSWER_SECONDS, RETRY, connected
+from promptforge.adapters.gcp.grpc_channels import ANSWER_SECONDS, RETRY, open_transport
 from promptforge.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class PubsubTopics:
         from google.pubsub_v1.services.publisher import PublisherAsyncClient
         from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 
-        return PublisherAsyncClient(transport=connected(PublisherGrpcAsyncIOTransport, self._emulator))
+        return PublisherAsyncClient(transport=open_transport(PublisherGrpcAsyncIOTransport, self._emulator))
 
 
 def _batches(messages: Sequence[bytes]) -> Iterator[list[bytes]]:
