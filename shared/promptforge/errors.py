@@ -63,5 +63,10 @@ class Interrupted(PromptForgeError):
 class Unavailable(PromptForgeError):
     """A dependency did not answer.
 
-    The step is repeated, because its effect is unknown.
+    The step is repeated, because its effect is unknown. `dependency` and `cause` are short identifiers.
     """
+
+    def __init__(self, dependency: str, cause: str) -> None:
+        super().__init__(f"{dependency}: {cause}")
+        self.dependency = dependency
+        self.cause = cause

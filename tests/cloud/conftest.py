@@ -40,7 +40,7 @@ def urls(storage: FakeStorage, clock: ManualClock, operations: BilledOperations)
 
 @pytest.fixture
 def open_bucket(storage: FakeStorage, urls: SignedUrls, operations: BilledOperations) -> Iterator[OpenBucket]:
-    """Opens the bucket for an adapter that repeats failed calls for a number of seconds."""
+    """Open the bucket with an adapter that repeats failed calls for a number of seconds."""
     opened: list[BucketObjects] = []
 
     def open_again(retry_seconds: float) -> BucketObjects:

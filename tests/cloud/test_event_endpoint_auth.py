@@ -28,14 +28,14 @@ SETTINGS = Settings(
     timer_account=TIMER,
     function_url="https://here-demo.cloudfunctions.net/promptforge-{function}",
 )
-RULES = CallerPolicy(SETTINGS.invokers, SETTINGS.url_of)
-ON_CLOUD_RUN = replace(RULES, service="promptforge-worker")
+POLICY = CallerPolicy(SETTINGS.invokers, SETTINGS.url_of)
+ON_CLOUD_RUN = replace(POLICY, service="promptforge-worker")
 HOUR = 3600
 
 
 @pytest.fixture(scope="module")
 def key() -> TokenIssuer:
-    """A key for all tests: to make one takes time."""
+    """Return one key for all tests, because its generation is slow."""
     return TokenIssuer()
 
 
@@ -45,17 +45,17 @@ async def google(key: TokenIssuer) -> AsyncIterator[TokenIssuer]:
         yield running
 
 
-def callers(google: TokenIssuer, rules: CallerPolicy = RULES) -> TokenVerifier:
-    return TokenVerifier(rules, SystemClock(), google.certificates_url)
+def verifier(google: TokenIssuer, policy: CallerPolicy = POLICY) -> TokenVerifier:
+    return TokenVerifier(policy, SystemClock(), google.certificates_url)
 
 
 @pytest.mark.parametrize("email", [TASKS, PUSH])
 async def test_caller_auth_accepts_configured_accounts(google: TokenIssuer, email: str) -> None:
     token = google.token(email, URL)
 
-    assert await callers(google).rejection_reason("worker", token) is None
-    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", token) is None
-    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", without_signature(token)) is None
+    assert await verifier(google).rejection_reason("worker", token) is None
+    assert await verifier(google, ON_CLOUD_RUN).rejection_reason("worker", token) is None
+    assert await verifier(google, ON_CLOUD_RUN).rejection_reason("worker", without_signature(token)) is None
 
 
 @pytest.mark.parametrize(
@@ -83,15 +83,15 @@ async def test_caller_auth_rejects_other_accounts(
 ) -> None:
     token = google.token(email, audience, **claims)
 
-    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", without_signature(token)) == reason
-    # with a signature, Google's own library is the first to look at the times
-    assert await callers(google).rejection_reason("worker", token) in (reason, "invalid_token")
+    assert await verifier(google, ON_CLOUD_RUN).rejection_reason("worker", without_signature(token)) == reason
+    # for a signed token, Google's library checks the times first
+    assert await verifier(google).rejection_reason("worker", token) in (reason, "invalid_token")
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "....", "\u00fc.x.y", "e30.e30.e30", "W10.W10.W10"])
 async def test_caller_auth_rejects_invalid_tokens(google: TokenIssuer, token: str) -> None:
-    assert await callers(google).rejection_reason("worker", token) in ("no_token", "invalid_token")
-    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", without_signature(token)) in (
+    assert await verifier(google).rejection_reason("worker", token) in ("no_token", "invalid_token")
+    assert await verifier(google, ON_CLOUD_RUN).rejection_reason("worker", without_signature(token)) in (
         "invalid_token",
         "issuer",
     )
@@ -100,13 +100,14 @@ async def test_caller_auth_rejects_invalid_tokens(google: TokenIssuer, token: st
 async def test_caller_auth_rejects_token_of_unknown_key(google: TokenIssuer) -> None:
     forged = TokenIssuer().token(TASKS, URL)
 
-    assert await callers(google).rejection_reason("worker", forged) == "invalid_token"
-    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", forged) == "invalid_token"
+    assert await verifier(google).rejection_reason("worker", forged) == "invalid_token"
+    assert await verifier(google, ON_CLOUD_RUN).rejection_reason("worker", forged) == "invalid_token"
 
 
 async def test_caller_auth_rejects_unsigned_token_outside_cloud_run(google: TokenIssuer) -> None:
     assert (
-        await callers(google).rejection_reason("worker", without_signature(google.token(TASKS, URL))) == "invalid_token"
+        await verifier(google).rejection_reason("worker", without_signature(google.token(TASKS, URL)))
+        == "invalid_token"
     )
 
 
@@ -125,21 +126,21 @@ async def test_caller_auth_accepts_own_service_address_as_audience(
 ) -> None:
     token = without_signature(google.token(PUSH, audience))
 
-    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", token) == reason
+    assert await verifier(google, ON_CLOUD_RUN).rejection_reason("worker", token) == reason
 
 
 async def test_caller_auth_fetches_certificates_once(google: TokenIssuer) -> None:
-    one, stranger = callers(google), TokenIssuer()
+    one, other_issuer = verifier(google), TokenIssuer()
     for _ in range(3):
         assert await one.rejection_reason("worker", google.token(TASKS, URL)) is None
-        assert await one.rejection_reason("worker", stranger.token(TASKS, URL)) == "invalid_token"
+        assert await one.rejection_reason("worker", other_issuer.token(TASKS, URL)) == "invalid_token"
 
     assert google.certificate_requests == 1
 
 
 async def test_caller_auth_without_certificates_raises_unavailable(google: TokenIssuer) -> None:
     google.unavailable = True
-    one = callers(google)
+    one = verifier(google)
     with pytest.raises(Unavailable):
         await one.rejection_reason("worker", google.token(TASKS, URL))
 
@@ -149,7 +150,7 @@ async def test_caller_auth_without_certificates_raises_unavailable(google: Token
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """The log lines of the product."""
+    """Capture the log lines of the product."""
     logger = logging.getLogger("promptforge")
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -178,7 +179,7 @@ async def test_event_endpoint_uses_token_that_iam_checked(
 ) -> None:
     good, bad = google.token(TASKS, URL), google.token(TIMER, URL)
     async with in_process_stack(tmp_path) as one:
-        set_current(with_adapters(one.context, caller_auth=callers(google)))
+        set_current(with_adapters(one.context, caller_auth=verifier(google)))
         transport = httpx.ASGITransport(load_function("worker"))
         async with httpx.AsyncClient(transport=transport, base_url="http://function") as client:
             sent = [(name, value.format(good=good, bad=bad)) for name, value in headers]

@@ -23,8 +23,8 @@ def stored(storage: FakeStorage) -> dict[str, bytes]:
     return {name: found.data for name, found in storage.buckets["bucket"].objects.items()}
 
 
-async def sessions_end(storage: FakeStorage) -> bool:
-    """Whether no session stays open, a moment later."""
+async def all_sessions_end(storage: FakeStorage) -> bool:
+    """Return whether every session ends within 2 seconds."""
     for _ in range(100):
         if all(session.created for session in storage.buckets["bucket"].sessions.values()):
             return True
@@ -37,29 +37,29 @@ async def sessions_end(storage: FakeStorage) -> bool:
 async def test_create_with_one_fault_at_each_step_writes_once(
     storage: FakeStorage, bucket: BucketObjects, fault: StorageFault, data: bytes
 ) -> None:
-    told: list[dict[str, str]] = []
+    events: list[dict[str, str]] = []
 
-    async def tell(resource: dict[str, str]) -> None:
-        told.append(resource)
+    async def record_event(resource: dict[str, str]) -> None:
+        events.append(resource)
 
-    storage.on_finalized = tell
+    storage.on_finalized = record_event
     storage.faults = [("POST /upload", fault), ("PUT /upload", fault)]
 
     info = await bucket.create("job/part", blocks(data))
 
     assert (info.size, info.crc32c) == (len(data), checksum(data))
     assert stored(storage) == {"job/part": data}
-    assert [event["generation"] for event in told] == [str(info.generation)]
+    assert [event["generation"] for event in events] == [str(info.generation)]
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 async def test_create_with_lost_answer_recognises_own_object(
     storage: FakeStorage, open_bucket: OpenBucket, data: bytes
 ) -> None:
-    impatient, bucket = open_bucket(0), open_bucket(20)
+    without_retries, bucket = open_bucket(0), open_bucket(20)
     storage.faults = list(LAST_WRITE[data])
     with pytest.raises(Unavailable):
-        await impatient.create("job/part", data)
+        await without_retries.create("job/part", data)
     assert stored(storage) == {"job/part": data}
 
     assert await bucket.create("job/part", data) == await bucket.stat("job/part")
@@ -114,7 +114,7 @@ async def test_create_from_failing_stream_leaves_no_object_and_no_session(
     with pytest.raises(Broken):
         await bucket.create("job/part", broken(LARGE))
 
-    assert await sessions_end(storage)
+    assert await all_sessions_end(storage)
     assert stored(storage) == {}
 
 
@@ -136,7 +136,7 @@ async def test_create_cancelled_leaves_no_object_and_no_session(
     await asyncio.wait([creating])
 
     assert creating.cancelled()
-    assert await sessions_end(storage)
+    assert await all_sessions_end(storage)
     assert stored(storage) == {}
 
 

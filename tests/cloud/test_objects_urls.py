@@ -1,4 +1,4 @@
-"""Signed URLs: as Google's library would write them, signed by IAM, and refused when they are changed."""
+"""Signed URLs: as Google's library would write them, signed by IAM, and rejected when they are changed."""
 
 import asyncio
 import time
@@ -43,21 +43,23 @@ async def test_signed_url_equals_url_of_google_library(name: str) -> None:
     accounts = key_credentials(UPLOADER), key_credentials(DOWNLOADER)
     urls = SignedUrls(*accounts, BilledOperations(), SystemClock())
     blob = Client(project="none", credentials=anonymous_credentials()).bucket("bucket").blob(name)
-    how = {"version": "v4", "expiration": timedelta(seconds=900)}
+    options = {"version": "v4", "expiration": timedelta(seconds=900)}
     answer = {"response_disposition": 'attachment; filename="a.jsonl"', "response_type": "application/x-ndjson"}
 
-    for _ in range(3):  # the library's clock cannot be ruled: both must fall into one second
+    for _ in range(3):  # the library reads the system clock, so both URLs must be signed in the same second
         second = int(time.time())
-        ours = [await urls.put("bucket", name, second + 900), await urls.get("bucket", name, "a.jsonl", second + 900)]
-        theirs = [
-            blob.generate_signed_url(**how, method="PUT", content_type=TYPE["Content-Type"], credentials=accounts[0]),
-            blob.generate_signed_url(**how, method="GET", **answer, credentials=accounts[1]),
+        signed = [await urls.put("bucket", name, second + 900), await urls.get("bucket", name, "a.jsonl", second + 900)]
+        expected = [
+            blob.generate_signed_url(
+                **options, method="PUT", content_type=TYPE["Content-Type"], credentials=accounts[0]
+            ),
+            blob.generate_signed_url(**options, method="GET", **answer, credentials=accounts[1]),
         ]
         if int(time.time()) == second:
             break
     urls.close()
 
-    assert ours == theirs
+    assert signed == expected
 
 
 async def test_signed_url_by_iam_is_valid(by_iam: SignedUrls, storage: FakeStorage, clock: ManualClock) -> None:
@@ -103,8 +105,8 @@ async def test_signed_url_changed_is_rejected(
     assert old in url
 
     async with httpx.AsyncClient() as http:
-        refused = await http.request(method, url.replace(old, new, 1), content=b"mine", headers=headers)
-        assert 400 <= refused.status_code < 500
+        rejected = await http.request(method, url.replace(old, new, 1), content=b"mine", headers=headers)
+        assert 400 <= rejected.status_code < 500
         assert storage.buckets["bucket"].objects == {}
         assert (await http.put(url, content=b"one", headers=TYPE)).status_code == 200
 
@@ -112,12 +114,12 @@ async def test_signed_url_changed_is_rejected(
 async def test_signing_many_urls_is_fast_and_bounded(by_iam: SignedUrls, iam: FakeIam, clock: ManualClock) -> None:
     began, worked = time.perf_counter(), time.process_time()
 
-    made = await asyncio.gather(*(by_iam.get("bucket", f"{n}", f"{n}", clock.now() + 900) for n in range(500)))
+    urls = await asyncio.gather(*(by_iam.get("bucket", f"{n}", f"{n}", clock.now() + 900) for n in range(500)))
 
     seconds, work = time.perf_counter() - began, time.process_time() - worked
     report = f"500 URLs: {seconds:.2f} s, {work:.2f} s of CPU with IAM's own, at most {iam.max_in_flight} in flight"
-    print(report)  # noqa: T201 - a figure to be seen with `pytest -rP`
-    assert len(set(made)) == 500
+    print(report)  # noqa: T201 - shown by `pytest -rP`
+    assert len(set(urls)) == 500
     assert iam.calls == 500
     assert 1 < iam.max_in_flight <= IN_FLIGHT
     assert work < 2, report  # 1.2 ms a URL for the signing and as much for IAM; other processes do not count

@@ -1,4 +1,4 @@
-"""The archives, each with nothing but what it names: they start, answer, and do a whole job."""
+"""The archives of the functions, each with its own requirements only: they start and complete a job."""
 
 import json
 import subprocess
@@ -48,18 +48,18 @@ async def test_packaged_functions_complete_a_job(
         ):
             one.proxy.functions = {name: function.url for name, function in functions.items()}
             for name in ("init", "status", "results", "cancel"):
-                await _answers(functions[name])
-            status = await run(one, file, tmp_path / "home", provider="openai", model="m", response_format=A_NUMBER)
+                await _check_open_and_protected_paths(functions[name])
+            status = await run(one, file, tmp_path / "output", provider="openai", model="m", response_format=A_NUMBER)
 
-    assert verify(file, tmp_path / "home").faults == []
+    assert verify(file, tmp_path / "output").faults == []
     assert (status["status"], status["completed_count"]) == ("COMPLETED", 200)
 
 
-async def _answers(function: FunctionProcess) -> None:
-    """An API function answers what is open to all, and asks for a key for what is not."""
+async def _check_open_and_protected_paths(function: FunctionProcess) -> None:
+    """Check that an API function serves its public paths and requires a key for the others."""
     method = "POST" if function.name in ("init", "cancel") else "GET"
     async with httpx.AsyncClient(base_url=function.url) as client:
         assert (await client.get("healthz")).status_code == 200
         assert (await client.get("openapi.json")).json()["openapi"] == "3.1.0"
-        refused = await client.request(method, f"v1/jobs/{function.name}")
-    assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json")
+        rejected = await client.request(method, f"v1/jobs/{function.name}")
+    assert (rejected.status_code, rejected.headers["content-type"]) == (401, "application/problem+json")

@@ -26,7 +26,7 @@ JOB = "00000000-0000-4000-8000-000000000000"
 
 
 class LostAnswers:
-    """Documents behind a proxy: each of the next `losses` commits is applied, and its answer is lost."""
+    """Documents behind a proxy that applies the next `losses` commits but loses their answers."""
 
     def __init__(self, documents: Documents, near: Documents, cut: FlakyProxy) -> None:
         self._documents = documents
@@ -89,7 +89,7 @@ async def opened(
 
 @asynccontextmanager
 async def lost_answers(project: str, firestore: Firestore) -> AsyncIterator[tuple[ChunkStore, LostAnswers]]:
-    """A store with one chunk, on documents whose answers can be lost."""
+    """Yield a store with one chunk, and its documents, whose answers can be lost."""
     async with AsyncExitStack() as stack:
         cut = await stack.enter_async_context(FlakyProxy(firestore.address))
         near = await stack.enter_async_context(opened(project, firestore.address))

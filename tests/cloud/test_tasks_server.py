@@ -1,4 +1,4 @@
-"""The Cloud Tasks server of the tests keeps to what Google documents, or what is proved with it proves nothing."""
+"""The fake Cloud Tasks server behaves as Google documents it, because other tests rely on it."""
 
 import asyncio
 import sys
@@ -29,15 +29,15 @@ OFTEN = RetryConfig(
 
 @dataclass
 class Receiver:
-    """Answers with the next of its statuses, the last for ever."""
+    """A receiver that answers with its statuses in order and repeats the last one."""
 
     statuses: list[int] = field(default_factory=lambda: [200])
     headers: dict[str, str] = field(default_factory=dict)
-    seen: list[web.Request] = field(default_factory=list)
+    received: list[web.Request] = field(default_factory=list)
     url: str = ""
 
     async def take(self, request: web.Request) -> web.Response:
-        self.seen.append(request)
+        self.received.append(request)
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         return web.Response(status=status, headers=self.headers)
 
@@ -70,11 +70,11 @@ class TaskServerFixture:
         await self.client.create_queue(parent=LOCATION, queue=Queue({"name": QUEUE, **settings}))
 
     async def add(self, name: str = "t", **request: object) -> tasks_v2.Task:
-        asked = {"url": self.receiver.url, **request}
-        task = {"name": f"{QUEUE}/tasks/{name}", "http_request": asked}
+        http_request = {"url": self.receiver.url, **request}
+        task = {"name": f"{QUEUE}/tasks/{name}", "http_request": http_request}
         return await self.client.create_task({"parent": QUEUE, "task": task})
 
-    async def left(self) -> list[tasks_v2.Task]:
+    async def remaining(self) -> list[tasks_v2.Task]:
         return [task async for task in await self.client.list_tasks(parent=QUEUE)]
 
 
@@ -91,15 +91,15 @@ async def test_task_server_retries_with_growing_backoff(tasks: TaskServerFixture
     await tasks.add()
     pauses = []
     await tasks.server.deliver_due()
-    while left := await tasks.left():
-        tried, began = left[0].dispatch_count, tasks.clock.now()
-        while (await tasks.left()) and (await tasks.left())[0].dispatch_count == tried:
+    while remaining := await tasks.remaining():
+        dispatch_count, began = remaining[0].dispatch_count, tasks.clock.now()
+        while (await tasks.remaining()) and (await tasks.remaining())[0].dispatch_count == dispatch_count:
             tasks.clock.advance(5)
             await tasks.server.deliver_due()
         pauses.append(tasks.clock.now() - began)
 
     assert pauses == [10, 20, 40, 80, 160, 240]
-    assert len(tasks.receiver.seen) == 7
+    assert len(tasks.receiver.received) == 7
     with pytest.raises(NotFound):
         await tasks.client.get_task(name=f"{QUEUE}/tasks/t")
 
@@ -111,23 +111,23 @@ async def test_task_server_honours_retry_after(tasks: TaskServerFixture) -> None
     await tasks.server.deliver_due()
     tasks.clock.advance(99)
     await tasks.server.deliver_due()
-    assert len(tasks.receiver.seen) == 1
+    assert len(tasks.receiver.received) == 1
     tasks.clock.advance(1)
     await tasks.server.deliver_due()
 
-    assert (len(tasks.receiver.seen), await tasks.left()) == (2, [])
+    assert (len(tasks.receiver.received), await tasks.remaining()) == (2, [])
 
 
 async def test_task_server_limits_concurrent_dispatches(tasks: TaskServerFixture) -> None:
     await tasks.make_queue(rate_limits=RateLimits(max_concurrent_dispatches=2))
     for number in range(5):
         await tasks.add(f"t{number}")
-    seen = []
+    received = []
     for _ in range(3):
         await tasks.server.deliver_due()
-        seen.append(len(tasks.receiver.seen))
+        received.append(len(tasks.receiver.received))
 
-    assert seen == [2, 4, 5]
+    assert received == [2, 4, 5]
 
 
 async def test_task_server_request_identifies_task(tasks: TaskServerFixture) -> None:
@@ -138,7 +138,7 @@ async def test_task_server_request_identifies_task(tasks: TaskServerFixture) -> 
     tasks.clock.advance(1)
     await tasks.server.deliver_due()
 
-    first, second = (request.headers for request in tasks.receiver.seen)
+    first, second = (request.headers for request in tasks.receiver.received)
     assert (first["X-CloudTasks-QueueName"], first["X-CloudTasks-TaskName"], first["ce-id"]) == ("q", "t", "1")
     assert first["User-Agent"] == "Google-Cloud-Tasks"
     assert (first["X-CloudTasks-TaskRetryCount"], first["X-CloudTasks-TaskExecutionCount"]) == ("0", "0")
@@ -150,15 +150,15 @@ async def test_task_server_paused_queue_waits_and_purged_queue_is_empty(tasks: T
     await tasks.client.pause_queue(name=QUEUE)
     await tasks.add("a")
     await tasks.server.deliver_due()
-    assert tasks.receiver.seen == []
+    assert tasks.receiver.received == []
     await tasks.client.resume_queue(name=QUEUE)
     await tasks.server.deliver_due()
-    assert len(tasks.receiver.seen) == 1
+    assert len(tasks.receiver.received) == 1
     await tasks.add("b")
     await tasks.client.purge_queue(name=QUEUE)
     await tasks.server.deliver_due()
 
-    assert (len(tasks.receiver.seen), await tasks.left()) == (1, [])
+    assert (len(tasks.receiver.received), await tasks.remaining()) == (1, [])
 
 
 async def test_task_server_process_dispatches(receiver: Receiver) -> None:
@@ -171,7 +171,7 @@ async def test_task_server_process_dispatches(receiver: Receiver) -> None:
             await client.create_queue(parent=LOCATION, queue=Queue(name=QUEUE))
             await client.create_task({"parent": QUEUE, "task": {"http_request": {"url": receiver.url}}})
             async with asyncio.timeout(10):
-                while not receiver.seen or [task async for task in await client.list_tasks(parent=QUEUE)]:
+                while not receiver.received or [task async for task in await client.list_tasks(parent=QUEUE)]:
                     await asyncio.sleep(0.01)
     finally:
         process.terminate()

@@ -1,6 +1,6 @@
 """Signed URLs over HTTP: used once, in time, unchanged.
 
-How a URL is written is its adapter's own affair.
+The form of a URL is specific to its adapter, so no test here depends on it.
 """
 
 import httpx
@@ -12,7 +12,7 @@ from tests.contract.object_stores import Store
 from tests.harness.clock import ManualClock
 
 NAME = "job_1/input.jsonl"
-LIVES_SECONDS = 900
+LIFETIME_SECONDS = 900
 
 
 @pytest.fixture
@@ -26,14 +26,14 @@ def results(store: Store) -> Objects:
 
 
 async def upload_url(uploads: Objects, clock: ManualClock, name: str = NAME) -> str:
-    return await uploads.upload_url(name, clock.now() + LIVES_SECONDS)
+    return await uploads.upload_url(name, clock.now() + LIFETIME_SECONDS)
 
 
 async def put(store: Store, url: str, data: bytes) -> httpx.Response:
     return await store.http.put(url, content=data, headers={"Content-Type": "application/octet-stream"})
 
 
-def refused(reply: httpx.Response) -> bool:
+def is_rejected(reply: httpx.Response) -> bool:
     return 400 <= reply.status_code < 500
 
 
@@ -66,9 +66,9 @@ async def test_upload_url_signed_later_does_not_replace_object(
 
 async def test_upload_url_put_after_expiry_is_rejected(store: Store, uploads: Objects, clock: ManualClock) -> None:
     url = await upload_url(uploads, clock)
-    clock.advance(LIVES_SECONDS)
+    clock.advance(LIFETIME_SECONDS)
 
-    assert refused(await put(store, url, b"one"))
+    assert is_rejected(await put(store, url, b"one"))
     assert await uploads.stat(NAME) is None
 
 
@@ -76,14 +76,14 @@ async def test_upload_url_expired_at_signing_is_rejected(store: Store, uploads: 
     for late in (0.0, 0.5, 1.0, 86_400.0):
         url = await uploads.upload_url(NAME, clock.now() - late)
 
-        assert refused(await put(store, url, b"one"))
+        assert is_rejected(await put(store, url, b"one"))
     assert await uploads.stat(NAME) is None
 
 
 async def test_upload_url_is_valid_for_its_object_only(store: Store, uploads: Objects, clock: ManualClock) -> None:
     url = (await upload_url(uploads, clock)).replace("job_1", "job_2")
 
-    assert refused(await put(store, url, b"one"))
+    assert is_rejected(await put(store, url, b"one"))
     assert await uploads.stat("job_2/input.jsonl") is None
 
 
@@ -92,7 +92,7 @@ async def test_upload_url_is_valid_for_its_bucket_only(
 ) -> None:
     url = (await upload_url(uploads, clock)).replace("uploads/", "results/")
 
-    assert refused(await put(store, url, b"one"))
+    assert is_rejected(await put(store, url, b"one"))
     assert await results.stat(NAME) is None
 
 
@@ -103,7 +103,7 @@ async def test_upload_url_rejects_other_methods(
     url = await upload_url(uploads, clock)
     await put(store, url, b"one")
 
-    assert refused(await store.http.request(method, url))
+    assert is_rejected(await store.http.request(method, url))
     assert await content(uploads, NAME) == b"one"
 
 
@@ -112,7 +112,7 @@ async def test_download_url_returns_object_with_filename(
     store: Store, results: Objects, clock: ManualClock, data: bytes
 ) -> None:
     await results.create("job_1/results_part_001.jsonl", data)
-    url = await results.download_url("job_1/results_part_001.jsonl", "part one.jsonl", clock.now() + LIVES_SECONDS)
+    url = await results.download_url("job_1/results_part_001.jsonl", "part one.jsonl", clock.now() + LIFETIME_SECONDS)
 
     reply = await store.http.get(url)
 
@@ -123,7 +123,7 @@ async def test_download_url_returns_object_with_filename(
 
 async def test_download_url_supports_range(store: Store, results: Objects, clock: ManualClock) -> None:
     await results.create(NAME, b"0123456789")
-    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
+    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIFETIME_SECONDS)
 
     reply = await store.http.get(url, headers={"Range": "bytes=3-6"})
 
@@ -131,17 +131,17 @@ async def test_download_url_supports_range(store: Store, results: Objects, clock
 
 
 async def test_download_url_of_missing_object_is_not_found(store: Store, results: Objects, clock: ManualClock) -> None:
-    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
+    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIFETIME_SECONDS)
 
     assert (await store.http.get(url)).status_code == 404
 
 
 async def test_download_url_after_expiry_is_rejected(store: Store, results: Objects, clock: ManualClock) -> None:
     await results.create(NAME, b"one")
-    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
-    clock.advance(LIVES_SECONDS)
+    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIFETIME_SECONDS)
+    clock.advance(LIFETIME_SECONDS)
 
-    assert refused(await store.http.get(url))
+    assert is_rejected(await store.http.get(url))
 
 
 @pytest.mark.parametrize(("old", "new"), [("part.jsonl", "evil.html"), ("job_1", "job_2")])
@@ -150,16 +150,16 @@ async def test_download_url_changed_is_rejected(
 ) -> None:
     await results.create(NAME, b"one")
     await results.create("job_2/input.jsonl", b"two")
-    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
+    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIFETIME_SECONDS)
 
     assert old in url
-    assert refused(await store.http.get(url.replace(old, new)))
+    assert is_rejected(await store.http.get(url.replace(old, new)))
 
 
 async def test_download_url_rejects_put(store: Store, results: Objects, clock: ManualClock) -> None:
-    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIVES_SECONDS)
+    url = await results.download_url(NAME, "part.jsonl", clock.now() + LIFETIME_SECONDS)
 
-    assert refused(await put(store, url, b"mine"))
+    assert is_rejected(await put(store, url, b"mine"))
     assert await results.stat(NAME) is None
 
 

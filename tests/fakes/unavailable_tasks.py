@@ -7,4 +7,4 @@ class UnavailableTasks:
     """Refuses every task."""
 
     async def enqueue(self, queue: str, body: bytes, *, name: str, not_before: float = 0.0) -> None:
-        raise Unavailable(f"queue {queue}")
+        raise Unavailable("tasks", queue)

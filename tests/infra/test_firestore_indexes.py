@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptforge.adapters.gcp.documents import COMMIT
+from promptforge.adapters.gcp.documents import COMMIT_FIELD
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.document import StoredDocument
 from promptforge.domain.job import Job
@@ -111,8 +111,8 @@ def test_ttl_fields_equal_the_expiry_field_of_the_adapter() -> None:
 
 
 def test_field_overrides_cover_every_persisted_field() -> None:
-    fields = {("jobs", name) for name in [*stored_fields(Job), *stored_fields(Tombstone), COMMIT]}
-    fields |= {("chunks", name) for name in [*stored_fields(Chunk), COMMIT]}
+    fields = {("jobs", name) for name in [*stored_fields(Job), *stored_fields(Tombstone), COMMIT_FIELD]}
+    fields |= {("chunks", name) for name in [*stored_fields(Chunk), COMMIT_FIELD]}
 
     overridden = [(each["collectionGroup"], each["fieldPath"]) for each in INDEXES["fieldOverrides"]]
 

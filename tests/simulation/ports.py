@@ -23,16 +23,16 @@ async def _call(instance: "Instance", point: str, operation: Callable[[], Awaita
     await simulator.pause(point)
     if simulator.in_outage(point):
         simulator.record_fault("outage", f"{instance.name} {point}")
-        raise Unavailable("outage")
+        raise Unavailable("simulation", "outage")
     if simulator.draws("unavailable", STEP_PROBABILITY):
         simulator.record_fault("unavailable", f"{instance.name} {point}")
-        raise Unavailable("unavailable")
+        raise Unavailable("simulation", "unavailable")
     await instance.step(f"{point} sent")
     value = await operation()
     await instance.step(f"{point} done")
     if simulator.draws("response_lost", STEP_PROBABILITY):
         simulator.record_fault("response_lost", f"{instance.name} {point}")
-        raise Unavailable("response lost")
+        raise Unavailable("simulation", "response_lost")
     return value
 
 
@@ -153,7 +153,7 @@ class FaultyTopics:
             if simulator.draws("half_published", STEP_PROBABILITY * 10):
                 simulator.record_fault("half_published", self._instance.name)
                 await self._inner.publish(topic, messages[: len(messages) // 2])
-                raise Unavailable("half published")
+                raise Unavailable("simulation", "half_published")
             await self._inner.publish(topic, messages)
 
         await _call(self._instance, f"publish {topic}", publish)

@@ -41,7 +41,7 @@ class LimitedDeletes:
 
     async def delete(self, name: str) -> None:
         if self.left <= 0:
-            raise Unavailable(name)
+            raise Unavailable("objects", "timeout")
         self.left -= 1
         await self._bucket.delete(name)
 

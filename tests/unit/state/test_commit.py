@@ -44,7 +44,7 @@ async def test_retry_on_conflict_after_its_last_try_raises_unavailable(tries: in
 
 
 async def test_retry_on_conflict_raises_any_other_error_at_once() -> None:
-    attempt = Attempt(Conflict(), Unavailable("documents"))
+    attempt = Attempt(Conflict(), Unavailable("documents", "timeout"))
 
     with pytest.raises(Unavailable):
         await retry_on_conflict(MinimumDelay(), attempt)
@@ -52,7 +52,7 @@ async def test_retry_on_conflict_raises_any_other_error_at_once() -> None:
 
 
 async def test_retry_on_conflict_can_retry_a_lost_reply_as_well() -> None:
-    attempt = Attempt(Unavailable("documents"), Conflict(), Unavailable("documents"))
+    attempt = Attempt(Unavailable("documents", "timeout"), Conflict(), Unavailable("documents", "timeout"))
 
     assert await retry_on_conflict(MinimumDelay(), attempt, retry_on=(Conflict, Unavailable)) == "done"
     assert attempt.count == 4

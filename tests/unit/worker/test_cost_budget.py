@@ -30,7 +30,7 @@ class Chunks:
     async def read_total(self) -> int:
         self.reads += 1
         if self.unavailable:
-            raise Unavailable
+            raise Unavailable("documents", "timeout")
         total = self.total
         self.reading.set()
         await self.replying.wait()

@@ -68,7 +68,12 @@ async def test_lease_release_resets_crash_count_only_after_a_call(
 
 @pytest.mark.parametrize(
     ("error", "error_count"),
-    [(ZeroDivisionError(), 1), (Unavailable(), 0), (asyncio.CancelledError(), 0), (KeyboardInterrupt(), 0)],
+    [
+        (ZeroDivisionError(), 1),
+        (Unavailable("documents", "timeout"), 0),
+        (asyncio.CancelledError(), 0),
+        (KeyboardInterrupt(), 0),
+    ],
 )
 async def test_lease_released_after_error_can_be_claimed_at_once(
     tmp_path: Path, error: BaseException, error_count: int

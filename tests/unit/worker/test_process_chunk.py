@@ -82,7 +82,12 @@ async def test_process_chunk_abandons_without_reading_only_at_its_limit(
 
 @pytest.mark.parametrize(
     ("error", "error_count"),
-    [(ZeroDivisionError(), 1), (Unavailable(), 0), (asyncio.CancelledError(), 0), (KeyboardInterrupt(), 0)],
+    [
+        (ZeroDivisionError(), 1),
+        (Unavailable("documents", "timeout"), 0),
+        (asyncio.CancelledError(), 0),
+        (KeyboardInterrupt(), 0),
+    ],
 )
 async def test_process_chunk_after_an_error_flushes_releases_and_raises(
     tmp_path: Path, error: BaseException, error_count: int

@@ -1,4 +1,4 @@
-"""How each provider adapter is brought to behave in a certain way, so that one suite can judge them all."""
+"""Each provider adapter in front of a server with a chosen behaviour, so that one suite tests all of them."""
 
 import random
 from collections.abc import Callable
@@ -42,31 +42,31 @@ GEMINI_ANSWER: Body = {
 }
 
 
-class ProviderBench(Protocol):
-    """One adapter."""
+class ProviderAdapter(Protocol):
+    """An adapter under test."""
 
     def answering(self) -> Provider:
-        """One that answers every question."""
+        """Return a provider that answers every request."""
         ...
 
     def hanging(self) -> Provider:
-        """One that answers too late for any test."""
+        """Return a provider that does not answer during a test."""
         ...
 
     def throttling(self) -> Provider:
-        """One that tells every caller to wait."""
+        """Return a provider that throttles every call."""
         ...
 
     def failing(self) -> Provider:
-        """One that has a fault of its own with every question."""
+        """Return a provider whose every call fails with a server error."""
         ...
 
     async def close(self) -> None:
-        """Close all that was handed out."""
+        """Close every returned provider."""
         ...
 
 
-class EchoBench:
+class EchoAdapter:
     def __init__(self, server: ProviderServer) -> None:
         self._server = server
 
@@ -90,8 +90,8 @@ class EchoBench:
 
 
 @dataclass(frozen=True)
-class Wire:
-    """A provider's name, what its base URL ends with, and an answer of its own."""
+class ProviderApi:
+    """The name of a provider, the path of its base URL, and a valid answer."""
 
     name: str
     base: str
@@ -102,23 +102,23 @@ class Wire:
         return f"sk-canary-{self.name}-key"
 
 
-OPENAI = Wire("openai", "/v1", OPENAI_ANSWER)
-ANTHROPIC = Wire("anthropic", "", ANTHROPIC_ANSWER)
-GEMINI = Wire("gemini", "", GEMINI_ANSWER)
-MISTRAL = Wire("mistral", "", MISTRAL_ANSWER)
-WIRES = {wire.name: wire for wire in (OPENAI, ANTHROPIC, GEMINI, MISTRAL)}
+OPENAI = ProviderApi("openai", "/v1", OPENAI_ANSWER)
+ANTHROPIC = ProviderApi("anthropic", "", ANTHROPIC_ANSWER)
+GEMINI = ProviderApi("gemini", "", GEMINI_ANSWER)
+MISTRAL = ProviderApi("mistral", "", MISTRAL_ANSWER)
+PROVIDER_APIS = {api.name: api for api in (OPENAI, ANTHROPIC, GEMINI, MISTRAL)}
 OPENAI_KEY = OPENAI.key
 
 
-class HttpBench:
-    def __init__(self, wire: Wire, server: ProviderServer) -> None:
-        self.wire = wire
+class HttpAdapter:
+    def __init__(self, api: ProviderApi, server: ProviderServer) -> None:
+        self.api = api
         self.server = server
         self.clock = ManualClock()
         self._made: list[Provider] = []
 
     def answering(self) -> Provider:
-        self.server.reply = json_reply(self.wire.answer)
+        self.server.reply = json_reply(self.api.answer)
         return self.make()
 
     def hanging(self) -> Provider:
@@ -134,12 +134,12 @@ class HttpBench:
         return self.make()
 
     def make(self, url: str | None = None, max_answer_bytes: int = 64 * 1024) -> Provider:
-        """One that calls the test's server, or another address."""
-        name = self.wire.name
+        """Return a provider that calls the test's server, or another address."""
+        name = self.api.name
         settings = Settings.from_env(
             {},
-            provider_keys={name: self.wire.key},
-            provider_urls={name: url or self.server.url + self.wire.base},
+            provider_keys={name: self.api.key},
+            provider_urls={name: url or self.server.url + self.api.base},
             max_answer_bytes=max_answer_bytes,
         )
         built: Provider = import_module(f"promptforge.adapters.llm.{name}").build(
@@ -153,7 +153,7 @@ class HttpBench:
             await provider.close()
 
 
-BENCHES: dict[str, Callable[[ProviderServer], ProviderBench]] = {
-    "echo": EchoBench,
-    **{name: partial(HttpBench, wire) for name, wire in WIRES.items()},
+ADAPTERS: dict[str, Callable[[ProviderServer], ProviderAdapter]] = {
+    "echo": EchoAdapter,
+    **{name: partial(HttpAdapter, api) for name, api in PROVIDER_APIS.items()},
 }
