@@ -44,6 +44,9 @@ class ChunkLease:
         async with self._lock:
             if self._outcome_unknown:  # a lost answer may have been a success: keep what it stored
                 self._claim = await self._context.chunks.reload(self._claim)
+                if not self.chunk.open:  # completed by the write whose answer was lost: it must not change any more
+                    self._attempts.write_finished(self.chunk.cost_nanos)
+                    return
             self._outcome_unknown = True
             cost = self._attempts.write_started()
             chunk = change(self.chunk).with_calls(self._attempts.failures, cost)

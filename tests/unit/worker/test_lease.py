@@ -199,3 +199,21 @@ async def test_lease_renewal_after_a_lost_reply_and_another_claim_raises_lease_l
 
             with pytest.raises(LeaseLost):
                 await run.lease.renew()
+
+
+async def test_lease_write_after_a_completion_with_lost_reply_changes_nothing(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path) as scenario:
+        job_id = await scenario.submit(prompts(1))
+        documents = LostReplies(scenario.stack.context.documents)
+        async with replaced_adapters(scenario.stack, documents=documents):
+            run = await scenario.claim(job_id)
+            add_result(run, 1)
+            documents.lose_next = lambda writes: True
+            with pytest.raises(Unavailable):
+                await run.output.complete()
+            completed = await scenario.chunk(job_id)
+            await run.lease.release_after_error(Unavailable("documents", "lost"))
+            await run.output.complete()
+
+        assert not completed.open
+        assert await scenario.chunk(job_id) == completed
