@@ -1,4 +1,4 @@
-"""The fake provider sends each fault as declared, and its call log has the outcome of each call."""
+"""The scripted provider sends each fault as declared, and records how each call ended."""
 
 import asyncio
 import random

@@ -20,9 +20,9 @@ def settings_for(url: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def deliveries(one: InProcessStack, job_id: str) -> AsyncIterator[None]:
+async def deliveries(stack: InProcessStack, job_id: str) -> AsyncIterator[None]:
     """Make deliveries inside, and at the end until the job has finished."""
-    finishing = asyncio.create_task(one.wait_until_finished(job_id))
+    finishing = asyncio.create_task(stack.wait_until_finished(job_id))
     try:
         yield
         await finishing
@@ -30,16 +30,16 @@ async def deliveries(one: InProcessStack, job_id: str) -> AsyncIterator[None]:
         finishing.cancel()
 
 
-async def wait_until_finished(one: InProcessStack, job_id: str) -> None:
+async def wait_until_finished(stack: InProcessStack, job_id: str) -> None:
     async with asyncio.timeout(30):
-        while (await one.job(job_id)).open:
+        while (await stack.job(job_id)).open:
             await asyncio.sleep(0.01)
 
 
-async def wait_until_waiting(one: InProcessStack, job_id: str) -> Line:
+async def wait_until_waiting(stack: InProcessStack, job_id: str) -> Line:
     """Return the reason that the status shows, once it shows one."""
     async with asyncio.timeout(30):
-        while not (waiting := (await one.status(job_id))["waiting"]):
+        while not (waiting := (await stack.status(job_id))["waiting"]):
             await asyncio.sleep(0.01)
     reason: Line = waiting
     return reason
@@ -51,12 +51,12 @@ async def test_throttling_is_shown_while_the_job_waits_and_not_afterwards(tmp_pa
     async def act(prompt: str, call: int) -> web.Response | None:
         return None if seen.is_set() else openai_error(429, **{"Retry-After": "0.5"})
 
-    async with fake_provider(act) as provider, in_process_stack(tmp_path, **settings_for(provider.url)) as one:
-        job_id = await one.submit(prompts(5), provider="openai", max_retries=0)
-        async with deliveries(one, job_id):
-            reason = await wait_until_waiting(one, job_id)
+    async with fake_provider(act) as provider, in_process_stack(tmp_path, **settings_for(provider.url)) as stack:
+        job_id = await stack.submit(prompts(5), provider="openai", max_retries=0)
+        async with deliveries(stack, job_id):
+            reason = await wait_until_waiting(stack, job_id)
             seen.set()
-        after = await one.status(job_id)
+        after = await stack.status(job_id)
 
     assert reason == {"code": "throttled", "message": "OpenAI throttled the call."}
     assert (after["status"], after["completed_count"], after["waiting"]) == ("COMPLETED", 5, None)
@@ -67,16 +67,16 @@ async def test_throttling_reason_is_not_shown_after_its_time(tmp_path: Path) -> 
         return openai_error(429, **{"Retry-After": "30"})
 
     clock = ManualClock()
-    async with fake_provider(act) as provider, in_process_stack(tmp_path, clock, **settings_for(provider.url)) as one:
-        job_id = await one.submit(prompts(5), provider="openai")
-        finishing = asyncio.create_task(one.wait_until_finished(job_id))
-        await wait_until_waiting(one, job_id)
+    async with fake_provider(act) as provider, in_process_stack(tmp_path, clock, **settings_for(provider.url)) as stack:
+        job_id = await stack.submit(prompts(5), provider="openai")
+        finishing = asyncio.create_task(stack.wait_until_finished(job_id))
+        await wait_until_waiting(stack, job_id)
         finishing.cancel()
         await asyncio.gather(finishing, return_exceptions=True)
         clock.advance(29.0)
-        during = await one.status(job_id)
+        during = await stack.status(job_id)
         clock.advance(30.0)
-        after = await one.status(job_id)
+        after = await stack.status(job_id)
 
     assert during["waiting"]["code"] == "throttled"
     assert (after["status"], after["waiting"]) == ("PROCESSING", None)
@@ -88,8 +88,8 @@ async def test_throttling_never_counts_as_an_attempt(tmp_path: Path) -> None:
 
     async with fake_provider(act) as provider:
         settings = {**settings_for(provider.url), "max_inline_wait_seconds": 5}
-        async with in_process_stack(tmp_path, **settings) as one:
-            results = await one.results(await one.run(prompts(2), provider="openai", max_retries=0))
+        async with in_process_stack(tmp_path, **settings) as stack:
+            results = await stack.results(await stack.run(prompts(2), provider="openai", max_retries=0))
 
     assert [line["prompt_id"] for line in results] == ["id-0", "id-1"]
     assert set(provider.call_counts.values()) == {4}
@@ -104,10 +104,10 @@ async def test_throttling_for_long_releases_the_chunk_until_a_scheduled_task(tmp
             throttled_until.append(now + 1.0)
         return openai_error(429, **{"Retry-After": "1"}) if now < throttled_until[0] else None
 
-    async with fake_provider(act) as provider, in_process_stack(tmp_path, **settings_for(provider.url)) as one:
-        job_id = await one.run(prompts(20), provider="openai", max_retries=0)
-        results = await one.results(job_id)
-        names = await one.database.read(lambda c: c.execute("select name from task_names").fetchall())
+    async with fake_provider(act) as provider, in_process_stack(tmp_path, **settings_for(provider.url)) as stack:
+        job_id = await stack.run(prompts(20), provider="openai", max_retries=0)
+        results = await stack.results(job_id)
+        names = await stack.database.read(lambda c: c.execute("select name from task_names").fetchall())
 
     assert len(results) == 20
     assert any(name.startswith(f"resume-{job_id}") for (name,) in names)
@@ -116,14 +116,14 @@ async def test_throttling_for_long_releases_the_chunk_until_a_scheduled_task(tmp
 async def test_throttling_unreachable_provider_costs_no_attempt(tmp_path: Path) -> None:
     async with serve_provider(FakeProvider(OpenAIFormat(), answer_all)) as provider:
         url = provider.url
-    async with in_process_stack(tmp_path, **settings_for(url)) as one:
-        job_id = await one.submit(prompts(5), provider="openai", max_retries=0)
-        async with deliveries(one, job_id):
-            reason = await wait_until_waiting(one, job_id)
+    async with in_process_stack(tmp_path, **settings_for(url)) as stack:
+        job_id = await stack.submit(prompts(5), provider="openai", max_retries=0)
+        async with deliveries(stack, job_id):
+            reason = await wait_until_waiting(stack, job_id)
             port = int(url.rpartition(":")[2].removesuffix("/v1"))
             async with serve_provider(FakeProvider(OpenAIFormat(), answer_all), port):
-                await wait_until_finished(one, job_id)
-        after, results = await one.status(job_id), await one.results(job_id)
+                await wait_until_finished(stack, job_id)
+        after, results = await stack.status(job_id), await stack.results(job_id)
 
     assert reason == {"code": "provider_unreachable", "message": "The provider could not be reached."}
     assert (after["status"], after["waiting"]) == ("COMPLETED", None)
@@ -131,10 +131,10 @@ async def test_throttling_unreachable_provider_costs_no_attempt(tmp_path: Path) 
 
 
 async def test_throttling_worker_without_key_names_the_variable_to_set(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path, provider_keys={"openai": "CANARY-key"}) as one:
-        job_id = await one.submit(prompts(5), provider="openai")
+    async with in_process_stack(tmp_path, provider_keys={"openai": "CANARY-key"}) as stack:
+        job_id = await stack.submit(prompts(5), provider="openai")
     async with in_process_stack(tmp_path) as keyless:
-        keyless.key = one.key
+        keyless.key = stack.key
         async with deliveries(keyless, job_id):
             reason = await wait_until_waiting(keyless, job_id)
             during = await keyless.status(job_id)

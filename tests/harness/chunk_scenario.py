@@ -86,11 +86,6 @@ class ChunkScenario:
         async with admission.acquire(breaker) as permit:
             return permit is not None
 
-    async def worker_tasks(self) -> list[tuple[bytes, float]]:
-        """Return the tasks of the worker's queue: the command, and the time before which it is not delivered."""
-        sql = "select body, not_before from deliveries where source = 'queue:worker' order by id"
-        return await self.stack.database.read(lambda connection: connection.execute(sql).fetchall())
-
     async def errors(self, job_id: str) -> list[tuple[int, str]]:
         """Return the line number and the code of every error line."""
         return [(line["line"], line["error"]) for line in await self.stack.errors(job_id)]

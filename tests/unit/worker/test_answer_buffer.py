@@ -15,10 +15,10 @@ from tests.harness.in_process import InProcessStack, in_process_stack
 from tests.harness.lines import prompts
 
 
-async def flushed(one: InProcessStack, buffer: AnswerBuffer, name: str) -> Segment:
+async def flushed(stack: InProcessStack, buffer: AnswerBuffer, name: str) -> Segment:
     """Write the buffer's next segment."""
     lines, content = buffer.segment()
-    info = await one.context.work.create(name, content)
+    info = await stack.context.work.create(name, content)
     buffer.mark_flushed(name, lines)
     return Segment(name=name, size=info.size)
 
@@ -27,9 +27,9 @@ async def in_order(buffer: AnswerBuffer, ok: bool) -> bytes:
     return b"".join([block async for block in buffer.in_order(ok)])
 
 
-def filled(one: InProcessStack) -> AnswerBuffer:
+def filled(stack: InProcessStack) -> AnswerBuffer:
     """Return a buffer with three results and two errors, added in no order."""
-    buffer = AnswerBuffer(one.context.work)
+    buffer = AnswerBuffer(stack.context.work)
     buffer.add(9, True, 30, b"nine\n", 3)
     buffer.add(2, False, 0, b"two\n")
     buffer.add(4, True, 10, b"four\n", 1)
@@ -39,8 +39,8 @@ def filled(one: InProcessStack) -> AnswerBuffer:
 
 
 async def test_answer_buffer_second_answer_of_a_line_raises(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        buffer = filled(one)
+    async with in_process_stack(tmp_path) as stack:
+        buffer = filled(stack)
         with pytest.raises(ValueError, match="line 9"):
             buffer.add(9, False, 0, b"again\n")
 
@@ -48,8 +48,8 @@ async def test_answer_buffer_second_answer_of_a_line_raises(tmp_path: Path) -> N
 
 
 async def test_answer_buffer_counts_and_orders_by_kind(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        buffer = filled(one)
+    async with in_process_stack(tmp_path) as stack:
+        buffer = filled(stack)
 
         assert buffer.counts == ChunkCounts(completed=3, failed=2, tokens=45, output_tokens=6)
         assert await in_order(buffer, ok=True) == b"one 1\nfour\nnine\n"
@@ -57,15 +57,15 @@ async def test_answer_buffer_counts_and_orders_by_kind(tmp_path: Path) -> None:
 
 
 async def test_answer_buffer_recovers_what_was_flushed(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        buffer = filled(one)
-        first = await flushed(one, buffer, "a")
+    async with in_process_stack(tmp_path) as stack:
+        buffer = filled(stack)
+        first = await flushed(stack, buffer, "a")
         buffer.add(3, True, 1, b"three\n")
         assert (buffer.unflushed, buffer.unflushed_bytes) == (1, 6)
-        second = await flushed(one, buffer, "b")
+        second = await flushed(stack, buffer, "b")
         assert (buffer.unflushed, buffer.unflushed_bytes) == (0, 0)
         buffer.add(5, True, 1, b"never flushed\n")
-        recovered = AnswerBuffer(one.context.work)
+        recovered = AnswerBuffer(stack.context.work)
         await recovered.recover([first, second])
 
         assert recovered.counts == ChunkCounts(completed=4, failed=2, tokens=46, output_tokens=6)
@@ -78,10 +78,10 @@ async def test_answer_buffer_over_its_memory_limit_reads_flushed_answers_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answer_buffer, "MAX_BUFFERED_BYTES", 10)
-    async with in_process_stack(tmp_path) as one:
-        buffer = filled(one)
-        segment = await flushed(one, buffer, "a")
-        recovered = AnswerBuffer(one.context.work)
+    async with in_process_stack(tmp_path) as stack:
+        buffer = filled(stack)
+        segment = await flushed(stack, buffer, "a")
+        recovered = AnswerBuffer(stack.context.work)
         await recovered.recover([segment])
 
         for each in (buffer, recovered):

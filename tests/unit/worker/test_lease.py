@@ -9,10 +9,11 @@ from promptforge.domain.chunk import ISOLATE_AFTER_CRASHES
 from promptforge.domain.commands import ProcessChunk
 from promptforge.errors import LeaseLost, Unavailable
 from promptforge.worker.stop_signal import Release
-from tests.fakes.faulty_documents import UnavailableWrites
+from tests.fakes.faulty_documents import LostReplies, UnavailableWrites
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, ChunkScenario, add_result, chunk_scenario
 from tests.harness.context import replaced_adapters
 from tests.harness.lines import prompts
+from tests.harness.queue_entries import QueueEntry, queue_entries
 
 
 async def test_lease_released_until_later_schedules_the_chunk_for_then(tmp_path: Path) -> None:
@@ -29,7 +30,8 @@ async def test_lease_released_until_later_schedules_the_chunk_for_then(tmp_path:
         chunk = await scenario.chunk(job_id)
 
         assert (chunk.holder, chunk.resume_at, chunk.due_at, chunk.completed) == (None, until, until + LEASE_SECONDS, 1)
-        assert await scenario.worker_tasks() == [(ProcessChunk(job_id=job_id, chunk=0).encode(), until)]
+        command = ProcessChunk(job_id=job_id, chunk=0).encode()
+        assert await queue_entries(scenario.stack, "queue:worker") == [QueueEntry("queue:worker", command, until)]
         scenario.clock.advance(100)
         assert (await scenario.stack.wait_until_finished(job_id)).completed_count == 9
 
@@ -42,7 +44,8 @@ async def test_lease_released_at_once_schedules_the_chunk_at_once(tmp_path: Path
         chunk, now = await scenario.chunk(job_id), scenario.clock.time
 
         assert (chunk.resume_at, chunk.due_at, chunk.crash_count) == (now, now + LEASE_SECONDS, 0)
-        assert await scenario.worker_tasks() == [(ProcessChunk(job_id=job_id, chunk=0).encode(), now)]
+        command = ProcessChunk(job_id=job_id, chunk=0).encode()
+        assert await queue_entries(scenario.stack, "queue:worker") == [QueueEntry("queue:worker", command, now)]
 
 
 @pytest.mark.parametrize(
@@ -161,3 +164,38 @@ async def _lease_end(scenario: ChunkScenario, job_id: str, until: float) -> None
     async with asyncio.timeout(20):
         while (chunk := await scenario.chunk(job_id)).holder is None or chunk.due_at != until:
             await asyncio.sleep(0.001)
+
+
+async def test_lease_renewal_after_a_flush_with_lost_reply_keeps_the_segment(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path) as scenario:
+        job_id = await scenario.submit(prompts(9) + PADDING)
+        documents = LostReplies(scenario.stack.context.documents)
+        async with replaced_adapters(scenario.stack, documents=documents):
+            run = await scenario.claim(job_id)
+            add_result(run, 1)
+            documents.lose_next = lambda writes: True
+            with pytest.raises(Unavailable):
+                await run.output.flush()
+            flushed = await scenario.chunk(job_id)
+            scenario.clock.advance(1)
+            await run.lease.renew()
+            renewed = await scenario.chunk(job_id)
+
+        assert len(flushed.segments) == 1
+        assert (renewed.segments, renewed.completed, renewed.due_at) == (flushed.segments, 1, flushed.due_at + 1)
+
+
+async def test_lease_renewal_after_a_lost_reply_and_another_claim_raises_lease_lost(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path) as scenario:
+        job_id = await scenario.submit(prompts(9) + PADDING)
+        documents = LostReplies(scenario.stack.context.documents)
+        async with replaced_adapters(scenario.stack, documents=documents):
+            run = await scenario.claim(job_id)
+            documents.lose_next = lambda writes: True
+            with pytest.raises(Unavailable):
+                await run.lease.renew()
+            scenario.clock.advance(LEASE_SECONDS + 1)
+            await scenario.claim(job_id)
+
+            with pytest.raises(LeaseLost):
+                await run.lease.renew()

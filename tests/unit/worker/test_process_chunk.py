@@ -28,6 +28,7 @@ from tests.fakes.provider import answer_after, openai_error
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, ChunkScenario, add_result, chunk_scenario
 from tests.harness.context import replaced_adapters
 from tests.harness.lines import prompts
+from tests.harness.queue_entries import QueueEntry, queue_entries
 
 
 async def error_lines(scenario: ChunkScenario, job_id: str) -> list[tuple[int, str | None, str, str, int]]:
@@ -192,12 +193,12 @@ async def test_process_chunk_counts_attempts_of_an_earlier_holder(tmp_path: Path
 async def test_process_chunk_leased_to_another_schedules_a_task_for_the_end_of_the_lease(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
         job_id = await scenario.submit(prompts(1))
-        held = await scenario.claim(job_id)
+        leased = await scenario.claim(job_id)
         await scenario.process(job_id)
 
-        tasks = await scenario.worker_tasks()
-        end = held.lease.chunk.due_at + CLOCK_SKEW_SECONDS
-        assert tasks == [(ProcessChunk(job_id=job_id, chunk=0).encode(), end)]
+        tasks = await queue_entries(scenario.stack, "queue:worker")
+        command, end = ProcessChunk(job_id=job_id, chunk=0).encode(), leased.lease.chunk.due_at + CLOCK_SKEW_SECONDS
+        assert tasks == [QueueEntry("queue:worker", command, end)]
         scenario.clock.advance(LEASE_SECONDS + CLOCK_SKEW_SECONDS)
         assert (await scenario.stack.wait_until_finished(job_id)).status is Status.COMPLETED
 
