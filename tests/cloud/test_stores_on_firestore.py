@@ -28,10 +28,10 @@ JOB = "00000000-0000-4000-8000-000000000000"
 class LostAnswers:
     """Documents behind a proxy that applies the next `losses` commits but loses their answers."""
 
-    def __init__(self, documents: Documents, near: Documents, cut: FlakyProxy) -> None:
+    def __init__(self, documents: Documents, near: Documents, proxy: FlakyProxy) -> None:
         self._documents = documents
         self._near = near
-        self._cut = cut
+        self._proxy = proxy
         self.losses = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -42,14 +42,17 @@ class LostAnswers:
             return await self._documents.commit(writes)
         self.losses -= 1
         before = await self._near.get(writes[0].path)
-        self._cut.discard_responses()
+        self._proxy.discard_responses()
         answer = asyncio.ensure_future(self._documents.commit(writes))
         async with asyncio.timeout(4):
             while await self._near.get(writes[0].path) == before:
                 await asyncio.sleep(0.01)
         assert not answer.done()
-        await self._cut.restore()
-        return await answer
+        await self._proxy.restore()
+        await asyncio.wait([answer])
+        # gRPC may notice the dropped connection late. A read is repeated until it reconnects, a commit is not.
+        await self._documents.get(writes[0].path)
+        return answer.result()
 
 
 def chunk_store(documents: Documents) -> ChunkStore:
@@ -91,10 +94,10 @@ async def opened(
 async def lost_answers(project: str, firestore: Firestore) -> AsyncIterator[tuple[ChunkStore, LostAnswers]]:
     """Yield a store with one chunk, and its documents, whose answers can be lost."""
     async with AsyncExitStack() as stack:
-        cut = await stack.enter_async_context(FlakyProxy(firestore.address))
+        proxy = await stack.enter_async_context(FlakyProxy(firestore.address))
         near = await stack.enter_async_context(opened(project, firestore.address))
-        far = await stack.enter_async_context(opened(project, cut.address))
-        documents = LostAnswers(far, near, cut)
+        far = await stack.enter_async_context(opened(project, proxy.address))
+        documents = LostAnswers(far, near, proxy)
         store = chunk_store(documents)
         await store.create_missing(JOB, ranges(1), due_at=0)
         yield store, documents
