@@ -1,4 +1,7 @@
-"""A job with one prompt that the provider rejects. `tests/README.md` quotes this test as an example."""
+"""A job with one prompt that the provider rejects.
+
+`tests/README.md` quotes this test as an example.
+"""
 
 from pathlib import Path
 
