@@ -27,7 +27,7 @@ class RecordingFormat(OpenAIFormat):
     def __init__(self) -> None:
         self.bodies: list[Body] = []
 
-    def read(self, request: web.Request, body: bytes) -> tuple[str, str]:
+    def parse_request(self, request: web.Request, body: bytes) -> tuple[str, str]:
         self.bodies.append(orjson.loads(body))
         return super().parse_request(request, body)
 

@@ -27,7 +27,7 @@ FAULTS = {
     "late": "a message is delivered minutes late",
     "very_late": "a message is delivered hours late",
     "redelivered": "the function has accepted a message and the platform does not receive the response",
-    "dropped": "a message, task or event is lost for ever",
+    "dropped": "a message, task or event is lost",
     "time_limit": "the platform ends a request while the function still handles it",
     # of the provider
     "throttled": "a call is throttled, with or without a retry-after",

@@ -1,4 +1,4 @@
-"""The scripted provider sends each fault as declared, and records how each call ended."""
+"""The fake provider sends each fault as declared, and records how each call ended."""
 
 import asyncio
 import random
