@@ -99,7 +99,7 @@ fuzz: $(DEV)  ## fuzz for long: FUZZ_FACTOR=40 times what `make test` does
 	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/pytest tests/fuzz
 
 MUTANTS ?=
-mutate: $(DEV)  ## break the code on purpose, see which tests notice: all, or MUTANTS='promptforge.service.hold.*'
+mutate: $(DEV)  ## break the code on purpose, see which tests notice: all, or MUTANTS='promptforge.worker.lease.*'
 	@rm -rf .mutate && mkdir .mutate
 	@ln -s ../shared .mutate/src
 	@ln -s ../tests ../functions ../pyproject.toml .mutate

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.harness.packaged_functions import Packaged, install
+from tests.harness.packaged_functions import PackagedFunction, install_functions
 
 FRAMEWORK = "functions_framework.aio"
 FIRESTORE = "google.cloud.firestore_v1.services.firestore.transports"
@@ -90,7 +90,7 @@ print(json.dumps((seconds, peak_mib())))
 Cost = tuple[float, float]
 
 
-def measure(place: Packaged, function: str, modules: Sequence[str]) -> Cost:
+def measure(place: PackagedFunction, function: str, modules: Sequence[str]) -> Cost:
     """Return the CPU seconds and MiB of a new process that runs CHILD."""
     command = [str(place.python), "-c", CHILD, str(place.main.parent), str(Path(__file__).parent), *modules]
     environ = {**os.environ, **ENVIRON, "FUNCTION_TARGET": function, "PYTHONPATH": ""}
@@ -99,7 +99,7 @@ def measure(place: Packaged, function: str, modules: Sequence[str]) -> Cost:
     return seconds, mebibytes
 
 
-def compare(function: str, place: Packaged, rounds: int) -> str:
+def compare(function: str, place: PackagedFunction, rounds: int) -> str:
     """Measure one function and return a row of the table."""
     clients = USUAL[function]
     modules = [ADAPTERS.get(client, client) for client in clients]
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
-        places = install(Path(folder))
+        places = install_functions(Path(folder))
         print(f"{'':<10}{'started':>20}{'ready':>20}{'together':>20}{'sum':>11}{'ratios':>14}")
         for function in USUAL:
             print(compare(function, places[function], rounds), flush=True)

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from benchmarks.metered import Usage, metered
 from benchmarks.prices import ASSUMED, NOT_INCLUDED, PRICED, Item, bill
-from tests.fakes.reverse_proxy import behind
+from tests.fakes.reverse_proxy import function_urls
 from tests.harness.cloud_stack import CloudStack, cloud_stack
 from tests.harness.emulators import Firestore, Pubsub
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 from promptforge.client import AsyncClient
 
@@ -85,13 +85,13 @@ async def measure(folder: Path, firestore: Firestore, pubsub: Pubsub, count: int
         metered(one.variables, folder / "work.err") as work,
         metered(one.variables, folder / "api.err") as api,
     ):
-        addresses = behind(work.url) | {name: behind(api.url)[name] for name in API}
-        one.front.functions = {name: url for name, url in addresses.items() if name != "sweeper"}
+        addresses = function_urls(work.url) | {name: function_urls(api.url)[name] for name in API}
+        one.proxy.functions = {name: url for name, url in addresses.items() if name != "sweeper"}
         await _job(one, folder / "warm.jsonl", 3)
         before = await work.usage(), await api.usage()
         seconds, job_id, files = await _job(one, folder / "prompts.jsonl", count)
         after = await work.usage(), await api.usage()
-        chunks = [chunk async for chunk in one.app.chunks.list_all(job_id)]
+        chunks = [chunk async for chunk in one.context.chunks.list_all(job_id)]
     flushes = sum(len(chunk.segments) for chunk in chunks)
     usages = [end - start for end, start in zip(after, before, strict=True)]
     return Run(count, latency, len(chunks), flushes, files, seconds, *usages)

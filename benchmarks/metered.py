@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from tests.fakes.reverse_proxy import routed
-from tests.harness.asgi_server import serving
-from tests.harness.engine_process import environment
+from tests.fakes.reverse_proxy import route
+from tests.harness.asgi_server import serve_asgi
+from tests.harness.engine_process import clean_environment
 
 from promptforge import logs
 from promptforge.adapters.gcp.documents import FirestoreDocuments
@@ -63,7 +63,7 @@ class Meter:
         self.busy_seconds: dict[str, float] = defaultdict(float)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name, _ = routed(scope["path"])
+        name, _ = route(scope["path"])
         self.requests[name] += 1
         self._in_flight[name] += 1
         if self._in_flight[name] == 1:
@@ -104,7 +104,13 @@ async def metered(environ: Mapping[str, str], log: Path) -> AsyncIterator[Functi
     """Start a process of all functions with these variables; the path of a request selects the function."""
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.metered", env=environment(environ), stdin=PIPE, stdout=PIPE, stderr=stderr
+            sys.executable,
+            "-m",
+            "benchmarks.metered",
+            env=clean_environment(environ),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=stderr,
         )
     assert process.stdin
     assert process.stdout
@@ -121,7 +127,7 @@ async def main() -> None:
     set_current(app)
     assert isinstance(app.documents, FirestoreDocuments)
     bill, meter = app.documents.operations, Meter(gateway_app())
-    async with serving(meter) as url:
+    async with serve_asgi(meter) as url:
         print(url, flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
             await meter.wait_until_idle()

@@ -1,5 +1,7 @@
-"""What holds for the whole run, whatever a test is about; and Google's emulators, for whoever asks for them: started
-once, and kept apart by project."""
+"""Checks that apply to every test, and the emulators, which are started once and shared.
+
+A project of its own isolates each test on a shared emulator.
+"""
 
 import logging
 import uuid
@@ -7,42 +9,45 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.canary import leaks
+from tests.harness.canary import find_leaks
 from tests.harness.emulators import Firestore, Pubsub
 
-_lines: list[str] = []
+_log_lines: list[str] = []
 
 
-def _overhear(record: logging.LogRecord) -> bool:
-    _lines.append(f"{record.getMessage()} {getattr(record, 'fields', None)!r}")
+def _record(record: logging.LogRecord) -> bool:
+    _log_lines.append(f"{record.getMessage()} {getattr(record, 'fields', None)!r}")
     return True
 
 
 def pytest_configure() -> None:
-    """Hear every log line of the product, of any level and wherever it goes."""
+    """Record every log line of the product, of any level and for any destination."""
     logger = logging.getLogger("promptforge")
-    logger.addFilter(_overhear)
+    logger.addFilter(_record)
     logger.setLevel(logging.DEBUG)
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_told() -> Iterator[None]:
-    """No log line of any test holds a provider's text, a prompt, an answer, a key or a signed URL."""
-    _lines.clear()
+def log_without_secrets() -> Iterator[None]:
+    """Check that no log line of a test contains a provider's text, a prompt, a completion, a key or a signed URL."""
+    _log_lines.clear()
     yield
-    told = [line for line in _lines if leaks(line)]
-    assert not told
+    leaks = [line for line in _log_lines if find_leaks(line)]
+    assert not leaks
 
 
 @pytest.fixture
 def project() -> str:
-    """A project of the test's own: an emulator keeps projects apart, and makes each when it is first used."""
+    """Return a new project.
+
+    An emulator creates a project when it is first used.
+    """
     return f"test-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture(scope="session")
 def firestore() -> Iterator[Firestore]:
-    """The Firestore emulator that all tests share."""
+    """Run the shared Firestore emulator."""
     emulator = Firestore()
     emulator.start()
     yield emulator
@@ -51,7 +56,7 @@ def firestore() -> Iterator[Firestore]:
 
 @pytest.fixture(scope="session")
 def pubsub() -> Iterator[Pubsub]:
-    """The Pub/Sub emulator that all tests share."""
+    """Run the shared Pub/Sub emulator."""
     emulator = Pubsub()
     emulator.start()
     yield emulator

@@ -1,4 +1,4 @@
-"""No signals at all: as many calls as prompts, with the engine's own settings."""
+"""A run without faults and with the default settings: the number of calls equals the number of prompts."""
 
 import asyncio
 import time
@@ -9,35 +9,38 @@ import click
 
 from tests.chaos.config import Config
 from tests.chaos.jobs import Jobs
-from tests.fakes.openai_server import OpenAIFormat
-from tests.fakes.scripted_provider import ScriptedProvider, scripted, slow
+from tests.fakes.provider import answer_after, fake_provider
 from tests.harness.engine_process import engine
 
-LATENCY = 0.05
+LATENCY_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
-async def show(folder: Path, count: int) -> int:
-    """Run one job, print what came of it; 1 if a rule was broken."""
+async def run(folder: Path, count: int) -> int:
+    """Run one job and print its counts.
+
+    Return 1 if a rule was broken.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    async with scripted(ScriptedProvider(OpenAIFormat(), slow(LATENCY))) as provider:
+    started_at = time.monotonic()
+    async with fake_provider(answer_after(LATENCY_SECONDS)) as provider:
         environ = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": provider.url}
         with engine(folder / "data", environ) as running:
-            terms = Config(prompts_a_job=count, jobs_at_once=1)
-            jobs = Jobs(terms, running.url, running.key, folder, hopeless=False)
+            config = Config(prompts_per_job=count, concurrent_jobs=1)
+            jobs = Jobs(config, running.url, running.key, folder, always_failing=False)
             enough = asyncio.Event()
             feeding = asyncio.create_task(jobs.feed(enough))
             while not jobs.sent:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(POLL_SECONDS)
             enough.set()
             await feeding
-            balance = await jobs.wait_until_finished()
-    repeated = Counter(provider.calls.values())
-    click.echo(f"{count:,} prompts without faults, default settings, provider at {1000 * LATENCY:.0f} ms")
-    click.echo(f"calls {len(provider.ledger):,}, prompts called once {repeated[1]:,}, more than once ", nl=False)
-    click.echo(f"{len(provider.calls) - repeated[1]:,}")
-    click.echo(f"answered {balance.answered:,}, failed {balance.failed:,}, lost {balance.lost:,}, ", nl=False)
-    click.echo(f"doubled {balance.doubled:,}, invented {balance.invented:,}, wrong {balance.wrong:,}")
-    click.echo(f"{time.monotonic() - began:.0f} s")
-    kept = len(provider.ledger) == len(provider.calls) == count == balance.answered
-    return 0 if kept and not any((balance.lost, balance.doubled, balance.misplaced, balance.wrong)) else 1
+            totals = await jobs.collect_results()
+    calls, by_count = len(provider.call_log), Counter(provider.call_counts.values())
+    repeated = len(provider.call_counts) - by_count[1]
+    click.echo(f"{count:,} prompts without faults, default settings, provider at {1000 * LATENCY_SECONDS:.0f} ms")
+    click.echo(f"calls {calls:,}, prompts called once {by_count[1]:,}, more than once {repeated:,}")
+    click.echo(f"answered {totals.answered:,}, failed {totals.failed:,}, lost {totals.lost:,}, ", nl=False)
+    click.echo(f"duplicate {totals.duplicate:,}, unexpected {totals.unexpected:,}, wrong {totals.wrong:,}")
+    click.echo(f"{time.monotonic() - started_at:.0f} s")
+    complete = calls == len(provider.call_counts) == count == totals.answered
+    return 0 if complete and not any((totals.lost, totals.duplicate, totals.misplaced, totals.wrong)) else 1

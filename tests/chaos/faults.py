@@ -1,16 +1,17 @@
-"""The signals of a storm, and what is written down of each."""
+"""The faults of a chaos run: signals to processes, and the log of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tests.fakes.scripted_provider import Call
+from tests.fakes.provider import Call
 
-AWAKE_SECONDS = 2.0
+RESUME_SECONDS = 2.0
+IDENTIFY_SECONDS = 1.0
 
 
-class Kind(StrEnum):
-    """A signal and whom it hits."""
+class FaultKind(StrEnum):
+    """A signal and its target."""
 
     KILL_WORKER = "SIGKILL one worker"
     KILL_ENGINE = "SIGKILL the engine alone"
@@ -22,64 +23,77 @@ class Kind(StrEnum):
 
     @property
     def graceful(self) -> bool:
-        """Whether the workers may let come back what is in flight: then nothing may be paid twice. They also do so
-        when the engine alone is killed."""
-        return self in (Kind.KILL_ENGINE, Kind.TERM_ENGINE, Kind.TERM_WORKER)
+        """Whether the workers may wait for the calls in flight, so that no call is repeated.
+
+        They also do so when the engine alone is killed.
+        """
+        return self in (FaultKind.KILL_ENGINE, FaultKind.TERM_ENGINE, FaultKind.TERM_WORKER)
 
     @property
-    def freezes(self) -> bool:
-        """Whether a worker was stopped and woken up again."""
-        return self in (Kind.STOP_WORKER, Kind.STOP_AND_RESTART)
+    def suspends(self) -> bool:
+        """Whether a worker is suspended and resumed."""
+        return self in (FaultKind.STOP_WORKER, FaultKind.STOP_AND_RESTART)
 
 
-KILLS = (Kind.KILL_WORKER, Kind.KILL_ENGINE, Kind.KILL_ALL)
-STOPS = (Kind.STOP_WORKER, Kind.STOP_WORKER, Kind.STOP_AND_RESTART)
-TERMS = (Kind.TERM_ENGINE, Kind.TERM_WORKER)
+KILLS = (FaultKind.KILL_WORKER, FaultKind.KILL_ENGINE, FaultKind.KILL_ALL)
+STOPS = (FaultKind.STOP_WORKER, FaultKind.STOP_WORKER, FaultKind.STOP_AND_RESTART)
+TERMS = (FaultKind.TERM_ENGINE, FaultKind.TERM_WORKER)
 
 
 @dataclass
 class InjectedFault:
-    """One signal. `hit` are the worker processes it reached, `until` is when it had worked: the process had ended, or
-    was woken up again. `held` counts the chunks they held then, `fenced` those that were taken from a frozen one. Of
-    what was paid twice, `unflushed` was answered before the strike; the rest was in flight."""
+    """One signal and its effects.
 
-    kind: Kind
-    hit: frozenset[int]
-    at: float
-    until: float = float("inf")
-    held: int = 0
-    fenced: int = 0
+    `pids` are the affected worker processes. `ended_at` is when they had exited or were resumed.
+    `leased_chunks` counts their leases at that moment, `lost_leases` the ones that a suspended worker lost.
+    Of the `repeated_calls` that the fault caused, `unflushed` had an answer before it; the others were in flight.
+    `recovery_measured` tells whether the fault before it was over.
+    """
+
+    kind: FaultKind
+    pids: frozenset[int]
+    injected_at: float
+    ended_at: float = float("inf")
+    leased_chunks: int = 0
+    lost_leases: int = 0
     recovered_at: float | None = None
-    alone: bool = True
-    paid_twice: int = 0
+    recovery_measured: bool = True
+    repeated_calls: int = 0
     unflushed: int = 0
     allowed: int = 0
 
     @property
-    def reaches(self) -> float:
-        """Until when calls of the processes it hit may have begun in vain: one that was woken up lives on."""
-        return self.until + AWAKE_SECONDS if self.kind.freezes else float("inf")
+    def affects_calls_until(self) -> float:
+        """The end of the time in which the affected processes may start useless calls: they may live on if resumed."""
+        return self.ended_at + RESUME_SECONDS if self.kind.suspends else float("inf")
 
 
 @dataclass
 class FaultLog:
-    """All strikes, in the order of time. `tell` hears of each while the storm rages."""
+    """All faults in the order of time.
 
-    strikes: list[InjectedFault] = field(default_factory=list)
-    tell: Callable[[str], None] = lambda line: None
+    `report` receives a line per fault during the run.
+    """
 
-    def cause(self, first: Call, again: Call) -> InjectedFault | None:
-        """The strike that made a call worthless, so that it was made again; None if there is none."""
-        hits = [strike for strike in self.strikes if first.caller in strike.hit]
-        for strike in hits:
-            if first.began_at <= strike.until or not strike.kind.freezes:
-                return strike
-        for strike in hits:
-            if first.began_at <= strike.reaches:
-                return strike
-        for strike in self.strikes:
-            if strike.kind.freezes and again.caller in strike.hit and strike.at <= again.began_at <= strike.reaches:
-                return strike  # woken up between its last look at the lease and the call
-        if first.caller == 0:  # it died before it could be asked who it is
-            return next((strike for strike in reversed(self.strikes) if strike.at <= first.began_at + 1), None)
+    faults: list[InjectedFault] = field(default_factory=list)
+    report: Callable[[str], None] = lambda line: None
+
+    def cause(self, first: Call, repeated: Call) -> InjectedFault | None:
+        """Return the fault that lost the answer of a call, so that the call was repeated, or None."""
+        affected = [fault for fault in self.faults if first.caller in fault.pids]
+        for fault in affected:
+            if first.started_at <= fault.ended_at or not fault.kind.suspends:
+                return fault
+        for fault in affected:
+            if first.started_at <= fault.affects_calls_until:
+                return fault
+        for fault in self.faults:
+            started_in_time = fault.injected_at <= repeated.started_at <= fault.affects_calls_until
+            if fault.kind.suspends and repeated.caller in fault.pids and started_in_time:
+                return fault  # it was suspended between the check of its lease and the call
+        if first.caller == 0:  # its process exited before it could be identified
+            earlier = (
+                fault for fault in reversed(self.faults) if fault.injected_at <= first.started_at + IDENTIFY_SECONDS
+            )
+            return next(earlier, None)
         return None

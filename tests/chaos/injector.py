@@ -1,4 +1,4 @@
-"""Strikes a running engine again and again, and sees each time that the work goes on."""
+"""Injects faults into a running engine and checks after each that the work continues."""
 
 import asyncio
 import os
@@ -9,216 +9,212 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.chaos.config import Config
-from tests.chaos.faults import FaultLog, InjectedFault, Kind
-from tests.chaos.inspector import Held, StateInspector
-from tests.chaos.owners import owner_of
-from tests.fakes.scripted_provider import Call, Outcome, ScriptedProvider
-from tests.harness.engine_process import Engine, every_worker, freeze, instance_of, start, stop
+from tests.chaos.faults import FaultKind, FaultLog, InjectedFault
+from tests.chaos.inspector import LeasedChunk, StateInspector
+from tests.chaos.recovery import recovered_workers
+from tests.chaos.socket_owners import socket_owner
+from tests.fakes.provider import FakeProvider, Outcome
+from tests.harness.engine_process import Engine, all_worker_pids, start_engine, stop_engine, suspend, worker_instance
 
 POLL_SECONDS = 0.02
-KNOCK_SECONDS = 1.0
-IMPATIENCE = 0.2  # how often the next strike comes while the last one is not got over
-CUT_OFF = (None, Outcome.ABORTED)
+REDELIVERY_SECONDS = 1.0
+OVERLAP_SHARE = 0.2  # of the faults come before the engine has recovered from the last one
+MAX_ANSWERS_BETWEEN = 200
+ONE_WORKER = (FaultKind.KILL_WORKER, FaultKind.STOP_WORKER, FaultKind.TERM_WORKER)
 
 
-class Stuck(Exception):
-    """The work did not go on in time."""
+class NoProgress(Exception):
+    """The work did not continue in time."""
 
 
 class FaultInjector:
-    """One engine after the other on the same data folder and port. Use as an async context."""
+    """One engine after the other on the same data folder and port, as an async context."""
 
-    def __init__(self, folder: Path, provider: ScriptedProvider, terms: Config, diary: FaultLog) -> None:
+    def __init__(self, folder: Path, provider: FakeProvider, config: Config, fault_log: FaultLog) -> None:
         self._data_dir = folder / "data"
         self._provider = provider
-        self._terms = terms
-        self._rng = random.Random(terms.seed)
-        self._environ = terms.environ(provider.url)
+        self._config = config
+        self._rng = random.Random(config.seed)
+        self._environ = config.environ(provider.url)
         self._engines: list[Engine] = []
-        self._diary = diary
-        self._seen = 0
+        self._fault_log = fault_log
+        self._seen_calls = 0
         self._workers: list[int] = []
         provider.identify = self._identify
 
     @property
     def engine(self) -> Engine:
-        """The present one."""
+        """The current engine."""
         return self._engines[-1]
 
     async def __aenter__(self) -> "FaultInjector":
         await self._start(port=0)
-        self._desk = StateInspector(self._data_dir)
+        self._inspector = StateInspector(self._data_dir)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._desk.close()
+        self._inspector.close()
         for engine in self._engines:
-            stop(engine)
+            stop_engine(engine)
 
-    async def run(self, kinds: list[Kind]) -> None:
-        """Strike with each kind, in an order by the seed. Raises Stuck."""
+    async def run(self, kinds: list[FaultKind]) -> None:
+        """Inject a fault of each kind, in a random order.
+
+        Raises NoProgress.
+        """
         kinds = list(kinds)
         self._rng.shuffle(kinds)
-        patient = True
+        recovered = True
         for kind in kinds:
-            if patient:
-                await self._progress(self._rng.randint(1, 200))
-            strike = await self._inject(kind)
-            strike.alone = patient
-            self._diary.strikes.append(strike)
-            patient = self._rng.random() >= IMPATIENCE
-            if patient:
-                await self._recovery(strike)
-            self._diary.tell(f"{len(self._diary.strikes):>4} of {len(kinds)}  {kind}")
+            if recovered:
+                await self._wait_for_answers(self._rng.randint(1, MAX_ANSWERS_BETWEEN))
+            fault = await self._inject(kind)
+            fault.recovery_measured = recovered
+            self._fault_log.faults.append(fault)
+            recovered = self._rng.random() >= OVERLAP_SHARE
+            if recovered:
+                await self._wait_for_recovery(fault)
+            self._fault_log.report(f"{len(self._fault_log.faults):>4} of {len(kinds)}  {kind}")
 
-    async def _progress(self, answers: int) -> None:
-        """Wait for so many more good answers, so that strikes come in the midst of the work."""
+    async def _wait_for_answers(self, count: int) -> None:
+        """Wait for some completions, so that faults occur during the work."""
 
         def enough() -> bool:
-            return sum(call.outcome is Outcome.ANSWERED for call in self._provider.ledger[self._seen :]) >= answers
+            new_calls = self._provider.call_log[self._seen_calls :]
+            return sum(call.outcome is Outcome.ANSWERED for call in new_calls) >= count
 
-        await self._until(enough, "no answers came")
-        self._seen = len(self._provider.ledger)
+        await self._until(enough, "there were no answers")
+        self._seen_calls = len(self._provider.call_log)
 
-    async def _inject(self, kind: Kind) -> InjectedFault:
-        pids = await self._worker_pids()
-        one = kind in (Kind.KILL_WORKER, Kind.STOP_WORKER, Kind.TERM_WORKER)
-        victim = await self._holder(pids) if kind.freezes else self._rng.choice(pids)
-        hit = frozenset([victim] if one else pids)
-        at_risk = hit if kind is not Kind.STOP_AND_RESTART else {victim}
-        held = await self._desk.held_by([instance_of(pid) for pid in at_risk])
-        strike = InjectedFault(kind, hit, at=time.monotonic(), held=len(held))
+    async def _inject(self, kind: FaultKind) -> InjectedFault:
+        pids = await self._wait_for_workers()
+        victim = await self._pick_holder(pids) if kind.suspends else self._rng.choice(pids)
+        affected = frozenset([victim] if kind in ONE_WORKER else pids)
+        at_risk = affected if kind is not FaultKind.STOP_AND_RESTART else {victim}
+        leased = await self._inspector.leased_by([worker_instance(pid) for pid in at_risk])
+        fault = InjectedFault(kind, affected, injected_at=time.monotonic(), leased_chunks=len(leased))
         if not kind.graceful:
-            strike.allowed = len(at_risk) * self._terms.in_flight + len(held) * self._terms.flush_answers
+            fault.allowed = len(at_risk) * self._config.max_in_flight + len(leased) * self._config.flush_count
         match kind:
-            case Kind.KILL_WORKER:
+            case FaultKind.KILL_WORKER:
                 os.kill(victim, signal.SIGKILL)
-            case Kind.TERM_WORKER:
+            case FaultKind.TERM_WORKER:
                 os.kill(victim, signal.SIGTERM)
-                await self._until(lambda: not instance_of(victim), "a worker did not end at SIGTERM")
-            case Kind.STOP_WORKER | Kind.STOP_AND_RESTART:
-                await self._freeze(strike, victim, held)
+                await self._until(lambda: not worker_instance(victim), "a worker did not exit after SIGTERM")
+            case FaultKind.STOP_WORKER | FaultKind.STOP_AND_RESTART:
+                await self._suspend(fault, victim, leased)
             case _:
                 await self._end_engine(kind)
                 await self._start(self.engine.port)
-        strike.until = min(strike.until, time.monotonic())
-        return strike
+        fault.ended_at = min(fault.ended_at, time.monotonic())
+        return fault
 
-    async def _end_engine(self, kind: Kind) -> None:
-        if kind is Kind.KILL_ALL:
+    async def _end_engine(self, kind: FaultKind) -> None:
+        if kind is FaultKind.KILL_ALL:
             self.engine.kill_all()
-        elif kind is Kind.TERM_ENGINE:
+        elif kind is FaultKind.TERM_ENGINE:
             code = await asyncio.to_thread(self.engine.terminate)
             if code != 0:
-                raise Stuck(f"the engine ended with code {code} at SIGTERM")
+                raise NoProgress(f"the engine exited with code {code} after SIGTERM")
         else:
             self.engine.kill()
 
-    async def _freeze(self, strike: InjectedFault, victim: int, held: list[Held]) -> None:
-        """Stop a worker for two leases. From the end of the first on, its chunks' messages come again."""
-        freeze(victim)
-        instance = instance_of(victim)
+    async def _suspend(self, fault: InjectedFault, victim: int, leased: list[LeasedChunk]) -> None:
+        """Suspend a worker for two leases.
+
+        After the first lease, the messages of its chunks are delivered again.
+        """
+        suspend(victim)
+        instance = worker_instance(victim)
         restart = None
-        if strike.kind is Kind.STOP_AND_RESTART:
+        if fault.kind is FaultKind.STOP_AND_RESTART:
             self.engine.kill()
-            freeze(victim)  # again: the kernel wakes a stopped process when its parent goes
-            restart = asyncio.create_task(self._start_at_last(self.engine.port))
-            await asyncio.wait([restart], timeout=2 * self._terms.freeze)
-        knocking = asyncio.create_task(self._redeliver(instance))
-        await asyncio.sleep(self._terms.freeze)  # the freeze itself; the knocks may wait for a lock it holds
+            suspend(victim)  # again, because the kernel resumes a suspended process whose parent exits
+            restart = asyncio.create_task(self._start_with_retries(self.engine.port))
+            await asyncio.wait([restart], timeout=2 * self._config.suspension_seconds)
+        redelivering = asyncio.create_task(self._redeliver(instance))
+        await asyncio.sleep(self._config.suspension_seconds)  # the length of the fault, not a synchronization
         os.kill(victim, signal.SIGCONT)
-        strike.until = time.monotonic()
-        knocking.cancel()
-        await asyncio.gather(knocking, return_exceptions=True)
+        fault.ended_at = time.monotonic()
+        redelivering.cancel()  # it may still wait for a database lock that the suspended worker held
+        await asyncio.gather(redelivering, return_exceptions=True)
         if restart:
             await restart
-        strike.fenced = await self._desk.taken_over(held)
+        fault.lost_leases = await self._inspector.count_claimed_again(leased)
 
     async def _redeliver(self, instance: str) -> None:
-        """From the end of its lease on, bring the messages of the chunks it still holds once more."""
-        await asyncio.sleep(self._terms.lease)
+        """Deliver the messages of a worker's chunks again from the end of its lease on."""
+        await asyncio.sleep(self._config.lease_seconds)
         while True:
-            await self._desk.redeliver(await self._desk.held_by([instance]))
-            await asyncio.sleep(KNOCK_SECONDS)
+            await self._inspector.redeliver(await self._inspector.leased_by([instance]))
+            await asyncio.sleep(REDELIVERY_SECONDS)
 
-    async def _recovery(self, strike: InjectedFault) -> None:
-        """Wait until every worker there should be answers again, and what was cut off has been asked again."""
-        ledger, since = self._provider.ledger, strike.until if strike.kind.freezes else strike.at
+    async def _wait_for_recovery(self, fault: InjectedFault) -> None:
+        """Wait until every worker calls the provider and each lost call was repeated."""
 
         def recovered() -> bool:
-            recent = _since(ledger, strike.at - self._terms.call_timeout)
-            fresh = [call for call in recent if call.began_at > since and call.outcome not in CUT_OFF]
-            again = {call.prompt for call in recent if call.began_at > strike.at and call.outcome not in CUT_OFF}
-            cut_off = {call.prompt for call in recent if call.caller in strike.hit and _cut_off(call, strike)}
-            serving = {call.caller for call in fresh}
-            if len(serving) < self._terms.workers or not cut_off <= again:
+            workers = recovered_workers(fault, self._provider.call_log, self._config.call_timeout_seconds)
+            if len(workers) < self._config.workers:
                 return False
-            return serving >= set(self.engine.worker_pids) and len(self.engine.worker_pids) == self._terms.workers
+            pids = self.engine.worker_pids
+            return len(pids) == self._config.workers and workers >= set(pids)
 
-        await self._until(recovered, f"{strike.kind} was not got over")
-        strike.recovered_at = time.monotonic()
+        await self._until(recovered, f"the engine did not recover from {fault.kind}")
+        fault.recovered_at = time.monotonic()
 
-    async def _worker_pids(self) -> list[int]:
+    async def _wait_for_workers(self) -> list[int]:
         pids: list[int] = []
 
         def complete() -> bool:
-            pids[:] = [pid for pid in self.engine.worker_pids if instance_of(pid)]
-            return len(pids) == self._terms.workers
+            pids[:] = [pid for pid in self.engine.worker_pids if worker_instance(pid)]
+            return len(pids) == self._config.workers
 
         await self._until(complete, "a worker was not replaced")
         return pids
 
-    async def _holder(self, pids: list[int]) -> int:
-        """One of the processes that holds a chunk, so that a freeze has something to freeze."""
-        deadline = time.monotonic() + self._terms.recovery
+    async def _pick_holder(self, pids: list[int]) -> int:
+        """Return a process that holds a chunk, so that its suspension has an effect."""
+        deadline = time.monotonic() + self._config.recovery_seconds
         while time.monotonic() < deadline:
-            holders = [pid for pid in pids if await self._desk.held_by([instance_of(pid)])]
+            holders = [pid for pid in pids if await self._inspector.leased_by([worker_instance(pid)])]
             if holders:
                 return self._rng.choice(holders)
             await asyncio.sleep(POLL_SECONDS)
-        raise Stuck("no worker takes a chunk")
+        raise NoProgress("no worker claims a chunk")
 
     async def _start(self, port: int) -> None:
-        """An engine takes a while to start, and its workers call the provider before it says that it is ready."""
-        self._engines.append(await asyncio.to_thread(start, self._data_dir, self._environ, port))
+        """Start an engine in a thread, because its workers call the provider before the engine is ready."""
+        self._engines.append(await asyncio.to_thread(start_engine, self._data_dir, self._environ, port))
 
-    async def _start_at_last(self, port: int) -> None:
-        """Start as a supervisor does: a frozen worker that holds the database's lock lets no engine start."""
-        deadline = time.monotonic() + self._terms.recovery
+    async def _start_with_retries(self, port: int) -> None:
+        """Start an engine as a supervisor does: with retries.
+
+        No engine can start while a suspended worker holds the lock of the database.
+        """
+        deadline = time.monotonic() + self._config.recovery_seconds
         while True:
             try:
                 return await self._start(port)
             except AssertionError:
                 if time.monotonic() > deadline:
-                    raise Stuck("no engine could be started") from None
-                self._diary.tell("     the engine did not start while a frozen worker held the database's lock")
+                    raise NoProgress("no engine could start") from None
+                self._fault_log.report("     the engine could not start while a suspended worker held the lock")
 
     async def _until(self, condition: Callable[[], bool], complaint: str) -> None:
         try:
-            async with asyncio.timeout(self._terms.recovery):
+            async with asyncio.timeout(self._config.recovery_seconds):
                 while not condition():
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            raise Stuck(f"{complaint} within {self._terms.recovery:g} s") from None
+            raise NoProgress(f"{complaint} within {self._config.recovery_seconds:g} s") from None
 
     def _identify(self, port: int) -> int:
-        """The worker process at a port. Processes that are new since the last question are found at a miss."""
-        pid = owner_of(port, self._workers)
+        """Return the worker process at a port.
+
+        New processes are listed when no known one has it.
+        """
+        pid = socket_owner(port, self._workers)
         if not pid:
-            self._workers = every_worker()
-            pid = owner_of(port, self._workers)
+            self._workers = all_worker_pids()
+            pid = socket_owner(port, self._workers)
         return pid
-
-
-def _since(ledger: list[Call], moment: float) -> list[Call]:
-    """The calls that began after a moment."""
-    first = len(ledger)
-    while first and ledger[first - 1].began_at > moment:
-        first -= 1
-    return ledger[first:]
-
-
-def _cut_off(call: Call, strike: InjectedFault) -> bool:
-    """Whether the strike took the caller of a call away from it."""
-    ended_at = call.ended_at or float("inf")
-    return call.outcome in CUT_OFF and call.began_at <= strike.reaches and ended_at >= strike.at

@@ -1,4 +1,4 @@
-"""The client's side of a storm: jobs sent through an engine that may be gone at any moment, and what came back."""
+"""The client of a chaos run: it sends jobs to an engine that may be down at any moment, and counts the answers."""
 
 import asyncio
 from collections import Counter
@@ -13,18 +13,18 @@ import orjson
 
 from promptforge.client.async_client import AsyncClient, RequestFailed
 from tests.chaos.config import Config
-from tests.chaos.provider_faults import HOPELESS
-from tests.harness.in_process import Line, lines_of
+from tests.chaos.provider_script import ALWAYS_FAILING
+from tests.harness.lines import Line, parse_lines
 
 T = TypeVar("T")
 FINAL = ("COMPLETED", "FAILED")
-HOPELESS_EVERY = 250
+ALWAYS_FAILING_EVERY = 250
 POLL_SECONDS = 0.2
 
 
 @dataclass
-class Sent:
-    """A job: its prompts by id, in the order of the file."""
+class SentJob:
+    """A job with its prompts by id, in the order of the file."""
 
     number: int
     prompts: dict[str, str]
@@ -33,110 +33,118 @@ class Sent:
 
 
 @dataclass
-class Balance:
-    """What came back, beside what was sent."""
+class AnswerCounts:
+    """The counts of prompts and of their answers, right and wrong."""
 
     jobs: int = 0
     sent: int = 0
     answered: int = 0
     failed: int = 0
     lost: int = 0
-    doubled: int = 0
-    invented: int = 0
+    duplicate: int = 0
+    unexpected: int = 0
     misplaced: int = 0
     wrong: int = 0
 
-    def add(self, sent: Sent, results: list[Line], errors: list[Line], attempts: int) -> None:
-        """Settle one job. An error line is right only after `attempts` tries."""
-        back = Counter(line["prompt_id"] for line in [*results, *errors])
-        bad = {line["prompt_id"] for line in errors}
-        right = [name for name in sent.prompts if name not in bad]
+    def add(self, job: SentJob, results: list[Line], errors: list[Line], attempts: int) -> None:
+        """Count the answers of one job.
+
+        An error line must have this number of attempts.
+        """
+        answers = Counter(line["prompt_id"] for line in [*results, *errors])
+        failed = {line["prompt_id"] for line in errors}
+        in_order = [name for name in job.prompts if name not in failed]
         self.jobs += 1
-        self.sent += len(sent.prompts)
+        self.sent += len(job.prompts)
         self.answered += len(results)
         self.failed += len(errors)
-        self.lost += sum(name not in back for name in sent.prompts)
-        self.doubled += sum(count - 1 for name, count in back.items())
-        self.invented += sum(name not in sent.prompts for name in back)
-        self.misplaced += [line["prompt_id"] for line in results] != right
-        self.wrong += sum(line["result"] != sent.prompts.get(line["prompt_id"], "").upper() for line in results)
+        self.lost += sum(name not in answers for name in job.prompts)
+        self.duplicate += sum(count - 1 for name, count in answers.items())
+        self.unexpected += sum(name not in job.prompts for name in answers)
+        self.misplaced += [line["prompt_id"] for line in results] != in_order
+        self.wrong += sum(line["result"] != job.prompts.get(line["prompt_id"], "").upper() for line in results)
         self.wrong += sum(line["attempts"] != attempts for line in errors)
-        self.wrong += sent.status["status"] != "COMPLETED" or sent.status["prompt_count"] != len(sent.prompts)
+        self.wrong += job.status["status"] != "COMPLETED" or job.status["prompt_count"] != len(job.prompts)
 
 
 class Jobs:
-    """Keeps jobs under way, and brings them home at the end."""
+    """Keeps some jobs active and downloads their results at the end.
 
-    def __init__(self, terms: Config, url: str, key: str, folder: Path, hopeless: bool) -> None:
-        self._terms = terms
+    With `always_failing`, some prompts of each job always fail at the faulty provider.
+    """
+
+    def __init__(self, config: Config, url: str, key: str, folder: Path, always_failing: bool) -> None:
+        self._config = config
         self._folder = folder
-        self._hopeless = hopeless
+        self._always_failing = always_failing
         self._client = AsyncClient(url, key)
-        self.sent: list[Sent] = []
+        self.sent: list[SentJob] = []
 
     async def feed(self, stop: asyncio.Event) -> None:
-        """Keep as many jobs under way as the terms say; at the end wait until all have ended."""
+        """Keep the configured number of jobs active until `stop`, then wait until all have finished."""
         async with self._client:
             while True:
-                under_way = [sent for sent in self.sent if not await self._ended(sent)]
-                if stop.is_set() and not under_way:
+                active = [job for job in self.sent if not await self._is_finished(job)]
+                if stop.is_set() and not active:
                     return
-                if not stop.is_set() and len(under_way) < self._terms.jobs_at_once:
-                    await self._open()
+                if not stop.is_set() and len(active) < self._config.concurrent_jobs:
+                    await self._send_job()
                 else:
                     await asyncio.sleep(POLL_SECONDS)
 
-    async def wait_until_finished(self) -> Balance:
-        """Download everything and compare."""
-        balance = Balance()
+    async def collect_results(self) -> AnswerCounts:
+        """Download the results of every job and count the answers."""
+        counts = AnswerCounts()
         async with self._client:
-            for sent in self.sent:
-                results, errors = await self._download(sent)
-                balance.add(sent, results, errors, self._terms.max_retries + 1)
-        return balance
+            for job in self.sent:
+                results, errors = await self._download(job)
+                counts.add(job, results, errors, self._config.max_retries + 1)
+        return counts
 
-    async def _ended(self, sent: Sent) -> bool:
-        if sent.status.get("status") not in FINAL:
-            sent.status = await _persist(lambda: self._client.status(sent.job_id))
-        return sent.status["status"] in FINAL
+    async def _is_finished(self, job: SentJob) -> bool:
+        if job.status.get("status") not in FINAL:
+            job.status = await _until_connected(lambda: self._client.status(job.job_id))
+        return job.status["status"] in FINAL
 
-    async def _open(self) -> None:
-        sent = self._compose(len(self.sent))
-        path = self._folder / f"job-{sent.number}.jsonl"
-        rows = [{"prompt_id": name, "prompt": prompt} for name, prompt in sent.prompts.items()]
+    async def _send_job(self) -> None:
+        job = self._build_job(len(self.sent))
+        path = self._folder / f"job-{job.number}.jsonl"
+        rows = [{"prompt_id": name, "prompt": prompt} for name, prompt in job.prompts.items()]
         path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-        key, retries = f"storm-{sent.number}", self._terms.max_retries
-        job = await _persist(lambda: self._client.init("openai", "model-1", key, max_retries=retries))
-        await _persist(lambda: self._upload(job["upload_url"], path))
-        sent.job_id = job["job_id"]
-        self.sent.append(sent)
+        key, retries = f"chaos-{job.number}", self._config.max_retries
+        created = await _until_connected(lambda: self._client.init("openai", "model-1", key, max_retries=retries))
+        await _until_connected(lambda: self._upload(created["upload_url"], path))
+        job.job_id = created["job_id"]
+        self.sent.append(job)
 
-    def _compose(self, number: int) -> Sent:
-        count = self._terms.prompts_a_job
-        bad = HOPELESS_EVERY if self._hopeless else count + 1
+    def _build_job(self, number: int) -> SentJob:
+        count = self._config.prompts_per_job
+        every = ALWAYS_FAILING_EVERY if self._always_failing else count + 1
         prompts = {
-            f"id-{n}": f"job {number}, prompt {n}" + f", {HOPELESS}" * (n % bad == bad - 1) for n in range(count)
+            f"id-{n}": f"job {number}, prompt {n}" + f", {ALWAYS_FAILING}" * (n % every == every - 1)
+            for n in range(count)
         }
-        return Sent(number, prompts)
+        return SentJob(number, prompts)
 
     async def _upload(self, url: str, path: Path) -> None:
         try:
             await self._client.upload(url, path)
         except RequestFailed as exc:
-            if exc.code != "already_uploaded":  # the engine died after it had the file, before it said so
+            if exc.code != "already_uploaded":  # the engine was killed after it stored the file, before its response
                 raise
 
-    async def _download(self, sent: Sent) -> tuple[list[Line], list[Line]]:
-        lines: dict[bool, list[Line]] = {True: [], False: []}
-        for file in (await self._client.results(sent.job_id))["files"]:
+    async def _download(self, job: SentJob) -> tuple[list[Line], list[Line]]:
+        results: list[Line] = []
+        errors: list[Line] = []
+        for file in (await self._client.results(job.job_id))["files"]:
             target = self._folder / "result"
             await self._client.download(file["url"], target)
-            lines[file["filename"].startswith("results")] += lines_of(target.read_bytes())
-        return lines[True], lines[False]
+            (results if file["filename"].startswith("results") else errors).extend(parse_lines(target.read_bytes()))
+        return results, errors
 
 
-async def _persist(call: Callable[[], Awaitable[T]]) -> T:
-    """Try until an engine answers."""
+async def _until_connected(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a call until an engine responds."""
     while True:
         with suppress(aiohttp.ClientError, OSError):
             return await call()

@@ -1,74 +1,75 @@
-"""The table at the end."""
+"""The table at the end of a chaos run."""
 
 import statistics
 from collections.abc import Iterator
 
-from tests.chaos.faults import InjectedFault, Kind
+from tests.chaos.faults import FaultKind, InjectedFault
 from tests.chaos.verdict import Phase, faults_of
 
+COUNT_ROWS = {
+    "jobs": "jobs",
+    "prompts sent": "sent",
+    "answered": "answered",
+    "failed after all attempts": "failed",
+    "lost": "lost",
+    "duplicate": "duplicate",
+    "unexpected": "unexpected",
+    "out of order (jobs)": "misplaced",
+    "wrong text or status": "wrong",
+}
 
-def lines(phases: list[Phase]) -> Iterator[str]:
-    """The whole table, in lines."""
+
+def table(phases: list[Phase]) -> Iterator[str]:
+    """Yield the lines of the table."""
     yield from _signals(phases)
     yield ""
-    yield from _prompts(phases)
+    yield from _counts(phases)
     for phase in phases:
-        if phase.faults:
-            yield ""
-            yield f"Faults played: {', '.join(f'{name} {count}' for name, count in sorted(phase.faults.items()))}"
+        if phase.provider_faults:
+            counts = ", ".join(f"{name} {count}" for name, count in sorted(phase.provider_faults.items()))
+            yield from ("", f"Provider faults: {counts}")
     yield ""
     yield f"Wall time {sum(phase.seconds for phase in phases):.0f} s"
-    broken = [f"{phase.name}: {rule}" for phase in phases for rule in phase.broken()]
-    yield from [f"BROKEN  {rule}" for rule in broken] or ["Every rule was kept."]
+    broken = [f"{phase.name}: {rule}" for phase in phases for rule in phase.broken_rules()]
+    yield from [f"BROKEN  {rule}" for rule in broken] or ["No rule was broken."]
 
 
 def _signals(phases: list[Phase]) -> Iterator[str]:
-    paid = [phase for phase in phases if phase.faults is None]
-    yield f"{'':<35}{'paid twice, fair provider':>42}{'chunks':>9}{'recovery':>18}"
-    columns = f"{'sum':>7}{'unflushed':>11}{'a strike':>10}{'most/allowed':>14}{'fenced':>9}{'median':>10}{'max':>8}"
+    healthy = [phase for phase in phases if phase.provider_faults is None]
+    yield f"{'':<35}{'repeated calls, healthy provider':>42}{'lost':>9}{'recovery':>18}"
+    columns = f"{'sum':>7}{'unflushed':>11}{'mean':>10}{'most/allowed':>14}{'leases':>9}{'median':>10}{'max':>8}"
     yield f"{'signal':<29}{'sent':>6}{columns}"
-    for kind in Kind:
-        strikes = faults_of(phases, kind)
-        if strikes:
-            yield _signal(kind, strikes, faults_of(paid, kind))
-    yield f"{'no signal':<29}{'':>6}{sum(phase.unexplained for phase in paid):>7}{'':>21}{'':>11}{'/ 0':>3}"
+    for kind in FaultKind:
+        faults = faults_of(phases, kind)
+        if faults:
+            yield _signal(kind, faults, faults_of(healthy, kind))
+    yield f"{'no signal':<29}{'':>6}{sum(phase.unexplained for phase in healthy):>7}{'':>21}{'':>11}{'/ 0':>3}"
 
 
-def _signal(kind: Kind, strikes: list[InjectedFault], counted: list[InjectedFault]) -> str:
-    row = f"{kind:<29}{len(strikes):>6}"
+def _signal(kind: FaultKind, faults: list[InjectedFault], counted: list[InjectedFault]) -> str:
+    row = f"{kind:<29}{len(faults):>6}"
     if counted:
-        paid = [strike.paid_twice for strike in counted]
-        worst = max(counted, key=lambda strike: (strike.paid_twice, -strike.allowed))
-        most = f"{worst.paid_twice}/{worst.allowed}"
-        unflushed = sum(strike.unflushed for strike in counted)
-        row += f"{sum(paid):>7}{unflushed:>11}{statistics.mean(paid):>10.1f}{most:>14}"
+        repeated = [fault.repeated_calls for fault in counted]
+        worst = max(counted, key=lambda fault: (fault.repeated_calls, -fault.allowed))
+        most = f"{worst.repeated_calls}/{worst.allowed}"
+        unflushed = sum(fault.unflushed for fault in counted)
+        row += f"{sum(repeated):>7}{unflushed:>11}{statistics.mean(repeated):>10.1f}{most:>14}"
     else:
         row += f"{'-':>7}{'-':>11}{'-':>10}{'-':>14}"
-    row += f"{sum(strike.fenced for strike in strikes) if kind.freezes else '-':>9}"
-    spans = [
-        strike.recovered_at - (strike.until if kind.freezes else strike.at)
-        for strike in strikes
-        if strike.recovered_at and strike.alone
+    row += f"{sum(fault.lost_leases for fault in faults) if kind.suspends else '-':>9}"
+    seconds = [
+        fault.recovered_at - (fault.ended_at if kind.suspends else fault.injected_at)
+        for fault in faults
+        if fault.recovered_at and fault.recovery_measured
     ]
-    return row + (f"{statistics.median(spans):>8.1f} s{max(spans):>6.1f} s" if spans else f"{'-':>10}{'-':>8}")
+    return row + (f"{statistics.median(seconds):>8.1f} s{max(seconds):>6.1f} s" if seconds else f"{'-':>10}{'-':>8}")
 
 
-def _prompts(phases: list[Phase]) -> Iterator[str]:
-    yield f"{'':<29}" + "".join(f"{phase.name:>16}" for phase in phases)
-    rows = {
-        "jobs": "jobs",
-        "prompts sent": "sent",
-        "answered": "answered",
-        "failed, all tries used up": "failed",
-        "lost": "lost",
-        "doubled": "doubled",
-        "invented": "invented",
-        "out of order (jobs)": "misplaced",
-        "wrong text or status": "wrong",
-    }
-    for title, name in rows.items():
-        yield f"{title:<29}" + "".join(f"{getattr(phase.balance, name):>16,}" for phase in phases)
-    yield f"{'calls paid':<29}" + "".join(f"{len(phase.ledger):>16,}" for phase in phases)
-    tries = ["-" if phase.faults is None else f"{phase.over_tries:,}" for phase in phases]
-    yield f"{'tried too often':<29}" + "".join(f"{count:>16}" for count in tries)
-    yield f"{'seconds':<29}" + "".join(f"{phase.seconds:>16.0f}" for phase in phases)
+def _counts(phases: list[Phase]) -> Iterator[str]:
+    yield f"{'':<29}" + "".join(f"{phase.name:>18}" for phase in phases)
+    for title, name in COUNT_ROWS.items():
+        yield f"{title:<29}" + "".join(f"{getattr(phase.answers, name):>18,}" for phase in phases)
+    yield f"{'calls':<29}" + "".join(f"{len(phase.call_log):>18,}" for phase in phases)
+    exceeded = ["-" if phase.provider_faults is None else f"{phase.attempts_exceeded:,}" for phase in phases]
+    yield f"{'attempts exceeded':<29}" + "".join(f"{count:>18}" for count in exceeded)
+    yield f"{'seconds':<29}" + "".join(f"{phase.seconds:>18.0f}" for phase in phases)

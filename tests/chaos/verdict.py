@@ -1,80 +1,87 @@
-"""What the ledger and the results say about a storm: sums, and which rules were broken."""
+"""The verdict on a phase: each repeated call has a cause, and no rule was broken."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.chaos.faults import FaultLog, InjectedFault, Kind
-from tests.chaos.jobs import Balance
-from tests.fakes.scripted_provider import Call
+from tests.chaos.faults import FaultKind, FaultLog, InjectedFault
+from tests.chaos.jobs import AnswerCounts
+from tests.fakes.provider import Call
 
 THROTTLED = 429
 
 
 @dataclass
 class Phase:
-    """Everything that is known of a phase at its end. `stuck` is a rule that was broken on the way. `faults` counts
-    what the provider played; None where it was only slow, so that every second call has a strike to answer for it."""
+    """The records of a phase at its end.
+
+    `stuck` is a rule that was broken during the phase. `provider_faults` counts the faults of the provider. It is None
+    for a healthy provider, at which every repeated call must have an injected fault as its cause.
+    """
 
     name: str
-    diary: FaultLog
-    ledger: list[Call]
-    balance: Balance
+    fault_log: FaultLog
+    call_log: list[Call]
+    answers: AnswerCounts
     seconds: float
     max_retries: int
     stuck: str = ""
-    faults: Counter[str] | None = None
+    provider_faults: Counter[str] | None = None
     unexplained: int = 0
-    over_tries: int = 0
+    attempts_exceeded: int = 0
 
     def assess(self) -> None:
-        """Lay each repeated call to the charge of a strike, or count the prompts that were tried too often."""
-        calls = defaultdict(list)
-        for call in self.ledger:
-            calls[call.prompt].append(call)
-        for asked in calls.values():
-            if self.faults is None:
-                self._charge(asked)
-            elif self._too_often(asked):
-                self.over_tries += 1
+        """Assign each repeated call to a fault, or count the prompts with too many attempts."""
+        by_prompt = defaultdict(list)
+        for call in self.call_log:
+            by_prompt[call.prompt].append(call)
+        for calls in by_prompt.values():
+            if self.provider_faults is None:
+                self._assign(calls)
+            elif self._exceeds_attempts(calls):
+                self.attempts_exceeded += 1
 
-    def broken(self) -> Iterator[str]:
-        """The rules that were broken, in words."""
+    def broken_rules(self) -> Iterator[str]:
+        """Yield each broken rule in words."""
         if self.stuck:
             yield self.stuck
-        for what in ("lost", "doubled", "invented", "misplaced", "wrong"):
-            if count := getattr(self.balance, what):
-                yield f"{what}: {count}"
+        for name in ("lost", "duplicate", "unexpected", "misplaced", "wrong"):
+            if count := getattr(self.answers, name):
+                yield f"{name}: {count}"
         if self.unexplained:
-            yield f"{self.unexplained} calls were paid twice without any signal"
-        if self.over_tries:
-            yield f"{self.over_tries} prompts were tried more often than max_retries + 1"
-        for strike in self.diary.strikes:
-            if strike.paid_twice > strike.allowed:
-                yield f"{strike.kind}: {strike.paid_twice} paid twice, at most {strike.allowed} allowed"
+            yield f"{self.unexplained} calls were repeated without a signal"
+        if self.attempts_exceeded:
+            yield f"{self.attempts_exceeded} prompts had more attempts than max_retries + 1"
+        for fault in self.fault_log.faults:
+            if fault.repeated_calls > fault.allowed:
+                yield f"{fault.kind}: {fault.repeated_calls} repeated calls, at most {fault.allowed} allowed"
 
-    def _charge(self, asked: list[Call]) -> None:
-        for first, again in pairwise(asked):
-            strike = self.diary.cause(first, again)
-            if strike:
-                strike.paid_twice += 1
-                strike.unflushed += (first.ended_at or strike.at) < strike.at
+    def _assign(self, calls: list[Call]) -> None:
+        for first, repeated in pairwise(calls):
+            fault = self.fault_log.cause(first, repeated)
+            if fault:
+                fault.repeated_calls += 1
+                fault.unflushed += (first.ended_at or fault.injected_at) < fault.injected_at
             else:
                 self.unexplained += 1
 
-    def _too_often(self, asked: list[Call]) -> bool:
-        """A throttled call is no try. A try that a strike took away may be forgotten, and is then made again."""
-        tries = [call for call in asked if call.status != THROTTLED]
-        forgotten = sum(any(_forgets(strike, call) for strike in self.diary.strikes) for call in tries)
-        return len(tries) > self.max_retries + 1 + forgotten
+    def _exceeds_attempts(self, calls: list[Call]) -> bool:
+        """Return whether a prompt had too many attempts.
+
+        A throttled call is no attempt. An attempt that a fault interrupted may be lost, and is then repeated.
+        """
+        attempts = [call for call in calls if call.status != THROTTLED]
+        lost = sum(any(_may_lose(fault, call) for fault in self.fault_log.faults) for call in attempts)
+        return len(attempts) > self.max_retries + 1 + lost
 
 
-def _forgets(strike: InjectedFault, call: Call) -> bool:
-    brutal = not strike.kind.graceful
-    return brutal and (call.caller in strike.hit or call.caller == 0) and call.began_at <= strike.reaches
+def _may_lose(fault: InjectedFault, call: Call) -> bool:
+    """Return whether the fault may lose the record of an attempt."""
+    affected = call.caller in fault.pids or call.caller == 0
+    return not fault.kind.graceful and affected and call.started_at <= fault.affects_calls_until
 
 
-def faults_of(phases: list[Phase], kind: Kind) -> list[InjectedFault]:
-    """All strikes of a kind."""
-    return [strike for phase in phases for strike in phase.diary.strikes if strike.kind is kind]
+def faults_of(phases: list[Phase], kind: FaultKind) -> list[InjectedFault]:
+    """Return all faults of a kind."""
+    return [fault for phase in phases for fault in phase.fault_log.faults if fault.kind is kind]

@@ -7,16 +7,16 @@ import pytest
 from promptforge.adapters.gcp.billing import BilledOperations
 from promptforge.adapters.gcp.objects import BucketObjects
 from promptforge.adapters.gcp.signing import SignedUrls
-from tests.fakes.service_account_keys import DOWNLOADER, UPLOADER, key_account
-from tests.fakes.storage import StrictStorage, strict_storage
-from tests.harness.clock import HandClock
+from tests.fakes.service_account_keys import DOWNLOADER, UPLOADER, key_credentials
+from tests.fakes.storage import FakeStorage, fake_storage
+from tests.harness.clock import ManualClock
 
 OpenBucket = Callable[[float], BucketObjects]
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -25,22 +25,22 @@ def operations() -> BilledOperations:
 
 
 @pytest.fixture
-async def storage(clock: HandClock) -> AsyncIterator[StrictStorage]:
-    async with strict_storage(clock) as storage:
+async def storage(clock: ManualClock) -> AsyncIterator[FakeStorage]:
+    async with fake_storage(clock) as storage:
         storage.make_bucket("bucket")
         yield storage
 
 
 @pytest.fixture
-def urls(storage: StrictStorage, clock: HandClock, operations: BilledOperations) -> Iterator[SignedUrls]:
-    urls = SignedUrls(key_account(UPLOADER), key_account(DOWNLOADER), operations, clock, storage.url)
+def urls(storage: FakeStorage, clock: ManualClock, operations: BilledOperations) -> Iterator[SignedUrls]:
+    urls = SignedUrls(key_credentials(UPLOADER), key_credentials(DOWNLOADER), operations, clock, storage.url)
     yield urls
     urls.close()
 
 
 @pytest.fixture
-def open_bucket(storage: StrictStorage, urls: SignedUrls, operations: BilledOperations) -> Iterator[OpenBucket]:
-    """Opens the bucket for an adapter that repeats failed calls for a number of seconds."""
+def open_bucket(storage: FakeStorage, urls: SignedUrls, operations: BilledOperations) -> Iterator[OpenBucket]:
+    """Open the bucket with an adapter that repeats failed calls for a number of seconds."""
     opened: list[BucketObjects] = []
 
     def open_again(retry_seconds: float) -> BucketObjects:

@@ -1,4 +1,4 @@
-"""The billed operations of a chunk are counted, so that an extra call is noticed."""
+"""The billed operations of a chunk are counted, so that an additional call fails the test."""
 
 from collections import Counter
 from pathlib import Path

@@ -16,7 +16,7 @@ from promptforge.bootstrap import set_current
 from promptforge.engine.load_functions import load_function
 from promptforge.errors import Unavailable
 from promptforge.settings import Settings
-from tests.fakes.google_tokens import Issuer, handed_on, issuer
+from tests.fakes.google_tokens import TokenIssuer, serve_issuer, without_signature
 from tests.harness.context import with_adapters
 from tests.harness.in_process import in_process_stack
 
@@ -28,34 +28,34 @@ SETTINGS = Settings(
     timer_account=TIMER,
     function_url="https://here-demo.cloudfunctions.net/promptforge-{function}",
 )
-RULES = CallerPolicy(SETTINGS.invokers, SETTINGS.url_of)
-ON_CLOUD_RUN = replace(RULES, service="promptforge-worker")
+POLICY = CallerPolicy(SETTINGS.invokers, SETTINGS.url_of)
+ON_CLOUD_RUN = replace(POLICY, service="promptforge-worker")
 HOUR = 3600
 
 
 @pytest.fixture(scope="module")
-def key() -> Issuer:
-    """A key for all tests: to make one takes time."""
-    return Issuer()
+def key() -> TokenIssuer:
+    """Return one key for all tests, because its generation is slow."""
+    return TokenIssuer()
 
 
 @pytest.fixture
-async def google(key: Issuer) -> AsyncIterator[Issuer]:
-    async with issuer(replace(key)) as running:
+async def google(key: TokenIssuer) -> AsyncIterator[TokenIssuer]:
+    async with serve_issuer(replace(key)) as running:
         yield running
 
 
-def callers(google: Issuer, rules: CallerPolicy = RULES) -> TokenVerifier:
-    return TokenVerifier(rules, SystemClock(), google.certificates_url)
+def verifier(google: TokenIssuer, policy: CallerPolicy = POLICY) -> TokenVerifier:
+    return TokenVerifier(policy, SystemClock(), google.certificates_url)
 
 
 @pytest.mark.parametrize("email", [TASKS, PUSH])
-async def test_caller_auth_accepts_configured_accounts(google: Issuer, email: str) -> None:
+async def test_caller_auth_accepts_configured_accounts(google: TokenIssuer, email: str) -> None:
     token = google.token(email, URL)
 
-    assert await callers(google).rejection_reason("worker", token) is None
-    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", token) is None
-    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", handed_on(token)) is None
+    assert await verifier(google).rejection_reason("worker", token) is None
+    assert await verifier(google, ON_CLOUD_RUN).rejection_reason("worker", token) is None
+    assert await verifier(google, ON_CLOUD_RUN).rejection_reason("worker", without_signature(token)) is None
 
 
 @pytest.mark.parametrize(
@@ -79,33 +79,36 @@ async def test_caller_auth_accepts_configured_accounts(google: Issuer, email: st
     ],
 )
 async def test_caller_auth_rejects_other_accounts(
-    google: Issuer, email: str, audience: str, claims: Mapping[str, object], reason: str
+    google: TokenIssuer, email: str, audience: str, claims: Mapping[str, object], reason: str
 ) -> None:
     token = google.token(email, audience, **claims)
 
-    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", handed_on(token)) == reason
-    # with a signature, Google's own library is the first to look at the times
-    assert await callers(google).rejection_reason("worker", token) in (reason, "invalid_token")
+    assert await verifier(google, ON_CLOUD_RUN).rejection_reason("worker", without_signature(token)) == reason
+    # for a signed token, Google's library checks the times first
+    assert await verifier(google).rejection_reason("worker", token) in (reason, "invalid_token")
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "....", "\u00fc.x.y", "e30.e30.e30", "W10.W10.W10"])
-async def test_caller_auth_rejects_invalid_tokens(google: Issuer, token: str) -> None:
-    assert await callers(google).rejection_reason("worker", token) in ("no_token", "invalid_token")
-    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", handed_on(token)) in (
+async def test_caller_auth_rejects_invalid_tokens(google: TokenIssuer, token: str) -> None:
+    assert await verifier(google).rejection_reason("worker", token) in ("no_token", "invalid_token")
+    assert await verifier(google, ON_CLOUD_RUN).rejection_reason("worker", without_signature(token)) in (
         "invalid_token",
         "issuer",
     )
 
 
-async def test_caller_auth_rejects_token_of_unknown_key(google: Issuer) -> None:
-    forged = Issuer().token(TASKS, URL)
+async def test_caller_auth_rejects_token_of_unknown_key(google: TokenIssuer) -> None:
+    forged = TokenIssuer().token(TASKS, URL)
 
-    assert await callers(google).rejection_reason("worker", forged) == "invalid_token"
-    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", forged) == "invalid_token"
+    assert await verifier(google).rejection_reason("worker", forged) == "invalid_token"
+    assert await verifier(google, ON_CLOUD_RUN).rejection_reason("worker", forged) == "invalid_token"
 
 
-async def test_caller_auth_rejects_unsigned_token_outside_cloud_run(google: Issuer) -> None:
-    assert await callers(google).rejection_reason("worker", handed_on(google.token(TASKS, URL))) == "invalid_token"
+async def test_caller_auth_rejects_unsigned_token_outside_cloud_run(google: TokenIssuer) -> None:
+    assert (
+        await verifier(google).rejection_reason("worker", without_signature(google.token(TASKS, URL)))
+        == "invalid_token"
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,35 +122,35 @@ async def test_caller_auth_rejects_unsigned_token_outside_cloud_run(google: Issu
     ],
 )
 async def test_caller_auth_accepts_own_service_address_as_audience(
-    google: Issuer, audience: str, reason: str | None
+    google: TokenIssuer, audience: str, reason: str | None
 ) -> None:
-    token = handed_on(google.token(PUSH, audience))
+    token = without_signature(google.token(PUSH, audience))
 
-    assert await callers(google, ON_CLOUD_RUN).rejection_reason("worker", token) == reason
+    assert await verifier(google, ON_CLOUD_RUN).rejection_reason("worker", token) == reason
 
 
-async def test_caller_auth_fetches_certificates_once(google: Issuer) -> None:
-    one, stranger = callers(google), Issuer()
+async def test_caller_auth_fetches_certificates_once(google: TokenIssuer) -> None:
+    one, other_issuer = verifier(google), TokenIssuer()
     for _ in range(3):
         assert await one.rejection_reason("worker", google.token(TASKS, URL)) is None
-        assert await one.rejection_reason("worker", stranger.token(TASKS, URL)) == "invalid_token"
+        assert await one.rejection_reason("worker", other_issuer.token(TASKS, URL)) == "invalid_token"
 
-    assert google.served == 1
+    assert google.certificate_requests == 1
 
 
-async def test_caller_auth_without_certificates_raises_unavailable(google: Issuer) -> None:
-    google.broken = True
-    one = callers(google)
+async def test_caller_auth_without_certificates_raises_unavailable(google: TokenIssuer) -> None:
+    google.unavailable = True
+    one = verifier(google)
     with pytest.raises(Unavailable):
         await one.rejection_reason("worker", google.token(TASKS, URL))
 
-    google.broken = False
+    google.unavailable = False
     assert await one.rejection_reason("worker", google.token(TASKS, URL)) is None
 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """The log lines of the product."""
+    """Capture the log lines of the product."""
     logger = logging.getLogger("promptforge")
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -172,11 +175,11 @@ def log() -> Iterator[io.StringIO]:
     ],
 )
 async def test_event_endpoint_uses_token_that_iam_checked(
-    google: Issuer, tmp_path: Path, log: io.StringIO, headers: list[tuple[str, str]], status: int
+    google: TokenIssuer, tmp_path: Path, log: io.StringIO, headers: list[tuple[str, str]], status: int
 ) -> None:
     good, bad = google.token(TASKS, URL), google.token(TIMER, URL)
     async with in_process_stack(tmp_path) as one:
-        set_current(with_adapters(one.app, caller_auth=callers(google)))
+        set_current(with_adapters(one.context, caller_auth=verifier(google)))
         transport = httpx.ASGITransport(load_function("worker"))
         async with httpx.AsyncClient(transport=transport, base_url="http://function") as client:
             sent = [(name, value.format(good=good, bad=bad)) for name, value in headers]

@@ -34,7 +34,7 @@ Post = tuple[dict[str, str], bytes]
 @pytest.fixture(autouse=True)
 async def app(tmp_path: Path) -> AsyncIterator[AppContext]:
     async with in_process_stack(tmp_path) as one:
-        yield one.app
+        yield one.context
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 def push(data: bytes) -> Post:
-    """As Pub/Sub sends it to a push subscription: https://cloud.google.com/pubsub/docs/push."""
+    """Return a message as Pub/Sub pushes it: https://cloud.google.com/pubsub/docs/push."""
     message = {
         "data": base64.b64encode(data).decode(),
         "attributes": {"key": "value"},
@@ -67,7 +67,7 @@ def task(message: Command) -> Post:
 
 
 def storage_event(name: str) -> Post:
-    """As Eventarc sends it: https://cloud.google.com/eventarc/docs/cloudevents."""
+    """Return an event as Eventarc sends it: https://cloud.google.com/eventarc/docs/cloudevents."""
     headers = {
         "ce-specversion": "1.0",
         "ce-id": "1234567",
@@ -88,16 +88,18 @@ def structured(message: Command) -> Post:
     return headers, body
 
 
-def recorder(decode: events.Decoder[Command], fault: Exception | None = None) -> tuple[ASGIApp, list[Command]]:
-    """A function that keeps its messages, or fails."""
+def recording_function(
+    decode: events.Decoder[Command], fault: Exception | None = None
+) -> tuple[ASGIApp, list[Command]]:
+    """Return a function that records its messages, or raises `fault`."""
     handled: list[Command] = []
 
-    async def recording(message: Command) -> None:
+    async def record(message: Command) -> None:
         handled.append(message)
         if fault:
             raise fault
 
-    function = events.event_endpoint(decode)(recording)
+    function = events.event_endpoint(decode)(record)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await (await function(Request(scope, receive)))(scope, receive, send)
@@ -105,7 +107,7 @@ def recorder(decode: events.Decoder[Command], fault: Exception | None = None) ->
     return app, handled
 
 
-async def sent(app: ASGIApp, post: Post, method: str = "POST") -> httpx.Response:
+async def send(app: ASGIApp, post: Post, method: str = "POST") -> httpx.Response:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://function") as client:
         return await client.request(method, "/", headers=post[0], content=post[1])
 
@@ -131,9 +133,9 @@ SWEEPS: events.Decoder[Command] = events.decode_command(SweepJobs)
 async def test_event_endpoint_decodes_each_form_and_answers_204(
     decode: events.Decoder[Command], post: Post, message: Command
 ) -> None:
-    app, handled = recorder(decode)
+    app, handled = recording_function(decode)
 
-    reply = await sent(app, post)
+    reply = await send(app, post)
 
     assert (reply.status_code, reply.content) == (204, b"")
     assert handled == [message]
@@ -159,23 +161,23 @@ async def test_event_endpoint_decodes_each_form_and_answers_204(
 async def test_event_endpoint_logs_and_acknowledges_unknown_messages(
     decode: events.Decoder[Command], post: Post, log: io.StringIO
 ) -> None:
-    app, handled = recorder(decode)
+    app, handled = recording_function(decode)
 
-    reply = await sent(app, post)
+    reply = await send(app, post)
 
     assert (reply.status_code, reply.content, handled) == (204, b"", [])
     assert [json.loads(line)["event"] for line in log.getvalue().splitlines()] == ["event_ignored"]
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"), [(ValueError(SECRET), 500), (ObjectMissing(SECRET), 500), (Unavailable(SECRET), 503)]
+    ("fault", "status"), [(ValueError(SECRET), 500), (ObjectMissing(SECRET), 500), (Unavailable("test", SECRET), 503)]
 )
 async def test_event_endpoint_answers_errors_without_their_text(
     fault: Exception, status: int, log: io.StringIO
 ) -> None:
-    app, handled = recorder(CHUNKS, fault)
+    app, handled = recording_function(CHUNKS, fault)
 
-    reply = await sent(app, push(CHUNK.encode()))
+    reply = await send(app, push(CHUNK.encode()))
 
     assert (reply.status_code, handled) == (status, [CHUNK])
     line = json.loads(log.getvalue())
@@ -186,11 +188,11 @@ async def test_event_endpoint_answers_errors_without_their_text(
 @pytest.mark.parametrize("function", EVENT_FUNCTIONS)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
 async def test_event_endpoint_accepts_post_only(function: str, method: str) -> None:
-    reply = await sent(load_function(function), (JSON, b"{}"), method)
+    reply = await send(load_function(function), (JSON, b"{}"), method)
 
     assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize(("function", "post"), [("worker", push(CHUNK.encode())), ("sweeper", (JSON, b"{}"))])
 async def test_event_functions_accept_what_their_sources_send(function: str, post: Post) -> None:
-    assert (await sent(load_function(function), post)).status_code == 204
+    assert (await send(load_function(function), post)).status_code == 204

@@ -10,12 +10,12 @@ from promptforge.adapters.gcp.objects import BLOCK_BYTES, THREADS, BucketObjects
 from promptforge.adapters.gcp.signing import SignedUrls
 from promptforge.errors import ObjectExists, PromptForgeError, Unavailable
 from tests.contract.object_data import blocks, content
-from tests.fakes.storage import StrictStorage
+from tests.fakes.storage import FakeStorage
 
 LARGE = b"x" * (2 * BLOCK_BYTES + 1)
 
 
-def counted(operations: BilledOperations) -> Counter[BilledOperation]:
+def take_counts(operations: BilledOperations) -> Counter[BilledOperation]:
     """Return the counts since the last call."""
     counts = operations.counts.copy()
     operations.counts.clear()
@@ -24,30 +24,30 @@ def counted(operations: BilledOperations) -> Counter[BilledOperation]:
 
 async def test_bucket_operations_are_counted_as_billed(bucket: BucketObjects, operations: BilledOperations) -> None:
     await bucket.create("a/1", b"one")
-    assert counted(operations) == {BilledOperation.CLASS_A: 1}
+    assert take_counts(operations) == {BilledOperation.CLASS_A: 1}
 
-    await bucket.create("a/1", b"one")  # refused, and looked at
-    assert counted(operations) == {BilledOperation.CLASS_A: 1, BilledOperation.CLASS_B: 1}
+    await bucket.create("a/1", b"one")  # rejected, then compared by its metadata
+    assert take_counts(operations) == {BilledOperation.CLASS_A: 1, BilledOperation.CLASS_B: 1}
 
-    info = await bucket.create("a/2", blocks(LARGE))  # a session is one operation, its pieces are none
-    assert counted(operations) == {BilledOperation.CLASS_A: 1}
+    info = await bucket.create("a/2", blocks(LARGE))  # a session is one operation, and its pieces are free
+    assert take_counts(operations) == {BilledOperation.CLASS_A: 1}
 
     await content(bucket, "a/2", generation=info.generation, start=5, end=100)
-    assert counted(operations) == {BilledOperation.CLASS_B: 1}
+    assert take_counts(operations) == {BilledOperation.CLASS_B: 1}
 
-    await content(bucket, "a/2")  # asked for its size, then read in three blocks
-    assert counted(operations) == {BilledOperation.CLASS_B: 4}
+    await content(bucket, "a/2")  # one request for the size, three for the blocks
+    assert take_counts(operations) == {BilledOperation.CLASS_B: 4}
 
     await bucket.compose("b", ["a/1", "a/2"])
     assert [name async for name in bucket.list("a/")] == ["a/1", "a/2"]
-    assert counted(operations) == {BilledOperation.CLASS_A: 2}
+    assert take_counts(operations) == {BilledOperation.CLASS_A: 2}
 
     await bucket.delete("b")
     await bucket.upload_url("c", 1_800_000_900)
-    assert counted(operations) == {BilledOperation.OBJECT_DELETE: 1, BilledOperation.SIGN: 1}
+    assert take_counts(operations) == {BilledOperation.OBJECT_DELETE: 1, BilledOperation.SIGN: 1}
 
 
-async def test_bucket_library_makes_no_extra_requests(storage: StrictStorage, bucket: BucketObjects) -> None:
+async def test_bucket_library_makes_no_extra_requests(storage: FakeStorage, bucket: BucketObjects) -> None:
     await bucket.create("a", b"one")
     await bucket.stat("a")
     await bucket.stat("b")
@@ -60,7 +60,7 @@ async def test_bucket_library_makes_no_extra_requests(storage: StrictStorage, bu
     ]
 
 
-async def test_bucket_large_objects_are_transferred_in_blocks(storage: StrictStorage, bucket: BucketObjects) -> None:
+async def test_bucket_large_objects_are_transferred_in_blocks(storage: FakeStorage, bucket: BucketObjects) -> None:
     await bucket.create("a", blocks(LARGE))
 
     sizes = [len(block) async for block in bucket.read("a")]
@@ -78,11 +78,11 @@ async def test_bucket_pinned_read_past_end_is_cut(bucket: BucketObjects) -> None
     assert await content(bucket, "b", generation=empty.generation, start=0, end=99) == b""
 
 
-async def test_bucket_calls_beyond_thread_limit_wait(storage: StrictStorage, bucket: BucketObjects) -> None:
+async def test_bucket_calls_beyond_thread_limit_wait(storage: FakeStorage, bucket: BucketObjects) -> None:
     await asyncio.gather(*(bucket.stat(f"{number}") for number in range(10 * THREADS)))
 
     assert len(storage.requests) == 10 * THREADS
-    assert storage.most_in_flight <= THREADS
+    assert storage.max_in_flight <= THREADS
 
 
 async def test_bucket_object_with_other_size_or_checksum_differs(bucket: BucketObjects) -> None:
@@ -94,18 +94,18 @@ async def test_bucket_object_with_other_size_or_checksum_differs(bucket: BucketO
 
 
 async def test_bucket_missing_makes_writes_fail(
-    storage: StrictStorage, urls: SignedUrls, operations: BilledOperations
+    storage: FakeStorage, urls: SignedUrls, operations: BilledOperations
 ) -> None:
-    nowhere = BucketObjects("nowhere", urls, operations, storage.url)
+    missing = BucketObjects("nowhere", urls, operations, storage.url)
 
     with pytest.raises(PromptForgeError):
-        await nowhere.create("a", b"one")
-    assert await nowhere.stat("a") is None
-    nowhere.close()
+        await missing.create("a", b"one")
+    assert await missing.stat("a") is None
+    missing.close()
 
 
 async def test_bucket_uses_emulator_of_environment(
-    storage: StrictStorage, urls: SignedUrls, operations: BilledOperations, monkeypatch: pytest.MonkeyPatch
+    storage: FakeStorage, urls: SignedUrls, operations: BilledOperations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.url)  # the only switch that the library has
     bucket = BucketObjects("bucket", urls, operations)
@@ -119,6 +119,7 @@ async def test_bucket_uses_emulator_of_environment(
 async def test_bucket_without_server_raises_unavailable(urls: SignedUrls, operations: BilledOperations) -> None:
     bucket = BucketObjects("bucket", urls, operations, "http://127.0.0.1:9", retry_seconds=0.2)
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as caught:
         await bucket.stat("a")
+    assert caught.value.dependency == "bucket"
     bucket.close()

@@ -9,54 +9,57 @@ from promptforge.adapters.gcp.objects import BLOCK_BYTES, BucketObjects
 from promptforge.errors import ObjectExists, Unavailable
 from tests.cloud.conftest import OpenBucket
 from tests.contract.object_data import Broken, blocks, broken, content
-from tests.fakes.storage import Fault, StrictStorage
+from tests.fakes.storage import FakeStorage, StorageFault
 from tests.harness.crc32c import checksum
 
 SMALL, LARGE = b"one two", bytes(range(251)) * 80_000  # sent in one request, and in a session of three pieces
-LAST_WRITE = {SMALL: [("POST", Fault.LOST)], LARGE: [("PUT", Fault.NONE), ("PUT", Fault.NONE), ("PUT", Fault.LOST)]}
+LAST_WRITE = {
+    SMALL: [("POST", StorageFault.RESPONSE_LOST)],
+    LARGE: [("PUT", StorageFault.NONE), ("PUT", StorageFault.NONE), ("PUT", StorageFault.RESPONSE_LOST)],
+}
 
 
-def stored(storage: StrictStorage) -> dict[str, bytes]:
+def stored(storage: FakeStorage) -> dict[str, bytes]:
     return {name: found.data for name, found in storage.buckets["bucket"].objects.items()}
 
 
-async def sessions_end(storage: StrictStorage) -> bool:
-    """Whether no session stays open, a moment later."""
+async def all_sessions_end(storage: FakeStorage) -> bool:
+    """Return whether every session ends within 2 seconds."""
     for _ in range(100):
-        if all(session.made for session in storage.buckets["bucket"].sessions.values()):
+        if all(session.created for session in storage.buckets["bucket"].sessions.values()):
             return True
         await asyncio.sleep(0.02)
     return False
 
 
-@pytest.mark.parametrize("fault", [Fault.LOST, Fault.UNAVAILABLE, Fault.THROTTLED])
+@pytest.mark.parametrize("fault", [StorageFault.RESPONSE_LOST, StorageFault.UNAVAILABLE, StorageFault.THROTTLED])
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 async def test_create_with_one_fault_at_each_step_writes_once(
-    storage: StrictStorage, bucket: BucketObjects, fault: Fault, data: bytes
+    storage: FakeStorage, bucket: BucketObjects, fault: StorageFault, data: bytes
 ) -> None:
-    told: list[dict[str, str]] = []
+    events: list[dict[str, str]] = []
 
-    async def tell(resource: dict[str, str]) -> None:
-        told.append(resource)
+    async def record_event(resource: dict[str, str]) -> None:
+        events.append(resource)
 
-    storage.on_finalized = tell
+    storage.on_finalized = record_event
     storage.faults = [("POST /upload", fault), ("PUT /upload", fault)]
 
     info = await bucket.create("job/part", blocks(data))
 
     assert (info.size, info.crc32c) == (len(data), checksum(data))
     assert stored(storage) == {"job/part": data}
-    assert [event["generation"] for event in told] == [str(info.generation)]
+    assert [event["generation"] for event in events] == [str(info.generation)]
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 async def test_create_with_lost_answer_recognises_own_object(
-    storage: StrictStorage, open_bucket: OpenBucket, data: bytes
+    storage: FakeStorage, open_bucket: OpenBucket, data: bytes
 ) -> None:
-    impatient, bucket = open_bucket(0), open_bucket(20)
+    without_retries, bucket = open_bucket(0), open_bucket(20)
     storage.faults = list(LAST_WRITE[data])
     with pytest.raises(Unavailable):
-        await impatient.create("job/part", data)
+        await without_retries.create("job/part", data)
     assert stored(storage) == {"job/part": data}
 
     assert await bucket.create("job/part", data) == await bucket.stat("job/part")
@@ -65,10 +68,10 @@ async def test_create_with_lost_answer_recognises_own_object(
     assert stored(storage) == {"job/part": data}
 
 
-async def test_compose_with_lost_answer_succeeds(storage: StrictStorage, bucket: BucketObjects) -> None:
+async def test_compose_with_lost_answer_succeeds(storage: FakeStorage, bucket: BucketObjects) -> None:
     for number in range(3):
         await bucket.create(f"part/{number}", b"%d\n" % number)
-    storage.faults = [("/compose", Fault.LOST)]
+    storage.faults = [("/compose", StorageFault.RESPONSE_LOST)]
 
     info = await bucket.compose("whole", ["part/0", "part/1", "part/2"])
 
@@ -76,17 +79,17 @@ async def test_compose_with_lost_answer_succeeds(storage: StrictStorage, bucket:
     assert stored(storage)["whole"] == b"0\n1\n2\n"
 
 
-async def test_delete_with_lost_answer_succeeds(storage: StrictStorage, bucket: BucketObjects) -> None:
+async def test_delete_with_lost_answer_succeeds(storage: FakeStorage, bucket: BucketObjects) -> None:
     await bucket.create("job/part", SMALL)
-    storage.faults = [("DELETE", Fault.LOST)]
+    storage.faults = [("DELETE", StorageFault.RESPONSE_LOST)]
 
     await bucket.delete("job/part")
 
     assert stored(storage) == {}
 
 
-async def test_upload_of_half_stored_piece_continues(storage: StrictStorage, bucket: BucketObjects) -> None:
-    storage.faults = [("PUT /upload", Fault.HALF_KEPT)] * 3
+async def test_upload_of_half_stored_piece_continues(storage: FakeStorage, bucket: BucketObjects) -> None:
+    storage.faults = [("PUT /upload", StorageFault.HALF_STORED)] * 3
 
     await bucket.create("job/part", LARGE)
 
@@ -94,10 +97,8 @@ async def test_upload_of_half_stored_piece_continues(storage: StrictStorage, buc
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
-async def test_upload_of_damaged_content_is_rejected(
-    storage: StrictStorage, bucket: BucketObjects, data: bytes
-) -> None:
-    storage.faults = [("PUT /upload" if data is LARGE else "POST /upload", Fault.DAMAGED)]
+async def test_upload_of_damaged_content_is_rejected(storage: FakeStorage, bucket: BucketObjects, data: bytes) -> None:
+    storage.faults = [("PUT /upload" if data is LARGE else "POST /upload", StorageFault.CORRUPTED)]
 
     with pytest.raises(Unavailable):
         await bucket.create("job/part", data)
@@ -108,18 +109,18 @@ async def test_upload_of_damaged_content_is_rejected(
 
 
 async def test_create_from_failing_stream_leaves_no_object_and_no_session(
-    storage: StrictStorage, bucket: BucketObjects
+    storage: FakeStorage, bucket: BucketObjects
 ) -> None:
     with pytest.raises(Broken):
         await bucket.create("job/part", broken(LARGE))
 
-    assert await sessions_end(storage)
+    assert await all_sessions_end(storage)
     assert stored(storage) == {}
 
 
 @pytest.mark.parametrize("after", range(4))
 async def test_create_cancelled_leaves_no_object_and_no_session(
-    storage: StrictStorage, bucket: BucketObjects, after: int
+    storage: FakeStorage, bucket: BucketObjects, after: int
 ) -> None:
     sent = asyncio.Event()
 
@@ -135,22 +136,22 @@ async def test_create_cancelled_leaves_no_object_and_no_session(
     await asyncio.wait([creating])
 
     assert creating.cancelled()
-    assert await sessions_end(storage)
+    assert await all_sessions_end(storage)
     assert stored(storage) == {}
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-async def test_download_interrupted_continues(storage: StrictStorage, bucket: BucketObjects, times: int) -> None:
+async def test_download_interrupted_continues(storage: FakeStorage, bucket: BucketObjects, times: int) -> None:
     await bucket.create("job/part", LARGE)
-    storage.faults = [("alt=media", Fault.CUT)] * times
+    storage.faults = [("alt=media", StorageFault.DISCONNECTED)] * times
 
     assert await content(bucket, "job/part") == LARGE
 
 
-async def test_download_always_interrupted_raises_unavailable(storage: StrictStorage, open_bucket: OpenBucket) -> None:
+async def test_download_always_interrupted_raises_unavailable(storage: FakeStorage, open_bucket: OpenBucket) -> None:
     bucket = open_bucket(0.5)
     await bucket.create("job/part", LARGE)
-    storage.faults = [("alt=media", Fault.NONE), *[("alt=media", Fault.CUT)] * 100]
+    storage.faults = [("alt=media", StorageFault.NONE), *[("alt=media", StorageFault.DISCONNECTED)] * 100]
     reading = bucket.read("job/part")
 
     first = await anext(reading)
@@ -161,10 +162,10 @@ async def test_download_always_interrupted_raises_unavailable(storage: StrictSto
 
 
 async def test_call_failing_longer_than_retry_time_raises_unavailable(
-    storage: StrictStorage, open_bucket: OpenBucket
+    storage: FakeStorage, open_bucket: OpenBucket
 ) -> None:
     bucket = open_bucket(0.5)
-    storage.faults = [("", Fault.UNAVAILABLE)] * 1000
+    storage.faults = [("", StorageFault.UNAVAILABLE)] * 1000
 
     for call in (bucket.stat("a"), bucket.create("a", SMALL), bucket.compose("a", ["b"]), bucket.delete("a")):
         with pytest.raises(Unavailable):

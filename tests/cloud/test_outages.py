@@ -17,19 +17,19 @@ from tests.harness.emulators import Firestore, Pubsub
 
 pytestmark = pytest.mark.cloud
 
-GIVEN_UP_SECONDS = 10
-BACK_SECONDS = 10
+UNAVAILABLE_SECONDS = 10
+RECOVERY_SECONDS = 10
 
 
 @pytest.fixture
-async def cut(firestore: Firestore) -> AsyncIterator[FlakyProxy]:
-    async with FlakyProxy(firestore.address) as cut:
-        yield cut
+async def proxy(firestore: Firestore) -> AsyncIterator[FlakyProxy]:
+    async with FlakyProxy(firestore.address) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-async def documents(cut: FlakyProxy, project: str) -> AsyncIterator[FirestoreDocuments]:
-    documents = FirestoreDocuments(project, "(default)", BilledOperations(), cut.address)
+async def documents(proxy: FlakyProxy, project: str) -> AsyncIterator[FirestoreDocuments]:
+    documents = FirestoreDocuments(project, "(default)", BilledOperations(), proxy.address)
     await documents.commit([Create("jobs/1", {"n": 1})])
     yield documents
     await documents.close()
@@ -44,16 +44,16 @@ def reads(documents: FirestoreDocuments) -> list[Awaitable[object]]:
     ]
 
 
-async def given_up(*calls: Awaitable[object]) -> None:
-    """Every one of the calls says Unavailable, and soon."""
-    async with asyncio.timeout(GIVEN_UP_SECONDS):
+async def assert_unavailable(*calls: Awaitable[object]) -> None:
+    """Check that every call raises Unavailable in time."""
+    async with asyncio.timeout(UNAVAILABLE_SECONDS):
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * len(calls)
 
 
-async def back(call: Callable[[], Awaitable[object]]) -> None:
-    """Wait until a call is answered again."""
-    async with asyncio.timeout(BACK_SECONDS):
+async def wait_until_available(call: Callable[[], Awaitable[object]]) -> None:
+    """Repeat a call until it succeeds."""
+    async with asyncio.timeout(RECOVERY_SECONDS):
         while True:
             try:
                 await call()
@@ -62,8 +62,8 @@ async def back(call: Callable[[], Awaitable[object]]) -> None:
             return
 
 
-async def goes_on(documents: FirestoreDocuments) -> None:
-    await back(lambda: documents.get("jobs/1"))
+async def assert_recovered(documents: FirestoreDocuments) -> None:
+    await wait_until_available(lambda: documents.get("jobs/1"))
     document = await documents.get("jobs/1")
     assert document is not None
     await documents.commit([Update("jobs/1", {"n": 2}, document.version)])
@@ -71,57 +71,57 @@ async def goes_on(documents: FirestoreDocuments) -> None:
 
 
 async def test_firestore_frozen_raises_unavailable_quickly(documents: FirestoreDocuments, firestore: Firestore) -> None:
-    firestore.freeze()
+    firestore.suspend()
     try:
-        await given_up(*reads(documents), documents.commit([Create("jobs/unknown", {})]))
+        await assert_unavailable(*reads(documents), documents.commit([Create("jobs/unknown", {})]))
     finally:
-        firestore.thaw()
+        firestore.resume()
 
-    await goes_on(documents)
+    await assert_recovered(documents)
 
 
-async def test_firestore_refusing_raises_unavailable_quickly(documents: FirestoreDocuments, cut: FlakyProxy) -> None:
-    cut.refuse()
-    cut.cut()
-    await given_up(*reads(documents), documents.commit([Create("jobs/never", {})]))
-    await cut.resume()
+async def test_firestore_refusing_raises_unavailable_quickly(documents: FirestoreDocuments, proxy: FlakyProxy) -> None:
+    proxy.refuse_connections()
+    proxy.drop_connections()
+    await assert_unavailable(*reads(documents), documents.commit([Create("jobs/never", {})]))
+    await proxy.restore()
 
-    await goes_on(documents)
+    await assert_recovered(documents)
     assert await documents.get("jobs/never") is None
 
 
-async def test_firestore_read_survives_short_cut(documents: FirestoreDocuments, cut: FlakyProxy) -> None:
+async def test_firestore_read_survives_short_cut(documents: FirestoreDocuments, proxy: FlakyProxy) -> None:
     for _ in range(5):
-        cut.cut()
+        proxy.drop_connections()
         document = await documents.get("jobs/1")
         assert document is not None
 
 
 async def test_firestore_commit_without_answer_raises_unavailable_quickly(
-    documents: FirestoreDocuments, cut: FlakyProxy
+    documents: FirestoreDocuments, proxy: FlakyProxy
 ) -> None:
-    cut.mute()
-    await given_up(documents.commit([Create("jobs/2", {"n": 0})]))
-    await cut.resume()
+    proxy.discard_responses()
+    await assert_unavailable(documents.commit([Create("jobs/2", {"n": 0})]))
+    await proxy.restore()
 
-    await goes_on(documents)
+    await assert_recovered(documents)
     assert await documents.get("jobs/2") is not None
 
 
 async def test_publish_without_answer_raises_unavailable_and_next_succeeds(pubsub: Pubsub, project: str) -> None:
     operations = BilledOperations()
-    async with FlakyProxy(pubsub.address) as cut, Subscriber(pubsub.address, project, ["chunks"]) as subscriber:
-        topics = PubsubTopics(project, "", operations, cut.address)
+    async with FlakyProxy(pubsub.address) as proxy, Subscriber(pubsub.address, project, ["chunks"]) as subscriber:
+        topics = PubsubTopics(project, "", operations, proxy.address)
         await topics.publish("chunks", [b"before"])
-        cut.refuse()
-        cut.cut()
-        await given_up(topics.publish("chunks", [b"lost"]))
-        await cut.resume()
-        await back(lambda: topics.publish("chunks", [b"after"]))
-        cut.mute()
-        await given_up(topics.publish("chunks", [b"unknown"]))
-        await cut.resume()
-        await back(lambda: topics.publish("chunks", [b"last"]))
+        proxy.refuse_connections()
+        proxy.drop_connections()
+        await assert_unavailable(topics.publish("chunks", [b"lost"]))
+        await proxy.restore()
+        await wait_until_available(lambda: topics.publish("chunks", [b"after"]))
+        proxy.discard_responses()
+        await assert_unavailable(topics.publish("chunks", [b"unknown"]))
+        await proxy.restore()
+        await wait_until_available(lambda: topics.publish("chunks", [b"last"]))
 
         found: set[bytes] = set()
         while b"last" not in found:

@@ -1,4 +1,4 @@
-"""`promptforge serve --backend gcp`: every function in one real process, between Google's emulators."""
+"""`promptforge serve --backend gcp`: every function in one process, on Google's emulators."""
 
 import asyncio
 import sys
@@ -10,24 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.reverse_proxy import behind
-from tests.harness.canary import leaks
+from tests.fakes.reverse_proxy import function_urls
+from tests.harness.canary import find_leaks
 from tests.harness.cloud_stack import cloud_stack
 from tests.harness.emulators import Firestore, Pubsub
-from tests.harness.engine_process import environment, promptforge
-from tests.harness.in_process import prompts
-from tests.harness.smoke import smoke
+from tests.harness.engine_process import clean_environment, run_cli
+from tests.harness.lines import prompts
+from tests.harness.smoke import run_smoke
 
 pytestmark = pytest.mark.cloud
 
 
 @asynccontextmanager
-async def served(variables: Mapping[str, str], log: Path) -> AsyncIterator[tuple[Process, str]]:
-    """A server that said it is ready, and its URL."""
+async def serve_gcp(variables: Mapping[str, str], log: Path) -> AsyncIterator[tuple[Process, str]]:
+    """Start a server, wait until it is ready, and yield it with its URL."""
     command = ["-m", "promptforge", "serve", "--backend", "gcp", "--port", "0"]
-    with log.open("wb") as said:
+    with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, env=environment(variables), stdout=PIPE, stderr=said
+            sys.executable, *command, env=clean_environment(variables), stdout=PIPE, stderr=stderr
         )
     assert process.stdout
     try:
@@ -38,7 +38,7 @@ async def served(variables: Mapping[str, str], log: Path) -> AsyncIterator[tuple
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-    assert not leaks(log.read_bytes())
+    assert not find_leaks(log.read_bytes())
 
 
 async def test_serve_gcp_creates_key_runs_jobs_and_ends_at_sigterm(
@@ -48,23 +48,23 @@ async def test_serve_gcp_creates_key_runs_jobs_and_ends_at_sigterm(
     file.write_bytes(prompts(300))
     async with (
         cloud_stack(tmp_path, firestore, pubsub, {}, processes=False) as one,
-        served(one.variables, tmp_path / "serve.err") as (process, url),
+        serve_gcp(one.variables, tmp_path / "serve.err") as (process, url),
     ):
-        one.front.functions = behind(url)
+        one.proxy.functions = function_urls(url)
         on_gcp = {**one.variables, "PROMPTFORGE_BACKEND": "gcp"}
-        key = (await asyncio.to_thread(promptforge, "keys", "create", "--client", "x", **on_gcp)).stdout.strip()
-        listed = await asyncio.to_thread(promptforge, "keys", "list", **on_gcp)
-        order = (file, "--provider", "echo", "--model", "m", "--output", tmp_path / "home", "--url", url)
-        done = await asyncio.to_thread(promptforge, "run", *order, "--api-key", key)
-        code, said = await asyncio.to_thread(smoke, url, key, one.key)
+        key = (await asyncio.to_thread(run_cli, "keys", "create", "--client", "x", **on_gcp)).stdout.strip()
+        listed = await asyncio.to_thread(run_cli, "keys", "list", **on_gcp)
+        arguments = (file, "--provider", "echo", "--model", "m", "--output", tmp_path / "output", "--url", url)
+        done = await asyncio.to_thread(run_cli, "run", *arguments, "--api-key", key)
+        code, checks = await asyncio.to_thread(run_smoke, url, key, one.key)
         began = time.monotonic()
         process.terminate()
-        left = await process.wait()
+        exit_code = await process.wait()
         seconds = time.monotonic() - began
 
     assert done.returncode == 0, done.stderr
     assert "300 answered, 0 failed" in done.stderr
     assert "Verified" in done.stderr
     assert sorted(line.split()[1] for line in listed.stdout.splitlines()) == ["tests", "x"]
-    assert (code, sorted(said.values())) == (0, ["ok"] * 5 + ["skipped"] * 7), said
-    assert (left, seconds < 5) == (0, True)
+    assert (code, sorted(checks.values())) == (0, ["ok"] * 5 + ["skipped"] * 7), checks
+    assert (exit_code, seconds < 5) == (0, True)

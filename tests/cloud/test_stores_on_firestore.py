@@ -17,7 +17,7 @@ from promptforge.errors import LeaseLost, Unavailable
 from promptforge.ports.documents import Documents, Version, Write
 from promptforge.state.chunks import ChunkStore, ClaimedChunk
 from tests.fakes.flaky_proxy import FlakyProxy
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.emulators import Firestore
 
 pytestmark = pytest.mark.cloud
@@ -26,12 +26,12 @@ JOB = "00000000-0000-4000-8000-000000000000"
 
 
 class LostAnswers:
-    """Documents behind a proxy: each of the next `losses` commits is applied, and its answer is lost."""
+    """Documents behind a proxy that applies the next `losses` commits but loses their answers."""
 
-    def __init__(self, documents: Documents, near: Documents, cut: FlakyProxy) -> None:
+    def __init__(self, documents: Documents, near: Documents, proxy: FlakyProxy) -> None:
         self._documents = documents
         self._near = near
-        self._cut = cut
+        self._proxy = proxy
         self.losses = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -42,18 +42,21 @@ class LostAnswers:
             return await self._documents.commit(writes)
         self.losses -= 1
         before = await self._near.get(writes[0].path)
-        self._cut.mute()
+        self._proxy.discard_responses()
         answer = asyncio.ensure_future(self._documents.commit(writes))
         async with asyncio.timeout(4):
             while await self._near.get(writes[0].path) == before:
                 await asyncio.sleep(0.01)
         assert not answer.done()
-        await self._cut.resume()
-        return await answer
+        await self._proxy.restore()
+        await asyncio.wait([answer])
+        # gRPC may notice the dropped connection late. A read is repeated until it reconnects, a commit is not.
+        await self._documents.get(writes[0].path)
+        return answer.result()
 
 
 def chunk_store(documents: Documents) -> ChunkStore:
-    return ChunkStore(documents, HandClock(), random.Random(0))
+    return ChunkStore(documents, ManualClock(), random.Random(0))
 
 
 def ranges(count: int) -> list[ChunkRange]:
@@ -89,12 +92,12 @@ async def opened(
 
 @asynccontextmanager
 async def lost_answers(project: str, firestore: Firestore) -> AsyncIterator[tuple[ChunkStore, LostAnswers]]:
-    """A store with one chunk, on documents whose answers can be lost."""
+    """Yield a store with one chunk, and its documents, whose answers can be lost."""
     async with AsyncExitStack() as stack:
-        cut = await stack.enter_async_context(FlakyProxy(firestore.address))
+        proxy = await stack.enter_async_context(FlakyProxy(firestore.address))
         near = await stack.enter_async_context(opened(project, firestore.address))
-        far = await stack.enter_async_context(opened(project, cut.address))
-        documents = LostAnswers(far, near, cut)
+        far = await stack.enter_async_context(opened(project, proxy.address))
+        documents = LostAnswers(far, near, proxy)
         store = chunk_store(documents)
         await store.create_missing(JOB, ranges(1), due_at=0)
         yield store, documents

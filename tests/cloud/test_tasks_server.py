@@ -1,4 +1,4 @@
-"""The Cloud Tasks server of the tests keeps to what Google documents, or what is proved with it proves nothing."""
+"""The fake Cloud Tasks server behaves as Google documents it, because other tests rely on it."""
 
 import asyncio
 import sys
@@ -16,9 +16,9 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2 import CloudTasksAsyncClient, Queue, RateLimits, RetryConfig
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
-from tests.fakes.cloud_tasks import TaskServer, task_server
-from tests.harness.clock import HandClock
-from tests.harness.loopback import listening
+from tests.fakes.cloud_tasks import FakeCloudTasks, fake_cloud_tasks
+from tests.harness.clock import ManualClock
+from tests.harness.loopback import serve_app
 
 LOCATION = "projects/p/locations/l"
 QUEUE = f"{LOCATION}/queues/q"
@@ -29,15 +29,15 @@ OFTEN = RetryConfig(
 
 @dataclass
 class Receiver:
-    """Answers with the next of its statuses, the last for ever."""
+    """A receiver that answers with its statuses in order and repeats the last one."""
 
     statuses: list[int] = field(default_factory=lambda: [200])
     headers: dict[str, str] = field(default_factory=dict)
-    seen: list[web.Request] = field(default_factory=list)
+    received: list[web.Request] = field(default_factory=list)
     url: str = ""
 
     async def take(self, request: web.Request) -> web.Response:
-        self.seen.append(request)
+        self.received.append(request)
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         return web.Response(status=status, headers=self.headers)
 
@@ -46,7 +46,7 @@ class Receiver:
 async def receiver() -> AsyncIterator[Receiver]:
     receiver, app = Receiver(), web.Application()
     app.router.add_route("*", "/{path:.*}", receiver.take)
-    async with listening(app) as url:
+    async with serve_app(app) as url:
         receiver.url = f"{url}/"
         yield receiver
 
@@ -61,27 +61,27 @@ async def connected(address: str) -> AsyncIterator[CloudTasksAsyncClient]:
 class TaskServerFixture:
     """A server with one queue, a client, and the receiver of its tasks."""
 
-    server: TaskServer
+    server: FakeCloudTasks
     client: CloudTasksAsyncClient
     receiver: Receiver
-    clock: HandClock
+    clock: ManualClock
 
     async def make_queue(self, **settings: object) -> None:
         await self.client.create_queue(parent=LOCATION, queue=Queue({"name": QUEUE, **settings}))
 
     async def add(self, name: str = "t", **request: object) -> tasks_v2.Task:
-        asked = {"url": self.receiver.url, **request}
-        task = {"name": f"{QUEUE}/tasks/{name}", "http_request": asked}
+        http_request = {"url": self.receiver.url, **request}
+        task = {"name": f"{QUEUE}/tasks/{name}", "http_request": http_request}
         return await self.client.create_task({"parent": QUEUE, "task": task})
 
-    async def left(self) -> list[tasks_v2.Task]:
+    async def remaining(self) -> list[tasks_v2.Task]:
         return [task async for task in await self.client.list_tasks(parent=QUEUE)]
 
 
 @pytest.fixture
 async def tasks(receiver: Receiver) -> AsyncIterator[TaskServerFixture]:
-    clock = HandClock()
-    async with task_server(clock) as (server, address), connected(address) as client:
+    clock = ManualClock()
+    async with fake_cloud_tasks(clock) as (server, address), connected(address) as client:
         yield TaskServerFixture(server, client, receiver, clock)
 
 
@@ -90,16 +90,16 @@ async def test_task_server_retries_with_growing_backoff(tasks: TaskServerFixture
     tasks.receiver.statuses = [500, 404, 302, 429, 503, 400, 500]
     await tasks.add()
     pauses = []
-    await tasks.server.bring()
-    while left := await tasks.left():
-        tried, began = left[0].dispatch_count, tasks.clock.now()
-        while (await tasks.left()) and (await tasks.left())[0].dispatch_count == tried:
-            tasks.clock.move(5)
-            await tasks.server.bring()
+    await tasks.server.deliver_due()
+    while remaining := await tasks.remaining():
+        dispatch_count, began = remaining[0].dispatch_count, tasks.clock.now()
+        while (await tasks.remaining()) and (await tasks.remaining())[0].dispatch_count == dispatch_count:
+            tasks.clock.advance(5)
+            await tasks.server.deliver_due()
         pauses.append(tasks.clock.now() - began)
 
     assert pauses == [10, 20, 40, 80, 160, 240]
-    assert len(tasks.receiver.seen) == 7
+    assert len(tasks.receiver.received) == 7
     with pytest.raises(NotFound):
         await tasks.client.get_task(name=f"{QUEUE}/tasks/t")
 
@@ -108,37 +108,37 @@ async def test_task_server_honours_retry_after(tasks: TaskServerFixture) -> None
     await tasks.make_queue(retry_config=OFTEN)
     tasks.receiver.statuses, tasks.receiver.headers = [503, 200], {"Retry-After": "100"}
     await tasks.add()
-    await tasks.server.bring()
-    tasks.clock.move(99)
-    await tasks.server.bring()
-    assert len(tasks.receiver.seen) == 1
-    tasks.clock.move(1)
-    await tasks.server.bring()
+    await tasks.server.deliver_due()
+    tasks.clock.advance(99)
+    await tasks.server.deliver_due()
+    assert len(tasks.receiver.received) == 1
+    tasks.clock.advance(1)
+    await tasks.server.deliver_due()
 
-    assert (len(tasks.receiver.seen), await tasks.left()) == (2, [])
+    assert (len(tasks.receiver.received), await tasks.remaining()) == (2, [])
 
 
 async def test_task_server_limits_concurrent_dispatches(tasks: TaskServerFixture) -> None:
     await tasks.make_queue(rate_limits=RateLimits(max_concurrent_dispatches=2))
     for number in range(5):
         await tasks.add(f"t{number}")
-    seen = []
+    received = []
     for _ in range(3):
-        await tasks.server.bring()
-        seen.append(len(tasks.receiver.seen))
+        await tasks.server.deliver_due()
+        received.append(len(tasks.receiver.received))
 
-    assert seen == [2, 4, 5]
+    assert received == [2, 4, 5]
 
 
 async def test_task_server_request_identifies_task(tasks: TaskServerFixture) -> None:
     await tasks.make_queue()
     tasks.receiver.statuses = [500, 200]
     await tasks.add(headers={"X-CloudTasks-TaskName": "other", "User-Agent": "me", "ce-id": "1"}, body=b"body")
-    await tasks.server.bring()
-    tasks.clock.move(1)
-    await tasks.server.bring()
+    await tasks.server.deliver_due()
+    tasks.clock.advance(1)
+    await tasks.server.deliver_due()
 
-    first, second = (request.headers for request in tasks.receiver.seen)
+    first, second = (request.headers for request in tasks.receiver.received)
     assert (first["X-CloudTasks-QueueName"], first["X-CloudTasks-TaskName"], first["ce-id"]) == ("q", "t", "1")
     assert first["User-Agent"] == "Google-Cloud-Tasks"
     assert (first["X-CloudTasks-TaskRetryCount"], first["X-CloudTasks-TaskExecutionCount"]) == ("0", "0")
@@ -149,16 +149,16 @@ async def test_task_server_paused_queue_waits_and_purged_queue_is_empty(tasks: T
     await tasks.make_queue()
     await tasks.client.pause_queue(name=QUEUE)
     await tasks.add("a")
-    await tasks.server.bring()
-    assert tasks.receiver.seen == []
+    await tasks.server.deliver_due()
+    assert tasks.receiver.received == []
     await tasks.client.resume_queue(name=QUEUE)
-    await tasks.server.bring()
-    assert len(tasks.receiver.seen) == 1
+    await tasks.server.deliver_due()
+    assert len(tasks.receiver.received) == 1
     await tasks.add("b")
     await tasks.client.purge_queue(name=QUEUE)
-    await tasks.server.bring()
+    await tasks.server.deliver_due()
 
-    assert (len(tasks.receiver.seen), await tasks.left()) == (1, [])
+    assert (len(tasks.receiver.received), await tasks.remaining()) == (1, [])
 
 
 async def test_task_server_process_dispatches(receiver: Receiver) -> None:
@@ -171,7 +171,7 @@ async def test_task_server_process_dispatches(receiver: Receiver) -> None:
             await client.create_queue(parent=LOCATION, queue=Queue(name=QUEUE))
             await client.create_task({"parent": QUEUE, "task": {"http_request": {"url": receiver.url}}})
             async with asyncio.timeout(10):
-                while not receiver.seen or [task async for task in await client.list_tasks(parent=QUEUE)]:
+                while not receiver.received or [task async for task in await client.list_tasks(parent=QUEUE)]:
                     await asyncio.sleep(0.01)
     finally:
         process.terminate()

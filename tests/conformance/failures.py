@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from promptforge.domain.retry import FailureKind
-from tests.contract.provider_bench import ANTHROPIC_ANSWER, GEMINI_ANSWER, OPENAI_ANSWER, Body
+from tests.contract.provider_adapters import ANTHROPIC_ANSWER, GEMINI_ANSWER, OPENAI_ANSWER, Body
 
 NOT_SENT, THROTTLED, ACCOUNT, PROMPT, PROVIDER, TIMEOUT, UNREADABLE, UNKNOWN = FailureKind
 CODES = {NOT_SENT: "provider_unreachable", THROTTLED: "throttled", ACCOUNT: "provider_account"}
 
 
 @dataclass(frozen=True)
-class Row:
+class FailureCase:
     """One reply and its outcomes.
 
     `sdk` is the exception of the SDK, "answer" if it returns one, or "unreadable" if that answer fails later. `wait` is
@@ -32,40 +32,42 @@ class Row:
         return f"{self.provider} {self.status} {self.code}"
 
 
-def openai(status: int, code: str, sdk: str, kind: FailureKind, ours: str = "", **more: Any) -> Row:
+def openai(status: int, code: str, sdk: str, kind: FailureKind, failure_code: str = "", **more: Any) -> FailureCase:
     body = {"error": {"message": "m", "type": "t", "param": None, "code": code}}
-    return Row("openai", status, body, sdk, kind, ours or CODES[kind], **more)
+    return FailureCase("openai", status, body, sdk, kind, failure_code or CODES[kind], **more)
 
 
-def anthropic(status: int, error: str, sdk: str, kind: FailureKind, ours: str = "", **more: Any) -> Row:
-    """`error` is a type, or a type and an error_code."""
+def anthropic(status: int, error: str, sdk: str, kind: FailureKind, failure_code: str = "", **more: Any) -> FailureCase:
+    """Return a case whose `error` is `type` or `type/error_code`."""
     name, _, code = error.partition("/")
     details = {"details": {"error_code": code}} if code else {}
     message = more.pop("message", "m")
     body = {"type": "error", "error": {"type": name, "message": message, **details}, "request_id": "req_1"}
-    return Row("anthropic", status, body, sdk, kind, ours or CODES[kind], **more)
+    return FailureCase("anthropic", status, body, sdk, kind, failure_code or CODES[kind], **more)
 
 
-def gemini(status: int, name: str, sdk: str, kind: FailureKind, ours: str = "", **more: Any) -> Row:
+def gemini(status: int, name: str, sdk: str, kind: FailureKind, failure_code: str = "", **more: Any) -> FailureCase:
     details = more.pop("details", [])
     body = {"error": {"code": status, "message": "m", "status": name, "details": details}}
-    return Row("gemini", status, body, sdk, kind, ours or CODES[kind], **more)
+    return FailureCase("gemini", status, body, sdk, kind, failure_code or CODES[kind], **more)
 
 
-def mistral(status: int, kind_of_error: str, sdk: str, kind: FailureKind, ours: str = "", **more: Any) -> Row:
+def mistral(
+    status: int, kind_of_error: str, sdk: str, kind: FailureKind, failure_code: str = "", **more: Any
+) -> FailureCase:
     message = more.pop("message", "m")
     body = {"object": "error", "message": message, "type": kind_of_error, "param": None, "code": "1300"}
-    return Row("mistral", status, body, sdk, kind, ours or CODES[kind], **more)
+    return FailureCase("mistral", status, body, sdk, kind, failure_code or CODES[kind], **more)
 
 
 def quota(*ids: str, delay: str = "") -> list[Body]:
-    """The details of a Gemini 429."""
+    """Return the details of a Gemini 429."""
     google = "type.googleapis.com/google.rpc."
     failure: Body = {"@type": google + "QuotaFailure", "violations": [{"quotaId": name} for name in ids]}
     return [
         failure,
         {"@type": google + "Help"},
-        *([{"@type": google + "RetryInfo", "retryDelay": delay}] * bool(delay)),
+        *([{"@type": google + "RetryInfo", "retryDelay": delay}] if delay else []),
     ]
 
 
@@ -89,7 +91,7 @@ def candidate(reason: str) -> tuple[str, int, Body]:
     return "gemini", 200, GEMINI_ANSWER | {"candidates": [{"finishReason": reason}]}
 
 
-ROWS = [
+CASES = [
     openai(400, "invalid_prompt", "BadRequestError", PROMPT, "filtered"),
     openai(400, "context_length_exceeded", "BadRequestError", PROMPT, "context_too_long"),
     openai(400, "unsupported_value", "BadRequestError", PROMPT, "unsupported_parameter"),
@@ -116,13 +118,13 @@ ROWS = [
     openai(503, "slow_down", "InternalServerError", THROTTLED),
     openai(503, "x", "InternalServerError", THROTTLED),
     openai(504, "x", "InternalServerError", PROVIDER, "provider_error"),
-    Row(*chat("stop", refusal="I cannot."), "answer", PROMPT, "refused"),
-    Row(*chat("content_filter"), "answer", PROMPT, "filtered"),
-    Row(*chat("length"), "answer", PROMPT, "empty_answer"),
-    Row("openai", 200, b"<html>", "unreadable", PROVIDER, "provider_error"),
-    Row("openai", 200, b"<html>", "JSONDecodeError", PROVIDER, "provider_error", headers=AS_JSON),
-    Row("openai", 200, b"text", "JSONDecodeError", UNREADABLE, "provider_bad_response", headers=AS_JSON),
-    Row("openai", 200, {}, "unreadable", UNREADABLE, "provider_bad_response"),
+    FailureCase(*chat("stop", refusal="I cannot."), "answer", PROMPT, "refused"),
+    FailureCase(*chat("content_filter"), "answer", PROMPT, "filtered"),
+    FailureCase(*chat("length"), "answer", PROMPT, "empty_answer"),
+    FailureCase("openai", 200, b"<html>", "unreadable", PROVIDER, "provider_error"),
+    FailureCase("openai", 200, b"<html>", "JSONDecodeError", PROVIDER, "provider_error", headers=AS_JSON),
+    FailureCase("openai", 200, b"text", "JSONDecodeError", UNREADABLE, "provider_bad_response", headers=AS_JSON),
+    FailureCase("openai", 200, {}, "unreadable", UNREADABLE, "provider_bad_response"),
     anthropic(400, "invalid_request_error", "BadRequestError", PROMPT, "prompt_rejected"),
     anthropic(
         400,
@@ -148,14 +150,14 @@ ROWS = [
     anthropic(503, "api_error/cmek_key_unreachable", "CMEKKeyUnreachableError", THROTTLED),
     anthropic(504, "timeout_error", "GatewayTimeoutError", PROVIDER, "provider_error"),
     anthropic(529, "overloaded_error", "OverloadedError", THROTTLED),
-    Row("anthropic", 529, b"<html>", "OverloadedError", THROTTLED, "throttled"),
-    Row(*messages("refusal"), "answer", PROMPT, "refused"),
-    Row(*messages("max_tokens"), "answer", PROMPT, "empty_answer"),
-    Row(*messages("pause_turn"), "answer", UNREADABLE, "provider_bad_response"),
-    Row("anthropic", 200, b"<html>", "unreadable", PROVIDER, "provider_error"),
-    Row("anthropic", 200, b"<html>", "JSONDecodeError", PROVIDER, "provider_error", headers=AS_JSON),
-    Row("anthropic", 200, b"text", "JSONDecodeError", UNREADABLE, "provider_bad_response", headers=AS_JSON),
-    Row("anthropic", 200, {}, "unreadable", UNREADABLE, "provider_bad_response"),
+    FailureCase("anthropic", 529, b"<html>", "OverloadedError", THROTTLED, "throttled"),
+    FailureCase(*messages("refusal"), "answer", PROMPT, "refused"),
+    FailureCase(*messages("max_tokens"), "answer", PROMPT, "empty_answer"),
+    FailureCase(*messages("pause_turn"), "answer", UNREADABLE, "provider_bad_response"),
+    FailureCase("anthropic", 200, b"<html>", "unreadable", PROVIDER, "provider_error"),
+    FailureCase("anthropic", 200, b"<html>", "JSONDecodeError", PROVIDER, "provider_error", headers=AS_JSON),
+    FailureCase("anthropic", 200, b"text", "JSONDecodeError", UNREADABLE, "provider_bad_response", headers=AS_JSON),
+    FailureCase("anthropic", 200, {}, "unreadable", UNREADABLE, "provider_bad_response"),
     gemini(400, "INVALID_ARGUMENT", "ClientError", PROMPT, "prompt_rejected"),
     gemini(400, "INVALID_ARGUMENT", "ClientError", ACCOUNT, details=BAD_KEY),
     gemini(400, "FAILED_PRECONDITION", "ClientError", ACCOUNT),
@@ -170,17 +172,17 @@ ROWS = [
     gemini(500, "INTERNAL", "ServerError", PROVIDER, "provider_error"),
     gemini(503, "UNAVAILABLE", "ServerError", THROTTLED),
     gemini(504, "DEADLINE_EXCEEDED", "ServerError", PROVIDER, "provider_error"),
-    Row("gemini", 200, BLOCKED, "answer", PROMPT, "filtered"),
-    Row(*candidate("SAFETY"), "answer", PROMPT, "filtered"),
-    Row(*candidate("RECITATION"), "answer", PROMPT, "filtered"),
-    Row(*candidate("MAX_TOKENS"), "answer", PROMPT, "empty_answer"),
-    Row(*candidate("MALFORMED_FUNCTION_CALL"), "answer", PROMPT, "tool_call"),
-    Row(*candidate("MALFORMED_RESPONSE"), "answer", UNREADABLE, "provider_bad_response"),
-    Row(*candidate("PUP_LIMITED_DISABLED"), "answer", ACCOUNT, "provider_account"),
-    Row("gemini", 200, b"<html>", "JSONDecodeError", PROVIDER, "provider_error"),
-    Row("gemini", 200, b"<html>", "JSONDecodeError", PROVIDER, "provider_error", headers=AS_JSON),
-    Row("gemini", 200, b"text", "JSONDecodeError", UNREADABLE, "provider_bad_response", headers=AS_JSON),
-    Row("gemini", 200, {}, "unreadable", UNREADABLE, "provider_bad_response"),
+    FailureCase("gemini", 200, BLOCKED, "answer", PROMPT, "filtered"),
+    FailureCase(*candidate("SAFETY"), "answer", PROMPT, "filtered"),
+    FailureCase(*candidate("RECITATION"), "answer", PROMPT, "filtered"),
+    FailureCase(*candidate("MAX_TOKENS"), "answer", PROMPT, "empty_answer"),
+    FailureCase(*candidate("MALFORMED_FUNCTION_CALL"), "answer", PROMPT, "tool_call"),
+    FailureCase(*candidate("MALFORMED_RESPONSE"), "answer", UNREADABLE, "provider_bad_response"),
+    FailureCase(*candidate("PUP_LIMITED_DISABLED"), "answer", ACCOUNT, "provider_account"),
+    FailureCase("gemini", 200, b"<html>", "JSONDecodeError", PROVIDER, "provider_error"),
+    FailureCase("gemini", 200, b"<html>", "JSONDecodeError", PROVIDER, "provider_error", headers=AS_JSON),
+    FailureCase("gemini", 200, b"text", "JSONDecodeError", UNREADABLE, "provider_bad_response", headers=AS_JSON),
+    FailureCase("gemini", 200, {}, "unreadable", UNREADABLE, "provider_bad_response"),
     mistral(400, "invalid_request_error", "SDKError", PROMPT, "prompt_rejected"),
     mistral(401, "unauthorized", "SDKError", ACCOUNT),
     mistral(402, "x", "SDKError", ACCOUNT),
@@ -191,11 +193,13 @@ ROWS = [
     mistral(500, "internal_server_error", "SDKError", PROVIDER, "provider_error"),
     mistral(503, "x", "SDKError", THROTTLED),
     mistral(503, "x", "SDKError", THROTTLED, wait=3.0, headers={"retry-after": "3"}),
-    Row("mistral", 422, {"detail": []}, "HTTPValidationError", PROMPT, "prompt_rejected"),
-    Row(*chat("length", "mistral", content=""), "answer", PROMPT, "empty_answer"),
-    Row(*chat("error", "mistral", content="half a"), "answer", PROVIDER, "provider_error"),
-    Row("mistral", 200, b"<html>", "SDKError", PROVIDER, "provider_error"),
-    Row("mistral", 200, b"<html>", "ResponseValidationError", PROVIDER, "provider_error", headers=AS_JSON),
-    Row("mistral", 200, b"text", "ResponseValidationError", UNREADABLE, "provider_bad_response", headers=AS_JSON),
-    Row("mistral", 200, {}, "ResponseValidationError", UNREADABLE, "provider_bad_response"),
+    FailureCase("mistral", 422, {"detail": []}, "HTTPValidationError", PROMPT, "prompt_rejected"),
+    FailureCase(*chat("length", "mistral", content=""), "answer", PROMPT, "empty_answer"),
+    FailureCase(*chat("error", "mistral", content="half a"), "answer", PROVIDER, "provider_error"),
+    FailureCase("mistral", 200, b"<html>", "SDKError", PROVIDER, "provider_error"),
+    FailureCase("mistral", 200, b"<html>", "ResponseValidationError", PROVIDER, "provider_error", headers=AS_JSON),
+    FailureCase(
+        "mistral", 200, b"text", "ResponseValidationError", UNREADABLE, "provider_bad_response", headers=AS_JSON
+    ),
+    FailureCase("mistral", 200, {}, "ResponseValidationError", UNREADABLE, "provider_bad_response"),
 ]

@@ -1,6 +1,6 @@
 """The four official SDKs, each called with one CompletionRequest.
 
-They retry nothing here.
+Their retries are disabled.
 """
 
 import warnings
@@ -16,7 +16,7 @@ from promptforge.domain.formats.params import Params
 from promptforge.ports.provider import CompletionRequest
 
 
-class Read(NamedTuple):
+class SdkCompletion(NamedTuple):
     """The result of an SDK."""
 
     text: str | None
@@ -26,14 +26,17 @@ class Read(NamedTuple):
 
 
 class Sdk(Protocol):
-    """One SDK, set up for one address."""
+    """One SDK, configured for one address."""
 
-    async def ask(self, question: CompletionRequest) -> Any:
-        """Its answer; it raises what it raises."""
+    async def complete(self, request: CompletionRequest) -> Any:
+        """Call the provider and return the SDK's answer.
+
+        Raises the SDK's own exceptions.
+        """
         ...
 
-    def read(self, answer: Any) -> Read:
-        """The fields of its answer that a Completion has."""
+    def read(self, answer: Any) -> SdkCompletion:
+        """Return the fields of an answer that a Completion has."""
         ...
 
     async def close(self) -> None:
@@ -46,10 +49,10 @@ class OpenAISdk:
         self._client = openai.AsyncOpenAI(api_key=key, base_url=url + "/v1", max_retries=0, timeout=seconds)
         self._max_tokens = max_tokens
 
-    async def ask(self, question: CompletionRequest) -> Any:
-        params = question.params
+    async def complete(self, request: CompletionRequest) -> Any:
+        params = request.params
         arguments: dict[str, Any] = {
-            "messages": conversation(question, params.system),
+            "messages": conversation(request, params.system),
             self._max_tokens: params.max_tokens,
             "temperature": params.temperature,
             "top_p": params.top_p,
@@ -58,53 +61,56 @@ class OpenAISdk:
             "response_format": chat_format(params, "schema"),
             **(params.extra or {}),
         }
-        return await self._client.chat.completions.create(model=question.model, **given(arguments))
+        return await self._client.chat.completions.create(model=request.model, **drop_none(arguments))
 
-    def read(self, answer: Any) -> Read:
+    def read(self, answer: Any) -> SdkCompletion:
         usage = answer.usage
         text = answer.choices[0].message.content
-        return Read(text, answer.model, usage.prompt_tokens, usage.completion_tokens)
+        return SdkCompletion(text, answer.model, usage.prompt_tokens, usage.completion_tokens)
 
     async def close(self) -> None:
         await self._client.close()
 
 
 class CompatibleSdk(OpenAISdk):
-    """The same SDK before a server that speaks like OpenAI, and still calls the limit by its old name."""
+    """The OpenAI SDK in front of a compatible server, which still uses the old name of the token limit."""
 
     def __init__(self, url: str, key: str, seconds: float) -> None:
         super().__init__(url, key, seconds, "max_tokens")
 
 
 class AnthropicSdk:
-    """It has no arguments for temperature and top_p any more: the version of the API that it speaks has none.
+    """The Anthropic SDK.
 
-    Callers that need them send them as `extra_body` to the version before.
+    It has no arguments for temperature and top_p, because its version of the API has none. A caller sends them as
+    `extra_body` to the previous version.
     """
 
     def __init__(self, url: str, key: str, seconds: float) -> None:
         self._client = anthropic.AsyncAnthropic(api_key=key, base_url=url, max_retries=0, timeout=seconds)
 
-    async def ask(self, question: CompletionRequest) -> Any:
-        params = question.params
+    async def complete(self, request: CompletionRequest) -> Any:
+        params = request.params
         form = params.response_format
         arguments: dict[str, Any] = {
-            "messages": conversation(question),
+            "messages": conversation(request),
             "max_tokens": params.max_tokens or 16_384,
-            "system": system_of(question),
+            "system": system_of(request),
             "stop_sequences": params.stop,
             "output_config": form and {"format": {"type": "json_schema", "schema": form.json_schema}},
             **(params.extra or {}),
         }
-        if sampling := given({"temperature": params.temperature, "top_p": params.top_p}):
+        if sampling := drop_none({"temperature": params.temperature, "top_p": params.top_p}):
             arguments |= {"extra_body": sampling, "extra_headers": {"anthropic-version": "2023-06-01"}}
-        return await self._client.messages.create(model=question.model, **given(arguments))
+        return await self._client.messages.create(model=request.model, **drop_none(arguments))
 
-    def read(self, answer: Any) -> Read:
+    def read(self, answer: Any) -> SdkCompletion:
         usage = answer.usage
         text = "".join(block.text for block in answer.content if block.type == "text")
-        asked = usage.input_tokens + (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
-        return Read(text, answer.model, asked, usage.output_tokens)
+        input_tokens = (
+            usage.input_tokens + (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
+        )
+        return SdkCompletion(text, answer.model, input_tokens, usage.output_tokens)
 
     async def close(self) -> None:
         await self._client.close()
@@ -112,15 +118,15 @@ class AnthropicSdk:
 
 class GeminiSdk:
     def __init__(self, url: str, key: str, seconds: float) -> None:
-        once = genai.types.HttpRetryOptions(attempts=1)  # without it, a lost connection is called again after 1-10 s
+        once = genai.types.HttpRetryOptions(attempts=1)  # otherwise the SDK repeats a lost call after 1-10 s
         options = genai.types.HttpOptions(base_url=url, timeout=int(seconds * 1000), retry_options=once)
         self._client = genai.Client(api_key=key, http_options=options)
 
-    async def ask(self, question: CompletionRequest) -> Any:
-        params = question.params
+    async def complete(self, request: CompletionRequest) -> Any:
+        params = request.params
         form = params.response_format
         config: dict[str, Any] = {
-            "system_instruction": system_of(question),
+            "system_instruction": system_of(request),
             "max_output_tokens": params.max_tokens,
             "temperature": params.temperature,
             "top_p": params.top_p,
@@ -133,19 +139,19 @@ class GeminiSdk:
         roles = {"user": "user", "assistant": "model"}
         contents = [
             genai.types.Content(role=roles[turn["role"]], parts=[genai.types.Part(text=turn["content"])])
-            for turn in conversation(question)
+            for turn in conversation(request)
         ]
-        with warnings.catch_warnings():  # at its first call it subclasses aiohttp's session, and aiohttp warns
+        with warnings.catch_warnings():  # its first call subclasses aiohttp's session, and aiohttp warns
             warnings.filterwarnings("ignore", "Inheritance class AiohttpClientSession", DeprecationWarning)
             return await self._client.aio.models.generate_content(
-                model=question.model, contents=contents, config=given(config)
+                model=request.model, contents=contents, config=drop_none(config)
             )
 
-    def read(self, answer: Any) -> Read:
+    def read(self, answer: Any) -> SdkCompletion:
         usage = answer.usage_metadata
-        asked = (usage.prompt_token_count or 0) + (usage.tool_use_prompt_token_count or 0)
-        made = (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
-        return Read(answer.text, answer.model_version, asked, made)
+        input_tokens = (usage.prompt_token_count or 0) + (usage.tool_use_prompt_token_count or 0)
+        output_tokens = (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
+        return SdkCompletion(answer.text, answer.model_version, input_tokens, output_tokens)
 
     async def close(self) -> None:
         await self._client.aio.aclose()
@@ -156,10 +162,10 @@ class MistralSdk:
     def __init__(self, url: str, key: str, seconds: float) -> None:
         self._client = mistralai.client.Mistral(api_key=key, server_url=url, timeout_ms=int(seconds * 1000))
 
-    async def ask(self, question: CompletionRequest) -> Any:
-        params = question.params
+    async def complete(self, request: CompletionRequest) -> Any:
+        params = request.params
         arguments: dict[str, Any] = {
-            "messages": conversation(question, params.system),
+            "messages": conversation(request, params.system),
             "max_tokens": params.max_tokens,
             "temperature": params.temperature,
             "top_p": params.top_p,
@@ -168,12 +174,12 @@ class MistralSdk:
             "response_format": chat_format(params, "schema_definition"),
             **(params.extra or {}),
         }
-        return await self._client.chat.complete_async(model=question.model, **given(arguments))
+        return await self._client.chat.complete_async(model=request.model, **drop_none(arguments))
 
-    def read(self, answer: Any) -> Read:
+    def read(self, answer: Any) -> SdkCompletion:
         usage, content = answer.usage, answer.choices[0].message.content
         text = content if isinstance(content, str) else "".join(one.text for one in content if one.type == "text")
-        return Read(text, answer.model, usage.prompt_tokens, usage.completion_tokens)
+        return SdkCompletion(text, answer.model, usage.prompt_tokens, usage.completion_tokens)
 
     async def close(self) -> None:
         await self._client.__aexit__(None, None, None)
@@ -188,26 +194,26 @@ SDKS: dict[str, Callable[[str, str, float], Sdk]] = {
 }
 
 
-def conversation(question: CompletionRequest, *system: str | None) -> list[dict[str, str]]:
-    """The turns.
+def conversation(request: CompletionRequest, *system: str | None) -> list[dict[str, str]]:
+    """Return the messages of a request.
 
-    With no word about `system`, those of the system are left out: they go elsewhere.
+    Without an argument `system`, the system messages are omitted: the caller sends them in another field.
     """
-    turns = [{"role": turn.role, "content": turn.content} for turn in question.messages]
-    turns = turns or [{"role": "user", "content": question.prompt}]
+    turns = [{"role": turn.role, "content": turn.content} for turn in request.messages]
+    turns = turns or [{"role": "user", "content": request.prompt}]
     if not system:
         return [turn for turn in turns if turn["role"] != "system"]
     return [*({"role": "system", "content": text} for text in system if text), *turns]
 
 
-def system_of(question: CompletionRequest) -> str | None:
+def system_of(request: CompletionRequest) -> str | None:
     """Return the system messages as one text."""
-    said = [question.params.system, *(turn.content for turn in question.messages if turn.role == "system")]
-    return "\n\n".join(text for text in said if text) or None
+    texts = [request.params.system, *(turn.content for turn in request.messages if turn.role == "system")]
+    return "\n\n".join(text for text in texts if text) or None
 
 
 def chat_format(params: Params, schema: str) -> dict[str, Any] | None:
-    """`response_format`; what holds the schema has two names among the SDKs, and one on the wire."""
+    """Return `response_format`, whose field for the schema has two names among the SDKs and one in the API."""
     form = params.response_format
     if form is None or form.json_schema is None:
         return {"type": form.type} if form else None
@@ -220,6 +226,6 @@ def generation_config(params: Params) -> dict[str, Any]:
     return {"".join("_" + one.lower() if one.isupper() else one for one in name): extra[name] for name in extra}
 
 
-def given(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Those that have a value."""
+def drop_none(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that have a value."""
     return {name: value for name, value in arguments.items() if value is not None}

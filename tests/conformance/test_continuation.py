@@ -5,11 +5,11 @@ from aiohttp import web
 
 from promptforge.ports.provider import Completion, CompletionRequest
 from tests.conformance.conftest import Pair
-from tests.conformance.test_requests import relevant
+from tests.conformance.test_requests import compared_parts
 from tests.contract.provider_replies import answer
 
 on_one_loop = pytest.mark.asyncio(loop_scope="session")
-QUESTION = CompletionRequest("model-1", "Why?")
+REQUEST = CompletionRequest("model-1", "Why?")
 TOKEN = "dG9rZW4="  # the SDK reads it as bytes
 
 
@@ -23,10 +23,10 @@ async def test_continuation_equals_continuation_of_sdk(pair: Pair) -> None:
 
     pair.server.reply = reply
 
-    theirs, ours = await pair.theirs(QUESTION), await pair.ours(QUESTION)
+    sdk_outcome, adapter_outcome = await pair.sdk_outcome(REQUEST), await pair.adapter_outcome(REQUEST)
 
-    assert isinstance(ours, Completion)
-    assert not isinstance(theirs, str)
-    assert ours.text == theirs.text == "Because."
-    requests = [relevant(request) for request in pair.server.received]
+    assert isinstance(adapter_outcome, Completion)
+    assert not isinstance(sdk_outcome, str)
+    assert adapter_outcome.text == sdk_outcome.text == "Because."
+    requests = [compared_parts(request) for request in pair.server.received]
     assert requests[2:] == requests[:2]

@@ -10,27 +10,27 @@ import pytest
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, CompletionRequest
 from tests.conformance.conftest import KEY, Pair
-from tests.conformance.failures import ROWS, Row
-from tests.conformance.sdks import SDKS, Read
-from tests.contract.provider_server import Reply, cut_before_the_answer, cut_in_the_body, json_reply, raw_reply
+from tests.conformance.failures import CASES, FailureCase
+from tests.conformance.sdks import SDKS, SdkCompletion
+from tests.contract.provider_server import Reply, cut_before_response, cut_during_body, json_reply, raw_reply
 
 on_one_loop = pytest.mark.asyncio(loop_scope="session")
-QUESTION = CompletionRequest("model-1", "canary: why?")
+REQUEST = CompletionRequest("model-1", "canary: why?")
 SHORT_SECONDS = 0.3
 
-BROKEN = {
+LOST_CONNECTION = {
     "openai": {"APIConnectionError"},
     "anthropic": {"APIConnectionError"},
     "gemini": {"ServerDisconnectedError", "ClientPayloadError"},
     "mistral": {"RemoteProtocolError", "ReadError"},
 }
-LATE = {
+TIMEOUT = {
     "openai": {"APITimeoutError"},
     "anthropic": {"APITimeoutError"},
     "gemini": {"TimeoutError"},
     "mistral": {"ReadTimeout"},
 }
-ABSENT = {
+REFUSED_CONNECTION = {
     "openai": {"APIConnectionError"},
     "anthropic": {"APIConnectionError"},
     "gemini": {"ClientConnectorError"},
@@ -40,50 +40,50 @@ ABSENT = {
 
 @on_one_loop
 @pytest.mark.parametrize(
-    ("pair", "row"), [pytest.param(row.provider, row, id=row.id) for row in ROWS], indirect=["pair"]
+    ("pair", "case"), [pytest.param(case.provider, case, id=case.id) for case in CASES], indirect=["pair"]
 )
-async def test_failure_matches_exception_of_sdk(pair: Pair, row: Row) -> None:
+async def test_failure_matches_exception_of_sdk(pair: Pair, case: FailureCase) -> None:
     pair.server.reply = (
-        raw_reply(row.body, row.status, {"Content-Type": "text/html"} | row.headers)
-        if isinstance(row.body, bytes)
-        else json_reply(row.body, row.status, row.headers)
+        raw_reply(case.body, case.status, {"Content-Type": "text/html"} | case.headers)
+        if isinstance(case.body, bytes)
+        else json_reply(case.body, case.status, case.headers)
     )
 
-    theirs, ours = await pair.theirs(QUESTION), await pair.ours(QUESTION)
+    sdk_outcome, failure = await pair.sdk_outcome(REQUEST), await pair.adapter_outcome(REQUEST)
 
-    assert ("answer" if isinstance(theirs, Read) else theirs) == row.sdk
-    assert isinstance(ours, CallFailure)
-    assert (ours.kind, ours.code, ours.retry_after_seconds) == (row.kind, row.code, row.wait)
-    assert not {KEY, "canary"}.intersection(ours.message.split())
+    assert ("answer" if isinstance(sdk_outcome, SdkCompletion) else sdk_outcome) == case.sdk
+    assert isinstance(failure, CallFailure)
+    assert (failure.kind, failure.code, failure.retry_after_seconds) == (case.kind, case.code, case.wait)
+    assert not {KEY, "canary"}.intersection(failure.message.split())
     assert len(pair.server.received) == 2
 
 
 @on_one_loop
 @pytest.mark.parametrize("pair", SDKS, indirect=True)
-@pytest.mark.parametrize("cut", [cut_before_the_answer, cut_in_the_body])
+@pytest.mark.parametrize("cut", [cut_before_response, cut_during_body])
 async def test_failure_of_lost_connection_matches_sdk(pair: Pair, cut: Reply) -> None:
     pair.server.reply = cut
 
-    theirs, ours = await pair.theirs(QUESTION), await pair.ours(QUESTION)
+    sdk_outcome, failure = await pair.sdk_outcome(REQUEST), await pair.adapter_outcome(REQUEST)
 
-    assert theirs in BROKEN[pair.provider]
+    assert sdk_outcome in LOST_CONNECTION[pair.provider]
     assert len(pair.server.received) == 2
-    assert isinstance(ours, CallFailure)
-    assert (ours.kind, ours.code) == (FailureKind.PROVIDER, "provider_connection_lost")
+    assert isinstance(failure, CallFailure)
+    assert (failure.kind, failure.code) == (FailureKind.PROVIDER, "provider_connection_lost")
 
 
 @on_one_loop
 @pytest.mark.parametrize("pair", SDKS, indirect=True)
 async def test_failure_of_missing_reply_matches_sdk(pair: Pair) -> None:
     pair.server.reply = pair.server.hang
-    hasty = Pair(pair.name, pair.server, SHORT_SECONDS)
+    impatient_pair = Pair(pair.name, pair.server, SHORT_SECONDS)
 
-    theirs, ours = await hasty.theirs(QUESTION), await hasty.ours(QUESTION)
-    await hasty.close()
+    sdk_outcome, failure = await impatient_pair.sdk_outcome(REQUEST), await impatient_pair.adapter_outcome(REQUEST)
+    await impatient_pair.close()
 
-    assert theirs in LATE[pair.provider]
-    assert isinstance(ours, CallFailure)
-    assert (ours.kind, ours.code) == (FailureKind.TIMEOUT, "provider_timeout")
+    assert sdk_outcome in TIMEOUT[pair.provider]
+    assert isinstance(failure, CallFailure)
+    assert (failure.kind, failure.code) == (FailureKind.TIMEOUT, "provider_timeout")
 
 
 @on_one_loop
@@ -91,10 +91,10 @@ async def test_failure_of_missing_reply_matches_sdk(pair: Pair) -> None:
 async def test_failure_of_refused_connection_matches_sdk(pair: Pair) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        lost = Pair(pair.name, pair.server, url=f"http://127.0.0.1:{bound.getsockname()[1]}")
-        theirs, ours = await lost.theirs(QUESTION), await lost.ours(QUESTION)
-        await lost.close()
+        absent = Pair(pair.name, pair.server, url=f"http://127.0.0.1:{bound.getsockname()[1]}")
+        sdk_outcome, failure = await absent.sdk_outcome(REQUEST), await absent.adapter_outcome(REQUEST)
+        await absent.close()
 
-    assert theirs in ABSENT[pair.provider]
-    assert isinstance(ours, CallFailure)
-    assert (ours.kind, ours.code) == (FailureKind.NOT_SENT, "provider_unreachable")
+    assert sdk_outcome in REFUSED_CONNECTION[pair.provider]
+    assert isinstance(failure, CallFailure)
+    assert (failure.kind, failure.code) == (FailureKind.NOT_SENT, "provider_unreachable")

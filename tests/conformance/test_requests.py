@@ -25,7 +25,7 @@ SCHEMA = {
 TURNS = (
     ChatMessage(role="user", content="Why?"),
     ChatMessage(role="assistant", content="Because."),
-    ChatMessage(role="user", content="Because of what?"),
+    ChatMessage(role="user", content="Because of case?"),
 )
 WITH_SYSTEM = (ChatMessage(role="system", content="Be brief."), *TURNS, ChatMessage(role="system", content="Briefer."))
 AS_OBJECT = ResponseFormat(type="json_object")
@@ -34,7 +34,7 @@ EVERYTHING = Params(
     system="s", max_tokens=7, temperature=0.3, top_p=0.9, stop=["END", "."], seed=5, response_format=BY_SCHEMA
 )
 
-QUESTIONS: dict[str, CompletionRequest] = {
+REQUESTS: dict[str, CompletionRequest] = {
     "plain": CompletionRequest("model-1", "Why is the sky blue?"),
     "odd characters": CompletionRequest("model-1", 'a "b"\n\t\u2028\u4e2d\U0001f600\x00 \\'),
     "system": CompletionRequest("model-1", "Why?", params=Params(system="Be brief.")),
@@ -65,49 +65,54 @@ EXTRAS: dict[str, dict[str, Any]] = {
 """`extra`, and for the SDKs arguments of the same names."""
 
 CASES = [
-    pytest.param(name, question, id=f"{name}: {what}")
+    pytest.param(name, request, id=f"{name}: {case}")
     for name in SDKS
-    for what, question in {
-        **QUESTIONS,
+    for case, request in {
+        **REQUESTS,
         "extra": CompletionRequest("model-1", "Why?", params=Params(extra=EXTRAS[name])),
     }.items()
-    if not unsupported_parameter("openai" if name == "compatible" else name, question.params)
+    if not unsupported_parameter("openai" if name == "compatible" else name, request.params)
 ]
 
 
-def meant(value: Any) -> Any:
+def without_defaults(value: Any) -> Any:
     """Return a body without fields that have no effect.
 
     These are null fields, empty objects, and the two defaults that the Mistral SDK sends (`stream` and a
     message's `prefix`, both false).
     """
     if isinstance(value, list):
-        return [meant(one) for one in value]
+        return [without_defaults(one) for one in value]
     if not isinstance(value, dict):
         return value
-    kept = {name: meant(one) for name, one in value.items() if name not in ("stream", "prefix") or one is not False}
+    kept = {
+        name: without_defaults(one)
+        for name, one in value.items()
+        if name not in ("stream", "prefix") or one is not False
+    }
     return {name: one for name, one in kept.items() if one is not None and one != {}}
 
 
-def relevant(request: Received) -> dict[str, Any]:
-    """The compared parts of a request."""
+def compared_parts(request: Received) -> dict[str, Any]:
+    """Return the compared parts of a request."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     return {
         "line": (request.method, request.path),
         "headers": {name: headers[name] for name in HEADERS if name in headers},
-        "body": meant(orjson.loads(request.body)),
+        "body": without_defaults(orjson.loads(request.body)),
     }
 
 
 @on_one_loop
-@pytest.mark.parametrize(("pair", "question"), CASES, indirect=["pair"])
-async def test_request_equals_request_of_sdk(pair: Pair, question: CompletionRequest) -> None:
-    read, answer = await pair.theirs(question), await pair.ours(question)
+@pytest.mark.parametrize(("pair", "sent"), CASES, indirect=["pair"])
+async def test_request_equals_request_of_sdk(pair: Pair, sent: CompletionRequest) -> None:
+    sdk_completion, completion = await pair.sdk_outcome(sent), await pair.adapter_outcome(sent)
 
-    theirs, ours = pair.server.received
-    assert relevant(ours) == relevant(theirs)
-    assert isinstance(answer, Completion)
-    assert (answer.text, answer.model, answer.input_tokens, answer.output_tokens) == read
+    by_sdk, by_adapter = pair.server.received
+    assert compared_parts(by_adapter) == compared_parts(by_sdk)
+    assert isinstance(completion, Completion)
+    received = (completion.text, completion.model, completion.input_tokens, completion.output_tokens)
+    assert received == sdk_completion
 
 
 def test_requests_cover_every_parameter() -> None:
@@ -115,14 +120,14 @@ def test_requests_cover_every_parameter() -> None:
 
 
 def test_unsupported_parameters_are_those_without_a_field_in_the_sdk() -> None:
-    refused = {
-        (name, what)
+    unsupported = {
+        (name, case)
         for name in SDKS
-        for what, question in QUESTIONS.items()
-        if unsupported_parameter(name, question.params)
+        for case, request in REQUESTS.items()
+        if unsupported_parameter(name, request.params)
     }
 
-    assert refused == {("anthropic", what) for what in ("seed", "seed of nothing", "any object", "everything")}
+    assert unsupported == {("anthropic", case) for case in ("seed", "seed of nothing", "any object", "everything")}
 
 
 GEMINI_MODELS = ["model-1", "models/model-1", "tunedModels/mine-1", "gemini-2.5-flash-preview-05-20"]
@@ -132,8 +137,8 @@ GEMINI_MODELS = ["model-1", "models/model-1", "tunedModels/mine-1", "gemini-2.5-
 @pytest.mark.parametrize("pair", ["gemini"], indirect=True)
 @pytest.mark.parametrize("model", GEMINI_MODELS)
 async def test_model_path_equals_path_of_sdk(pair: Pair, model: str) -> None:
-    await pair.theirs(CompletionRequest(model, "Why?"))
-    await pair.ours(CompletionRequest(model, "Why?"))
+    await pair.sdk_outcome(CompletionRequest(model, "Why?"))
+    await pair.adapter_outcome(CompletionRequest(model, "Why?"))
 
-    theirs, ours = pair.server.received
-    assert ours.path == theirs.path
+    by_sdk, by_adapter = pair.server.received
+    assert by_adapter.path == by_sdk.path

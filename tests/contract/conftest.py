@@ -1,6 +1,6 @@
 """The adapters that the suites run on.
 
-An adapter is one more parameter here; whatever is opened is closed.
+A new adapter is one more parameter of a fixture. The fixtures close each adapter that they open.
 """
 
 import logging
@@ -20,28 +20,36 @@ from promptforge.adapters.local.queue import SqliteQueue, SqliteTasks, SqliteTop
 from promptforge.ports.documents import Documents
 from promptforge.ports.objects import Objects
 from tests.contract.object_stores import FAKE_GCS_GAPS, Store, emulated, files, strict
-from tests.contract.provider_bench import (
+from tests.contract.provider_adapters import (
+    ADAPTERS,
     ANTHROPIC,
-    BENCHES,
     GEMINI,
     MISTRAL,
     OPENAI,
-    WIRES,
-    HttpBench,
-    ProviderBench,
-    Wire,
+    PROVIDER_APIS,
+    HttpAdapter,
+    ProviderAdapter,
+    ProviderApi,
 )
 from tests.contract.provider_server import ProviderServer
-from tests.contract.stores import Feed, OpenDatabase, OpenDocuments, OpenObjects, OpenPost, Post, claimed
-from tests.fakes.gcs_emulator import FakeGcs, fake_gcs
+from tests.contract.stores import (
+    Messaging,
+    OpenDatabase,
+    OpenDocuments,
+    OpenMessaging,
+    OpenObjects,
+    TopicAdapter,
+    claimed,
+)
+from tests.fakes.gcs_emulator import GcsEmulator, gcs_emulator
 from tests.fakes.pubsub_subscriber import Subscriber
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 from tests.harness.emulators import Firestore, Pubsub
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -61,7 +69,7 @@ def open_database(tmp_path: Path) -> Iterator[OpenDatabase]:
 async def open_documents(
     request: pytest.FixtureRequest, open_database: OpenDatabase, project: str
 ) -> AsyncIterator[OpenDocuments]:
-    """Each call opens the same store anew, as another process does."""
+    """Open the same store anew at each call, as another process does."""
     opened: list[FirestoreDocuments] = []
 
     def firestore() -> Documents:
@@ -81,14 +89,14 @@ def documents(open_documents: OpenDocuments) -> Documents:
 
 
 @pytest.fixture(scope="session")
-def gcs_server() -> Iterator[FakeGcs]:
-    with fake_gcs() as server:
+def gcs_server() -> Iterator[GcsEmulator]:
+    with gcs_emulator() as server:
         yield server
 
 
 @pytest.fixture(params=["files", "strict", pytest.param("fake-gcs", marks=pytest.mark.cloud)])
 async def store(
-    request: pytest.FixtureRequest, open_database: OpenDatabase, clock: HandClock, tmp_path: Path
+    request: pytest.FixtureRequest, open_database: OpenDatabase, clock: ManualClock, tmp_path: Path
 ) -> AsyncIterator[Store]:
     if request.param == "fake-gcs" and (gap := FAKE_GCS_GAPS.get(request.node.originalname)):
         request.applymarker(pytest.mark.xfail(strict=True, reason=gap))
@@ -103,7 +111,7 @@ async def store(
 
 @pytest.fixture
 def open_objects(store: Store) -> OpenObjects:
-    """Each call opens the bucket of that name anew."""
+    """Open the bucket of that name anew at each call."""
     return store.open
 
 
@@ -113,34 +121,34 @@ def objects(open_objects: OpenObjects) -> Objects:
 
 
 @pytest.fixture(params=["sqlite"])
-def open_post(request: pytest.FixtureRequest, open_database: OpenDatabase, clock: HandClock) -> OpenPost:
-    """Each call opens the same topics and queues anew."""
+def open_messaging(request: pytest.FixtureRequest, open_database: OpenDatabase, clock: ManualClock) -> OpenMessaging:
+    """Open the same topics and queues anew at each call."""
 
-    def sqlite() -> Post:
+    def sqlite() -> Messaging:
         database = open_database()
-        return Post(SqliteTopics(database), SqliteTasks(database, clock), SqliteQueue(database, clock))
+        return Messaging(SqliteTopics(database), SqliteTasks(database, clock), SqliteQueue(database, clock))
 
-    makers: dict[str, OpenPost] = {"sqlite": sqlite}
+    makers: dict[str, OpenMessaging] = {"sqlite": sqlite}
     return makers[request.param]
 
 
 @pytest.fixture
-def post(open_post: OpenPost) -> Post:
-    return open_post()
+def messaging(open_messaging: OpenMessaging) -> Messaging:
+    return open_messaging()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("pubsub", marks=pytest.mark.cloud)])
-async def feed(
-    request: pytest.FixtureRequest, open_database: OpenDatabase, clock: HandClock, project: str
-) -> AsyncIterator[Feed]:
+async def topic_adapter(
+    request: pytest.FixtureRequest, open_database: OpenDatabase, clock: ManualClock, project: str
+) -> AsyncIterator[TopicAdapter]:
     if request.param == "sqlite":
         database = open_database()
-        yield Feed(SqliteTopics(database), partial(claimed, SqliteQueue(database, clock)))
+        yield TopicAdapter(SqliteTopics(database), partial(claimed, SqliteQueue(database, clock)))
         return
     emulator: Pubsub = request.getfixturevalue("pubsub")
     topics = PubsubTopics(project, "test-", BilledOperations(), emulator.address)
     async with Subscriber(emulator.address, project, ["test-chunks", "test-others"]) as subscriber:
-        yield Feed(topics, lambda topic, count: subscriber.receive(f"test-{topic}", count))
+        yield TopicAdapter(topics, lambda topic, count: subscriber.receive(f"test-{topic}", count))
     await topics.close()
 
 
@@ -167,45 +175,45 @@ def log_fields() -> Iterator[list[dict[str, object]]]:
     logger.removeHandler(handler)
 
 
-@pytest.fixture(params=sorted(BENCHES))
-async def bench(request: pytest.FixtureRequest, server: ProviderServer) -> AsyncIterator[ProviderBench]:
-    bench: ProviderBench = BENCHES[request.param](server)
-    yield bench
-    await bench.close()
+@pytest.fixture(params=sorted(ADAPTERS))
+async def adapter(request: pytest.FixtureRequest, server: ProviderServer) -> AsyncIterator[ProviderAdapter]:
+    adapter: ProviderAdapter = ADAPTERS[request.param](server)
+    yield adapter
+    await adapter.close()
 
 
-@pytest.fixture(params=sorted(WIRES))
-async def http_bench(request: pytest.FixtureRequest, server: ProviderServer) -> AsyncIterator[HttpBench]:
+@pytest.fixture(params=sorted(PROVIDER_APIS))
+async def http_adapter(request: pytest.FixtureRequest, server: ProviderServer) -> AsyncIterator[HttpAdapter]:
     """Each provider that is called over HTTP."""
-    async for bench in opened(WIRES[request.param], server):
-        yield bench
+    async for adapter in opened(PROVIDER_APIS[request.param], server):
+        yield adapter
 
 
-async def opened(wire: Wire, server: ProviderServer) -> AsyncIterator[HttpBench]:
-    bench = HttpBench(wire, server)
-    yield bench
-    await bench.close()
-
-
-@pytest.fixture
-async def openai(server: ProviderServer) -> AsyncIterator[HttpBench]:
-    async for bench in opened(OPENAI, server):
-        yield bench
+async def opened(api: ProviderApi, server: ProviderServer) -> AsyncIterator[HttpAdapter]:
+    adapter = HttpAdapter(api, server)
+    yield adapter
+    await adapter.close()
 
 
 @pytest.fixture
-async def anthropic(server: ProviderServer) -> AsyncIterator[HttpBench]:
-    async for bench in opened(ANTHROPIC, server):
-        yield bench
+async def openai(server: ProviderServer) -> AsyncIterator[HttpAdapter]:
+    async for adapter in opened(OPENAI, server):
+        yield adapter
 
 
 @pytest.fixture
-async def gemini(server: ProviderServer) -> AsyncIterator[HttpBench]:
-    async for bench in opened(GEMINI, server):
-        yield bench
+async def anthropic(server: ProviderServer) -> AsyncIterator[HttpAdapter]:
+    async for adapter in opened(ANTHROPIC, server):
+        yield adapter
 
 
 @pytest.fixture
-async def mistral(server: ProviderServer) -> AsyncIterator[HttpBench]:
-    async for bench in opened(MISTRAL, server):
-        yield bench
+async def gemini(server: ProviderServer) -> AsyncIterator[HttpAdapter]:
+    async for adapter in opened(GEMINI, server):
+        yield adapter
+
+
+@pytest.fixture
+async def mistral(server: ProviderServer) -> AsyncIterator[HttpAdapter]:
+    async for adapter in opened(MISTRAL, server):
+        yield adapter

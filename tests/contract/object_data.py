@@ -4,21 +4,23 @@ from collections.abc import AsyncIterator
 
 from promptforge.ports.objects import Objects
 
-LARGE = bytes(range(256)) * 10_000  # several blocks, and a shifted range is seen
+LARGE = (
+    bytes(range(256)) * 10_000
+)  # several blocks; no two neighbouring bytes are equal, so a shifted range is detected
 
 
 class Broken(Exception):
-    """The source of the data has failed."""
+    """The source of the data failed."""
 
 
 async def blocks(*parts: bytes) -> AsyncIterator[bytes]:
-    """The parts one by one."""
+    """Yield the parts one by one."""
     for part in parts:
         yield part
 
 
 async def broken(*parts: bytes) -> AsyncIterator[bytes]:
-    """The parts one by one, and then a failure."""
+    """Yield the parts one by one, then raise Broken."""
     for part in parts:
         yield part
     raise Broken

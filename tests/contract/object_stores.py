@@ -1,4 +1,4 @@
-"""The stores that the suites of objects and of signed URLs judge, and what one of them is known not to do."""
+"""The stores under test in the suites of objects and signed URLs, and the known gaps of fake-gcs-server."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,9 +20,9 @@ from promptforge.ports.clock import Clock
 from promptforge.ports.objects import Objects
 from promptforge.settings import Settings
 from tests.contract.stores import OpenDatabase, OpenObjects
-from tests.fakes.gcs_emulator import FakeGcs
-from tests.fakes.service_account_keys import DOWNLOADER, UPLOADER, key_account
-from tests.fakes.storage import strict_storage
+from tests.fakes.gcs_emulator import GcsEmulator
+from tests.fakes.service_account_keys import DOWNLOADER, UPLOADER, key_credentials
+from tests.fakes.storage import fake_storage
 from tests.harness.context import with_adapters
 
 URL = "http://machine"
@@ -30,26 +30,29 @@ RETRY_SECONDS = 3.0
 
 NO_SIGNATURES = "fake-gcs-server checks no signature, method, object or time of a signed URL"
 FAKE_GCS_GAPS: Mapping[str, str] = {
-    "test_a_missing_source_leaves_nothing": "fake-gcs-server answers 500 when a source of a compose is missing",
-    "test_a_compose_over_other_content_is_refused": "fake-gcs-server ignores the precondition of a compose",
-    "test_data_that_takes_many_requests_is_written_once": "fake-gcs-server ignores the precondition of a session",
-    "test_a_second_put_is_refused_and_the_first_stays": "fake-gcs-server knows no role that may not overwrite",
-    "test_a_later_url_replaces_nothing_either": "fake-gcs-server knows no role that may not overwrite",
-    "test_a_late_put_is_refused": NO_SIGNATURES,
-    "test_a_url_that_is_late_when_it_is_made_is_refused": NO_SIGNATURES,
-    "test_a_url_is_good_for_its_object_only": NO_SIGNATURES,
-    "test_a_url_is_good_for_its_bucket_only": NO_SIGNATURES,
-    "test_an_upload_url_is_good_for_nothing_but_put": NO_SIGNATURES,
-    "test_an_object_is_downloaded_as_a_file_of_that_name": "fake-gcs-server ignores response-content-*",
-    "test_a_late_download_is_refused": NO_SIGNATURES,
-    "test_a_changed_download_is_refused": NO_SIGNATURES,
-    "test_a_download_url_writes_nothing": NO_SIGNATURES,
+    "test_compose_with_missing_source_creates_nothing": "fake-gcs-server answers 500 if a compose source is missing",
+    "test_compose_over_other_content_raises_object_exists": "fake-gcs-server ignores the precondition of a compose",
+    "test_objects_create_in_many_requests_is_create_only": "fake-gcs-server ignores the precondition of a session",
+    "test_upload_url_second_put_is_rejected": "fake-gcs-server knows no role that may not overwrite",
+    "test_upload_url_signed_later_does_not_replace_object": "fake-gcs-server knows no role that may not overwrite",
+    "test_upload_url_put_after_expiry_is_rejected": NO_SIGNATURES,
+    "test_upload_url_expired_at_signing_is_rejected": NO_SIGNATURES,
+    "test_upload_url_is_valid_for_its_object_only": NO_SIGNATURES,
+    "test_upload_url_is_valid_for_its_bucket_only": NO_SIGNATURES,
+    "test_upload_url_rejects_other_methods": NO_SIGNATURES,
+    "test_download_url_returns_object_with_filename": "fake-gcs-server ignores response-content-*",
+    "test_download_url_after_expiry_is_rejected": NO_SIGNATURES,
+    "test_download_url_changed_is_rejected": NO_SIGNATURES,
+    "test_download_url_rejects_put": NO_SIGNATURES,
 }
 
 
 @dataclass(frozen=True)
 class Store:
-    """Opens buckets, each call anew, as another process does; `http` is a client for their signed URLs."""
+    """A store that opens a bucket anew at each call, as another process does.
+
+    `http` is a client for its signed URLs.
+    """
 
     open: OpenObjects
     http: httpx.AsyncClient
@@ -57,7 +60,7 @@ class Store:
 
 @asynccontextmanager
 async def files(folder: Path, open_database: OpenDatabase, clock: Clock) -> AsyncIterator[Store]:
-    """Files and SQLite, with the engine's own end of the signed URLs."""
+    """Open the store on files and SQLite, with the engine's routes for signed URLs."""
     signer = UrlSigner(b"key", URL)
 
     def open_again(bucket: str) -> FileObjects:
@@ -76,7 +79,7 @@ async def files(folder: Path, open_database: OpenDatabase, clock: Clock) -> Asyn
 @asynccontextmanager
 async def strict(clock: Clock) -> AsyncIterator[Store]:
     """The Cloud Storage adapter on the project's own strict fake."""
-    async with strict_storage(clock) as storage, _opened(storage.url, clock) as store:
+    async with fake_storage(clock) as storage, _opened(storage.url, clock) as store:
 
         def open_again(bucket: str) -> Objects:
             storage.make_bucket(bucket)
@@ -86,8 +89,8 @@ async def strict(clock: Clock) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def emulated(server: FakeGcs, clock: Clock) -> AsyncIterator[Store]:
-    """The Cloud Storage adapter on fake-gcs-server, in buckets that no other test has."""
+async def emulated(server: GcsEmulator, clock: Clock) -> AsyncIterator[Store]:
+    """Open the Cloud Storage adapter on fake-gcs-server, in buckets of this test only."""
     run, made = uuid4().hex, set[str]()
     async with _opened(server.url, clock) as store:
 
@@ -103,7 +106,7 @@ async def emulated(server: FakeGcs, clock: Clock) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def _opened(url: str, clock: Clock) -> AsyncIterator[Store]:
     operations, opened = BilledOperations(), list[BucketObjects]()
-    urls = SignedUrls(key_account(UPLOADER), key_account(DOWNLOADER), operations, clock, url)
+    urls = SignedUrls(key_credentials(UPLOADER), key_credentials(DOWNLOADER), operations, clock, url)
 
     def open_again(bucket: str) -> Objects:
         opened.append(BucketObjects(bucket, urls, operations, url, RETRY_SECONDS))

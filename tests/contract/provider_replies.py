@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.contract.provider_bench import WIRES, Body
+from tests.contract.provider_adapters import PROVIDER_APIS, Body
 
 STOP = {"openai": "stop", "mistral": "stop", "anthropic": "end_turn", "gemini": "STOP"}
 LENGTH = {"openai": "length", "mistral": "length", "anthropic": "max_tokens", "gemini": "MAX_TOKENS"}
@@ -27,7 +27,7 @@ def answer(provider: str, content: Any, reason: str | None = None, usage: Body |
         parts = [{"text": content}] if isinstance(content, str) else content
         changed = {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": word, **more}]}
         named = {"usageMetadata": usage}
-    return WIRES[provider].answer | changed | (named if usage is not None else {})
+    return PROVIDER_APIS[provider].answer | changed | (named if usage is not None else {})
 
 
 def error(provider: str, status: int, name: str = "x", message: str = "m", **more: Any) -> Body:

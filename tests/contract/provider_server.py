@@ -1,4 +1,4 @@
-"""A provider on the loopback that does what it is told and writes down what it was asked."""
+"""A provider on the loopback address that sends a chosen reply and records each request."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,7 +12,10 @@ Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came; `path` is what stood on the wire, nothing decoded."""
+    """One request as received.
+
+    `path` is not decoded.
+    """
 
     method: str
     path: str
@@ -21,7 +24,7 @@ class Received:
 
 
 class ProviderServer:
-    """Answers every request with `reply`, which a test sets."""
+    """A server that answers every request with `reply`, which a test sets."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -44,7 +47,7 @@ class ProviderServer:
             await self._runner.cleanup()
 
     async def hang(self, request: web.Request) -> web.StreamResponse:
-        """A reply that does not come while the server lives."""
+        """Send no reply until the server closes."""
         await self._closing.wait()
         return web.Response()
 
@@ -54,12 +57,12 @@ class ProviderServer:
 
 
 def json_reply(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """A whole JSON answer."""
+    """Return a complete JSON reply."""
     return raw_reply(orjson.dumps(body), status, {"Content-Type": "application/json", **(headers or {})})
 
 
 def raw_reply(content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """A whole answer of any bytes."""
+    """Return a complete reply with any bytes."""
 
     async def reply(request: web.Request) -> web.StreamResponse:
         return web.Response(body=content, status=status, headers=headers)
@@ -67,8 +70,8 @@ def raw_reply(content: bytes, status: int = 200, headers: Mapping[str, str] | No
     return reply
 
 
-async def dripping(request: web.Request) -> web.StreamResponse:
-    """An answer that never ends and never pauses for long."""
+async def endless_body(request: web.Request) -> web.StreamResponse:
+    """Send a body that never ends, without long pauses."""
     response = web.StreamResponse()
     await response.prepare(request)
     while True:
@@ -76,8 +79,8 @@ async def dripping(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0.01)
 
 
-async def cut_in_the_body(request: web.Request) -> web.StreamResponse:
-    """A promise of more bytes than come before the connection breaks."""
+async def cut_during_body(request: web.Request) -> web.StreamResponse:
+    """Declare more bytes than are sent before the connection breaks."""
     response = web.StreamResponse(headers={"Content-Length": "1000"})
     await response.prepare(request)
     await response.write(b'{"choices": [')
@@ -85,13 +88,13 @@ async def cut_in_the_body(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def cut_before_the_answer(request: web.Request) -> web.StreamResponse:
-    """The request is taken, then the connection breaks."""
+async def cut_before_response(request: web.Request) -> web.StreamResponse:
+    """Break the connection after the request, before any reply."""
     break_connection(request)
     return web.Response()
 
 
 def break_connection(request: web.Request) -> None:
-    """End the connection without a farewell."""
+    """Abort the connection without closing it properly."""
     if request.transport:
         request.transport.abort()

@@ -1,4 +1,4 @@
-"""How a suite opens what it judges: each call opens the same store anew, as another process does."""
+"""The types that a suite opens: each call opens the same store anew, as another process does."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from promptforge.ports.topics import Topics
 
 
 @dataclass(frozen=True)
-class Post:
-    """Both ends of topics and tasks."""
+class Messaging:
+    """Topics and tasks, and the queue that delivers them on one machine."""
 
     topics: Topics
     tasks: Tasks
-    deliveries: SqliteQueue
+    queue: SqliteQueue
 
 
 @dataclass(frozen=True)
-class Feed:
-    """A topic's two ends, of which only the first is a port.
+class TopicAdapter:
+    """The publishing and the receiving side of topics, of which only the first is a port.
 
     `receive` takes a minimum number of messages and returns all that arrived since its last call, in any order.
     """
@@ -34,12 +34,12 @@ class Feed:
 OpenDatabase = Callable[[], Database]
 OpenDocuments = Callable[[], Documents]
 OpenObjects = Callable[[str], Objects]
-OpenPost = Callable[[], Post]
+OpenMessaging = Callable[[], Messaging]
 
 
-async def claimed(deliveries: SqliteQueue, topic: str, count: int) -> list[bytes]:
-    """Return the due messages of a topic."""
-    found = await deliveries.claim(f"topic:{topic}", 100_000, 60.0)
+async def claimed(queue: SqliteQueue, topic: str, count: int) -> list[bytes]:
+    """Claim, acknowledge and return the due messages of a topic."""
+    found = await queue.claim(f"topic:{topic}", 100_000, 60.0)
     for delivery in found:
-        await deliveries.ack(delivery)
+        await queue.ack(delivery)
     return [delivery.body for delivery in found]

@@ -15,27 +15,27 @@ from promptforge.adapters.local.database import Database
 from promptforge.adapters.local.queue import SqliteQueue, SqliteTasks
 from promptforge.ports.clock import Clock
 from promptforge.ports.tasks import Tasks
-from tests.fakes.cloud_tasks import TaskServer, task_server
-from tests.harness.loopback import listening
+from tests.fakes.cloud_tasks import FakeCloudTasks, fake_cloud_tasks
+from tests.harness.loopback import serve_app
 
 LOCATION = "projects/demo/locations/here"
 QUEUES = ("splitter", "worker", "finalizer", "sweeper", "eraser")
 
 
-class TaskBench(Protocol):
-    """Tasks at both ends."""
+class TaskAdapter(Protocol):
+    """The enqueuing and the receiving side of tasks."""
 
     async def open(self) -> Tasks:
-        """The queues anew, as another process opens them."""
+        """Open the queues anew, as another process does."""
         ...
 
     async def done(self, queue: str) -> list[bytes]:
-        """Do all that is due, and tell what it was."""
+        """Complete every due task and return the bodies."""
         ...
 
 
-class SqliteBench:
-    """Claimed and acknowledged by hand."""
+class SqliteTaskAdapter:
+    """Tasks in SQLite, which the test claims and acknowledges."""
 
     def __init__(self, folder: Path, clock: Clock, stack: AsyncExitStack) -> None:
         self._path = folder / "state.db"
@@ -58,12 +58,12 @@ class SqliteBench:
         return database
 
 
-class CloudBench:
-    """Dispatched by the server to a receiver that takes everything."""
+class CloudTaskAdapter:
+    """Tasks that the fake server dispatches to a receiver, which accepts all of them."""
 
     def __init__(
         self,
-        server: TaskServer,
+        server: FakeCloudTasks,
         address: str,
         target: Target,
         received: dict[str, list[bytes]],
@@ -82,20 +82,20 @@ class CloudBench:
         return tasks
 
     async def done(self, queue: str) -> list[bytes]:
-        await self._server.bring()
+        await self._server.deliver_due()
         return self._received.pop(queue, [])
 
 
 @asynccontextmanager
-async def sqlite_bench(folder: Path, clock: Clock) -> AsyncIterator[TaskBench]:
+async def sqlite_task_adapter(folder: Path, clock: Clock) -> AsyncIterator[TaskAdapter]:
     async with AsyncExitStack() as stack:
-        yield SqliteBench(folder, clock, stack)
+        yield SqliteTaskAdapter(folder, clock, stack)
 
 
 @asynccontextmanager
-async def cloud_bench(folder: Path, clock: Clock) -> AsyncIterator[CloudBench]:
+async def cloud_task_adapter(folder: Path, clock: Clock) -> AsyncIterator[CloudTaskAdapter]:
     async with AsyncExitStack() as stack:
-        server, address = await stack.enter_async_context(task_server(clock))
+        server, address = await stack.enter_async_context(fake_cloud_tasks(clock))
         received = defaultdict[str, list[bytes]](list)
 
         async def take(request: web.Request) -> web.Response:
@@ -104,20 +104,20 @@ async def cloud_bench(folder: Path, clock: Clock) -> AsyncIterator[CloudBench]:
 
         app = web.Application()
         app.router.add_post("/{function}", take)
-        url = await stack.enter_async_context(listening(app))
+        url = await stack.enter_async_context(serve_app(app))
         target = Target(LOCATION, "pf-", lambda function: f"{url}/{function}", "tasks@demo")
         await make_queues(server, target)
-        yield CloudBench(server, address, target, received, stack)
+        yield CloudTaskAdapter(server, address, target, received, stack)
 
 
-async def make_queues(server: TaskServer, target: Target) -> None:
+async def make_queues(server: FakeCloudTasks, target: Target) -> None:
     """Create the queues as Terraform does."""
     for name in QUEUES:
         queue = tasks_v2.Queue(name=f"{target.location}/queues/{target.prefix}{name}")
         await server.create_queue(tasks_v2.CreateQueueRequest(parent=target.location, queue=queue))
 
 
-BENCHES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[TaskBench]]] = {
-    "sqlite": sqlite_bench,
-    "cloud-tasks": cloud_bench,
+ADAPTERS: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[TaskAdapter]]] = {
+    "sqlite": sqlite_task_adapter,
+    "cloud-tasks": cloud_task_adapter,
 }

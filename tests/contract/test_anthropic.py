@@ -6,18 +6,18 @@ import pytest
 from promptforge.domain.formats.params import Params
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
-from tests.contract.provider_bench import ANTHROPIC_ANSWER, HttpBench
+from tests.contract.provider_adapters import ANTHROPIC_ANSWER, HttpAdapter
 from tests.contract.provider_server import ProviderServer, json_reply
 
-QUESTION = CompletionRequest("gpt-x", "canary: why?")
+REQUEST = CompletionRequest("gpt-x", "canary: why?")
 
 
 async def outcome(
-    anthropic: HttpBench, server: ProviderServer, status: int = 200, **change: Any
+    anthropic: HttpAdapter, server: ProviderServer, status: int = 200, **change: Any
 ) -> Completion | CallFailure:
     body = ANTHROPIC_ANSWER | change if status == 200 else {"type": "error", **change}
     server.reply = json_reply(body, status, {"request-id": "req-1"})
-    return await anthropic.make().complete(QUESTION, 10.0)
+    return await anthropic.make().complete(REQUEST, 10.0)
 
 
 @pytest.mark.parametrize(
@@ -31,31 +31,31 @@ async def outcome(
     ],
 )
 async def test_anthropic_sampling_parameters_select_the_older_api_version(
-    anthropic: HttpBench, server: ProviderServer, params: Params, version: str
+    anthropic: HttpAdapter, server: ProviderServer, params: Params, version: str
 ) -> None:
     await anthropic.make_own().complete(CompletionRequest("gpt-x", "Why?", params=params), 10.0)
 
     assert server.received[0].headers["anthropic-version"] == version
-    assert server.received[0].headers["Authorization"] == f"Bearer {anthropic.wire.key}"
+    assert server.received[0].headers["Authorization"] == f"Bearer {anthropic.api.key}"
     assert "x-api-key" not in server.received[0].headers
 
 
 @pytest.mark.parametrize("params", [Params(), Params(temperature=0.0)])
 async def test_anthropic_other_address_gets_older_version_and_form_of_key(
-    anthropic: HttpBench, server: ProviderServer, params: Params
+    anthropic: HttpAdapter, server: ProviderServer, params: Params
 ) -> None:
     await anthropic.answering().complete(CompletionRequest("gpt-x", "Why?", params=params), 10.0)
 
     (request,) = server.received
     versions = [value for name, value in request.headers.items() if name.lower() == "anthropic-version"]
     assert versions == ["2023-06-01"]
-    assert request.headers["x-api-key"] == anthropic.wire.key
+    assert request.headers["x-api-key"] == anthropic.api.key
     assert "Authorization" not in request.headers
 
 
 @pytest.mark.parametrize(("given", "sent"), [(None, 16_384), (5, 5), (100_000, 100_000)])
 async def test_anthropic_request_without_limit_has_default_max_tokens(
-    anthropic: HttpBench, server: ProviderServer, given: int | None, sent: int
+    anthropic: HttpAdapter, server: ProviderServer, given: int | None, sent: int
 ) -> None:
     await anthropic.answering().complete(CompletionRequest("gpt-x", "Why?", params=Params(max_tokens=given)), 10.0)
 
@@ -63,7 +63,7 @@ async def test_anthropic_request_without_limit_has_default_max_tokens(
 
 
 async def test_anthropic_usage_counts_cached_tokens_and_text_excludes_thoughts(
-    anthropic: HttpBench, server: ProviderServer
+    anthropic: HttpAdapter, server: ProviderServer
 ) -> None:
     usage = {"input_tokens": 5, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 2, "output_tokens": 7}
     content = [
@@ -78,7 +78,7 @@ async def test_anthropic_usage_counts_cached_tokens_and_text_excludes_thoughts(
 
 
 @pytest.mark.parametrize(
-    ("reason", "said", "no_text_code"),
+    ("reason", "expected", "no_text_code"),
     [
         ("end_turn", FinishReason.STOP, "provider_bad_response"),
         ("stop_sequence", FinishReason.STOP, "provider_bad_response"),
@@ -91,13 +91,13 @@ async def test_anthropic_usage_counts_cached_tokens_and_text_excludes_thoughts(
     ],
 )
 async def test_anthropic_stop_reason_maps_to_finish_reason_or_failure(
-    anthropic: HttpBench, server: ProviderServer, reason: str, said: FinishReason, no_text_code: str
+    anthropic: HttpAdapter, server: ProviderServer, reason: str, expected: FinishReason, no_text_code: str
 ) -> None:
     answer = await outcome(anthropic, server, stop_reason=reason)
     failure = await outcome(anthropic, server, stop_reason=reason, content=[])
 
     assert isinstance(answer, Completion)
-    assert answer.finish_reason is said
+    assert answer.finish_reason is expected
     assert isinstance(failure, CallFailure)
     assert failure.code == no_text_code
 
@@ -113,7 +113,7 @@ async def test_anthropic_stop_reason_maps_to_finish_reason_or_failure(
     ],
 )
 async def test_anthropic_unusual_error_is_classified_by_status(
-    anthropic: HttpBench, server: ProviderServer, error: Any, status: int, kind: FailureKind
+    anthropic: HttpAdapter, server: ProviderServer, error: Any, status: int, kind: FailureKind
 ) -> None:
     failure = await outcome(anthropic, server, status, error=error)
 
@@ -122,7 +122,7 @@ async def test_anthropic_unusual_error_is_classified_by_status(
 
 
 async def test_anthropic_prompt_about_credit_is_not_an_account_failure(
-    anthropic: HttpBench, server: ProviderServer
+    anthropic: HttpAdapter, server: ProviderServer
 ) -> None:
     message = "messages.0: unexpected value in a prompt about an account whose balance is low"
 

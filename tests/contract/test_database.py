@@ -10,8 +10,8 @@ from promptforge.adapters.local.database import Database, next_number
 from tests.contract.stores import OpenDatabase
 
 
-class Refused(Exception):
-    """The work has changed its mind."""
+class WorkFailed(Exception):
+    """An error of the work itself."""
 
 
 def notes(connection: sqlite3.Connection) -> list[str]:
@@ -25,12 +25,12 @@ def write_note(connection: sqlite3.Connection, name: str) -> None:
 async def test_database_failed_work_rolls_back_and_next_work_runs(open_database: OpenDatabase) -> None:
     database = open_database()
 
-    def refuse(connection: sqlite3.Connection) -> None:
+    def fail(connection: sqlite3.Connection) -> None:
         write_note(connection, "half")
-        raise Refused
+        raise WorkFailed
 
-    with pytest.raises(Refused):
-        await database.write(refuse)
+    with pytest.raises(WorkFailed):
+        await database.write(fail)
     await database.write(lambda connection: write_note(connection, "whole"))
 
     assert await database.read(notes) == ["whole"]

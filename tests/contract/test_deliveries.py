@@ -3,213 +3,213 @@ import asyncio
 import pytest
 
 from promptforge.adapters.local.queue import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS, Delivery
-from tests.contract.stores import OpenPost, Post
-from tests.harness.clock import HandClock
+from tests.contract.stores import Messaging, OpenMessaging
+from tests.harness.clock import ManualClock
 
 SOURCE = "topic:chunks"
 ACK_SECONDS = 60.0
-LONG = 1000.0  # longer than any pause between two tries
+LONG = 1000.0  # longer than any backoff between two attempts
 
 
-async def claim(post: Post, limit: int = 100, source: str = SOURCE) -> list[Delivery]:
-    return await post.deliveries.claim(source, limit, ACK_SECONDS)
+async def claim(messaging: Messaging, limit: int = 100, source: str = SOURCE) -> list[Delivery]:
+    return await messaging.queue.claim(source, limit, ACK_SECONDS)
 
 
-async def bodies(post: Post, limit: int = 100, source: str = SOURCE) -> list[bytes]:
-    return [delivery.body for delivery in await claim(post, limit, source)]
+async def bodies(messaging: Messaging, limit: int = 100, source: str = SOURCE) -> list[bytes]:
+    return [delivery.body for delivery in await claim(messaging, limit, source)]
 
 
-async def test_queue_without_messages_has_nothing_to_claim(post: Post) -> None:
-    assert await claim(post) == []
-    assert await post.deliveries.sources_due([SOURCE, "queue:worker"]) == []
+async def test_queue_without_messages_has_nothing_to_claim(messaging: Messaging) -> None:
+    assert await claim(messaging) == []
+    assert await messaging.queue.sources_due([SOURCE, "queue:worker"]) == []
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"\x00\xff\n", b"m" * 1_000_000])
-async def test_queue_delivers_message_as_published(post: Post, body: bytes) -> None:
-    await post.topics.publish("chunks", [body])
+async def test_queue_delivers_message_as_published(messaging: Messaging, body: bytes) -> None:
+    await messaging.topics.publish("chunks", [body])
 
-    (delivery,) = await claim(post)
+    (delivery,) = await claim(messaging)
     assert (delivery.source, delivery.body, delivery.attempts) == (SOURCE, body, 1)
 
 
-async def test_queue_delivers_oldest_first(post: Post) -> None:
-    await post.topics.publish("chunks", [b"1", b"2"])
-    await post.topics.publish("chunks", [b"3"])
+async def test_queue_delivers_oldest_first(messaging: Messaging) -> None:
+    await messaging.topics.publish("chunks", [b"1", b"2"])
+    await messaging.topics.publish("chunks", [b"3"])
 
-    assert await bodies(post, limit=2) == [b"1", b"2"]
-    assert await bodies(post, limit=2) == [b"3"]
-
-
-async def test_queue_delivers_equal_messages_separately(post: Post) -> None:
-    await post.topics.publish("chunks", [b"same", b"same"])
-
-    assert await bodies(post) == [b"same", b"same"]
+    assert await bodies(messaging, limit=2) == [b"1", b"2"]
+    assert await bodies(messaging, limit=2) == [b"3"]
 
 
-async def test_queue_publish_of_nothing_enqueues_nothing(post: Post) -> None:
-    await post.topics.publish("chunks", [])
+async def test_queue_delivers_equal_messages_separately(messaging: Messaging) -> None:
+    await messaging.topics.publish("chunks", [b"same", b"same"])
 
-    assert await claim(post) == []
-
-
-async def test_queue_keeps_topics_and_queues_of_one_name_apart(post: Post) -> None:
-    await post.topics.publish("worker", [b"message"])
-    await post.tasks.enqueue("worker", b"task", name="t")
-
-    assert await bodies(post, source="queue:worker") == [b"task"]
-    assert await bodies(post, source="topic:worker") == [b"message"]
+    assert await bodies(messaging) == [b"same", b"same"]
 
 
-async def test_queue_sources_due_lists_nonempty_sources(post: Post, clock: HandClock) -> None:
-    await post.topics.publish("chunks", [b"1", b"2"])
-    await post.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
+async def test_queue_publish_of_nothing_enqueues_nothing(messaging: Messaging) -> None:
+    await messaging.topics.publish("chunks", [])
+
+    assert await claim(messaging) == []
+
+
+async def test_queue_keeps_topics_and_queues_of_one_name_apart(messaging: Messaging) -> None:
+    await messaging.topics.publish("worker", [b"message"])
+    await messaging.tasks.enqueue("worker", b"task", name="t")
+
+    assert await bodies(messaging, source="queue:worker") == [b"task"]
+    assert await bodies(messaging, source="topic:worker") == [b"message"]
+
+
+async def test_queue_sources_due_lists_nonempty_sources(messaging: Messaging, clock: ManualClock) -> None:
+    await messaging.topics.publish("chunks", [b"1", b"2"])
+    await messaging.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
     sources = [SOURCE, "queue:worker", "topic:other"]
 
-    assert await post.deliveries.sources_due(sources) == [SOURCE]
-    clock.move(10)
-    assert set(await post.deliveries.sources_due(sources)) == {SOURCE, "queue:worker"}
-    assert await post.deliveries.sources_due(["topic:other"]) == []
+    assert await messaging.queue.sources_due(sources) == [SOURCE]
+    clock.advance(10)
+    assert set(await messaging.queue.sources_due(sources)) == {SOURCE, "queue:worker"}
+    assert await messaging.queue.sources_due(["topic:other"]) == []
 
 
-async def test_queue_claimed_message_is_invisible_until_ack_deadline(post: Post, clock: HandClock) -> None:
-    await post.topics.publish("chunks", [b"1"])
-    await claim(post)
+async def test_queue_claimed_message_is_invisible_until_ack_deadline(messaging: Messaging, clock: ManualClock) -> None:
+    await messaging.topics.publish("chunks", [b"1"])
+    await claim(messaging)
 
-    clock.move(ACK_SECONDS - 1)
+    clock.advance(ACK_SECONDS - 1)
 
-    assert await claim(post) == []
-    assert await post.deliveries.sources_due([SOURCE]) == []
+    assert await claim(messaging) == []
+    assert await messaging.queue.sources_due([SOURCE]) == []
 
 
-async def test_queue_unacknowledged_message_becomes_visible_again(post: Post, clock: HandClock) -> None:
-    await post.topics.publish("chunks", [b"1"])
-    (first,) = await claim(post)
+async def test_queue_unacknowledged_message_becomes_visible_again(messaging: Messaging, clock: ManualClock) -> None:
+    await messaging.topics.publish("chunks", [b"1"])
+    (first,) = await claim(messaging)
 
-    clock.move(ACK_SECONDS)
+    clock.advance(ACK_SECONDS)
 
-    (second,) = await claim(post)
+    (second,) = await claim(messaging)
     assert (second.id, second.body, second.attempts) == (first.id, b"1", 2)
 
 
-async def test_queue_acknowledged_message_never_returns(post: Post, clock: HandClock) -> None:
-    await post.topics.publish("chunks", [b"1", b"2"])
-    first, _ = await claim(post)
+async def test_queue_acknowledged_message_never_returns(messaging: Messaging, clock: ManualClock) -> None:
+    await messaging.topics.publish("chunks", [b"1", b"2"])
+    first, _ = await claim(messaging)
 
-    await post.deliveries.ack(first)
-    await post.deliveries.ack(first)
-    clock.move(LONG)
+    await messaging.queue.ack(first)
+    await messaging.queue.ack(first)
+    clock.advance(LONG)
 
-    assert await bodies(post) == [b"2"]
-
-
-async def test_queue_returned_message_becomes_visible_after_pause(post: Post, clock: HandClock) -> None:
-    await post.topics.publish("chunks", [b"1"])
-    (delivery,) = await claim(post)
-
-    assert await post.deliveries.nack(delivery) is False
-
-    assert await claim(post) == []
-    clock.move(MIN_BACKOFF_SECONDS + 0.001)
-    assert await bodies(post) == [b"1"]
+    assert await bodies(messaging) == [b"2"]
 
 
-async def test_queue_returned_message_keeps_precedence(post: Post, clock: HandClock) -> None:
-    await post.topics.publish("chunks", [b"1", b"2", b"3"])
-    (delivery,) = await claim(post, limit=1)
-    await post.deliveries.nack(delivery)
+async def test_queue_returned_message_becomes_visible_after_pause(messaging: Messaging, clock: ManualClock) -> None:
+    await messaging.topics.publish("chunks", [b"1"])
+    (delivery,) = await claim(messaging)
 
-    assert await bodies(post, limit=1) == [b"2"]
-    await post.topics.publish("chunks", [b"4"])
-    clock.move(MIN_BACKOFF_SECONDS + 0.001)
-    assert await bodies(post, limit=2) == [b"1", b"3"]
-    assert await bodies(post, limit=2) == [b"4"]
+    assert await messaging.queue.nack(delivery) is False
+
+    assert await claim(messaging) == []
+    clock.advance(MIN_BACKOFF_SECONDS + 0.001)
+    assert await bodies(messaging) == [b"1"]
 
 
-async def test_queue_backoff_grows_until_dead_letter(post: Post, clock: HandClock) -> None:
-    await post.topics.publish("chunks", [b"poison"])
+async def test_queue_returned_message_keeps_precedence(messaging: Messaging, clock: ManualClock) -> None:
+    await messaging.topics.publish("chunks", [b"1", b"2", b"3"])
+    (delivery,) = await claim(messaging, limit=1)
+    await messaging.queue.nack(delivery)
+
+    assert await bodies(messaging, limit=1) == [b"2"]
+    await messaging.topics.publish("chunks", [b"4"])
+    clock.advance(MIN_BACKOFF_SECONDS + 0.001)
+    assert await bodies(messaging, limit=2) == [b"1", b"3"]
+    assert await bodies(messaging, limit=2) == [b"4"]
+
+
+async def test_queue_backoff_grows_until_dead_letter(messaging: Messaging, clock: ManualClock) -> None:
+    await messaging.topics.publish("chunks", [b"poison"])
 
     for attempt in range(1, MAX_ATTEMPTS):
-        (delivery,) = await claim(post)
+        (delivery,) = await claim(messaging)
         assert delivery.attempts == attempt
-        assert await post.deliveries.nack(delivery) is False
+        assert await messaging.queue.nack(delivery) is False
         pause = min(MIN_BACKOFF_SECONDS * 2 ** (attempt - 1), MAX_BACKOFF_SECONDS)
-        clock.move(pause - 0.01)
-        assert await claim(post) == []
-        clock.move(0.02)
+        clock.advance(pause - 0.01)
+        assert await claim(messaging) == []
+        clock.advance(0.02)
 
-    (last,) = await claim(post)
+    (last,) = await claim(messaging)
     assert last.attempts == MAX_ATTEMPTS
-    assert await post.deliveries.nack(last) is True
-    clock.move(LONG)
-    assert await claim(post) == []
-    assert await post.deliveries.sources_due([SOURCE]) == []
-    await post.deliveries.make_visible()
-    assert await claim(post) == []
+    assert await messaging.queue.nack(last) is True
+    clock.advance(LONG)
+    assert await claim(messaging) == []
+    assert await messaging.queue.sources_due([SOURCE]) == []
+    await messaging.queue.make_visible()
+    assert await claim(messaging) == []
 
 
-async def test_queue_dead_letter_does_not_block_others(post: Post, clock: HandClock) -> None:
-    await post.topics.publish("chunks", [b"poison"])
+async def test_queue_dead_letter_does_not_block_others(messaging: Messaging, clock: ManualClock) -> None:
+    await messaging.topics.publish("chunks", [b"poison"])
     for _ in range(MAX_ATTEMPTS):
-        (delivery,) = await claim(post)
-        await post.deliveries.nack(delivery)
-        clock.move(LONG)
+        (delivery,) = await claim(messaging)
+        await messaging.queue.nack(delivery)
+        clock.advance(LONG)
 
-    await post.topics.publish("chunks", [b"good"])
+    await messaging.topics.publish("chunks", [b"good"])
 
-    assert await bodies(post) == [b"good"]
-
-
-async def test_queue_make_visible_makes_claimed_messages_due(post: Post) -> None:
-    await post.topics.publish("chunks", [b"1", b"2", b"3"])
-    done, put_back, _ = await claim(post)
-    await post.deliveries.ack(done)
-    await post.deliveries.nack(put_back)
-
-    await post.deliveries.make_visible()
-
-    assert await bodies(post) == [b"2", b"3"]
+    assert await bodies(messaging) == [b"good"]
 
 
-async def test_queue_make_visible_keeps_delay_of_unclaimed_tasks(post: Post, clock: HandClock) -> None:
-    await post.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
+async def test_queue_make_visible_makes_claimed_messages_due(messaging: Messaging) -> None:
+    await messaging.topics.publish("chunks", [b"1", b"2", b"3"])
+    acknowledged, returned, _ = await claim(messaging)
+    await messaging.queue.ack(acknowledged)
+    await messaging.queue.nack(returned)
 
-    await post.deliveries.make_visible()
+    await messaging.queue.make_visible()
 
-    assert await bodies(post, source="queue:worker") == []
+    assert await bodies(messaging) == [b"2", b"3"]
 
 
-async def test_queue_two_consumers_share_messages_without_duplicates(open_post: OpenPost) -> None:
-    posts = [open_post(), open_post()]
+async def test_queue_make_visible_keeps_delay_of_unclaimed_tasks(messaging: Messaging, clock: ManualClock) -> None:
+    await messaging.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
+
+    await messaging.queue.make_visible()
+
+    assert await bodies(messaging, source="queue:worker") == []
+
+
+async def test_queue_two_consumers_share_messages_without_duplicates(open_messaging: OpenMessaging) -> None:
+    sides = [open_messaging(), open_messaging()]
     published = [b"%d" % number for number in range(60)]
-    await posts[0].topics.publish("chunks", published)
+    await sides[0].topics.publish("chunks", published)
 
-    claimed = await asyncio.gather(*(bodies(posts[number % 2], limit=7) for number in range(10)))
+    claimed = await asyncio.gather(*(bodies(sides[number % 2], limit=7) for number in range(10)))
 
     assert sorted(body for batch in claimed for body in batch) == sorted(published)
 
 
-async def test_queue_content_survives_its_process(open_post: OpenPost, clock: HandClock) -> None:
-    first = open_post()
+async def test_queue_content_survives_its_process(open_messaging: OpenMessaging, clock: ManualClock) -> None:
+    first = open_messaging()
     await first.topics.publish("chunks", [b"claimed", b"waiting"])
     await first.tasks.enqueue("worker", b"later", name="t", not_before=clock.now() + 10)
     await claim(first, limit=1)
 
-    second = open_post()
+    second = open_messaging()
 
     assert await bodies(second) == [b"waiting"]
-    await second.deliveries.make_visible()
+    await second.queue.make_visible()
     assert (await bodies(second))[0] == b"claimed"
-    clock.move(10)
+    clock.advance(10)
     assert await bodies(second, source="queue:worker") == [b"later"]
 
 
-async def test_queue_stale_nack_does_not_affect_new_claim(post: Post, clock: HandClock) -> None:
-    await post.topics.publish("chunks", [b"m"])
-    (stale,) = await claim(post)
-    clock.move(ACK_SECONDS + 1)
-    await claim(post)
+async def test_queue_stale_nack_does_not_affect_new_claim(messaging: Messaging, clock: ManualClock) -> None:
+    await messaging.topics.publish("chunks", [b"m"])
+    (stale,) = await claim(messaging)
+    clock.advance(ACK_SECONDS + 1)
+    await claim(messaging)
 
-    await post.deliveries.nack(stale)
-    clock.move(ACK_SECONDS / 2)
+    await messaging.queue.nack(stale)
+    clock.advance(ACK_SECONDS / 2)
 
-    assert await bodies(post) == []
+    assert await bodies(messaging) == []

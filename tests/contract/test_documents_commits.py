@@ -14,7 +14,7 @@ def nested(levels: int) -> object:
     return value
 
 
-async def made(documents: Documents, path: str, data: Data) -> Version:
+async def create(documents: Documents, path: str, data: Data) -> Version:
     (version,) = await documents.commit([Create(path, data)])
     return version
 
@@ -43,15 +43,15 @@ async def test_documents_get_of_missing_path_returns_none(documents: Documents) 
     ],
 )
 async def test_documents_get_returns_written_data(documents: Documents, data: Data) -> None:
-    version = await made(documents, "jobs/1", data)
+    version = await create(documents, "jobs/1", data)
 
     found = await documents.get("jobs/1")
     assert found == Document("jobs/1", data, version)
-    assert repr(sorted(found.data.items())) == repr(sorted(data.items()))  # 1, 1.0 and true are equal, but not the same
+    assert repr(sorted(found.data.items())) == repr(sorted(data.items()))  # 1, 1.0 and true are equal in Python
 
 
 async def test_documents_create_of_existing_path_conflicts(documents: Documents) -> None:
-    await made(documents, "jobs/1", {"n": 1})
+    await create(documents, "jobs/1", {"n": 1})
 
     with pytest.raises(Conflict):
         await documents.commit([Create("jobs/1", {"n": 2})])
@@ -60,7 +60,7 @@ async def test_documents_create_of_existing_path_conflicts(documents: Documents)
 
 
 async def test_documents_update_replaces_document_and_version(documents: Documents) -> None:
-    first = await made(documents, "jobs/1", {"old": 1, "both": 1})
+    first = await create(documents, "jobs/1", {"old": 1, "both": 1})
 
     (second,) = await documents.commit([Update("jobs/1", {"both": 2}, first)])
 
@@ -69,7 +69,7 @@ async def test_documents_update_replaces_document_and_version(documents: Documen
 
 
 async def test_documents_update_with_equal_data_changes_version(documents: Documents) -> None:
-    first = await made(documents, "jobs/1", {"n": 1})
+    first = await create(documents, "jobs/1", {"n": 1})
 
     (second,) = await documents.commit([Update("jobs/1", {"n": 1}, first)])
 
@@ -79,7 +79,7 @@ async def test_documents_update_with_equal_data_changes_version(documents: Docum
 
 
 async def test_documents_update_of_missing_path_conflicts(documents: Documents) -> None:
-    version = await made(documents, "jobs/1", {})
+    version = await create(documents, "jobs/1", {})
 
     with pytest.raises(Conflict):
         await documents.commit([Update("jobs/2", {}, version)])
@@ -88,15 +88,15 @@ async def test_documents_update_of_missing_path_conflicts(documents: Documents) 
 
 
 async def test_documents_update_with_version_of_other_document_conflicts(documents: Documents) -> None:
-    await made(documents, "jobs/1", {"n": 1})
-    other = await made(documents, "jobs/2", {"n": 2})
+    await create(documents, "jobs/1", {"n": 1})
+    other = await create(documents, "jobs/2", {"n": 2})
 
     with pytest.raises(Conflict):
         await documents.commit([Update("jobs/1", {"n": 3}, other)])
 
 
 async def test_documents_delete_removes_document_and_returns_empty_version(documents: Documents) -> None:
-    version = await made(documents, "jobs/1", {})
+    version = await create(documents, "jobs/1", {})
 
     assert await documents.commit([Delete("jobs/1", version)]) == [""]
 
@@ -104,7 +104,7 @@ async def test_documents_delete_removes_document_and_returns_empty_version(docum
 
 
 async def test_documents_delete_with_stale_version_conflicts(documents: Documents) -> None:
-    first = await made(documents, "jobs/1", {"n": 1})
+    first = await create(documents, "jobs/1", {"n": 1})
     await documents.commit([Update("jobs/1", {"n": 2}, first)])
 
     with pytest.raises(Conflict):
@@ -114,7 +114,7 @@ async def test_documents_delete_with_stale_version_conflicts(documents: Document
 
 
 async def test_documents_second_delete_conflicts(documents: Documents) -> None:
-    version = await made(documents, "jobs/1", {})
+    version = await create(documents, "jobs/1", {})
     await documents.commit([Delete("jobs/1", version)])
 
     with pytest.raises(Conflict):
@@ -122,10 +122,10 @@ async def test_documents_second_delete_conflicts(documents: Documents) -> None:
 
 
 async def test_documents_recreated_document_has_new_version(documents: Documents) -> None:
-    first = await made(documents, "jobs/1", {"n": 1})
+    first = await create(documents, "jobs/1", {"n": 1})
     await documents.commit([Delete("jobs/1", first)])
 
-    second = await made(documents, "jobs/1", {"n": 1})
+    second = await create(documents, "jobs/1", {"n": 1})
 
     assert second != first
     with pytest.raises(Conflict):
@@ -133,8 +133,8 @@ async def test_documents_recreated_document_has_new_version(documents: Documents
 
 
 async def test_documents_commit_returns_versions_in_write_order(documents: Documents) -> None:
-    old = await made(documents, "jobs/old", {})
-    gone = await made(documents, "jobs/gone", {})
+    old = await create(documents, "jobs/old", {})
+    gone = await create(documents, "jobs/gone", {})
 
     versions = await documents.commit([Create("jobs/new", {}), Delete("jobs/gone", gone), Update("jobs/old", {}, old)])
 
@@ -145,9 +145,9 @@ async def test_documents_commit_returns_versions_in_write_order(documents: Docum
 
 
 async def test_documents_commit_with_one_conflict_writes_nothing(documents: Documents) -> None:
-    kept = await made(documents, "jobs/kept", {"n": 1})
-    doomed = await made(documents, "jobs/doomed", {"n": 1})
-    stale = await made(documents, "jobs/moved", {"n": 1})
+    kept = await create(documents, "jobs/kept", {"n": 1})
+    deleted = await create(documents, "jobs/deleted", {"n": 1})
+    stale = await create(documents, "jobs/moved", {"n": 1})
     await documents.commit([Update("jobs/moved", {"n": 2}, stale)])
 
     with pytest.raises(Conflict):
@@ -155,14 +155,14 @@ async def test_documents_commit_with_one_conflict_writes_nothing(documents: Docu
             [
                 Create("jobs/new", {}),
                 Update("jobs/kept", {"n": 9}, kept),
-                Delete("jobs/doomed", doomed),
+                Delete("jobs/deleted", deleted),
                 Update("jobs/moved", {"n": 9}, stale),
             ]
         )
 
     assert await documents.get("jobs/new") is None
     assert await documents.get("jobs/kept") == Document("jobs/kept", {"n": 1}, kept)
-    assert await documents.get("jobs/doomed") == Document("jobs/doomed", {"n": 1}, doomed)
+    assert await documents.get("jobs/deleted") == Document("jobs/deleted", {"n": 1}, deleted)
     assert await data_of(documents, "jobs/moved") == {"n": 2}
 
 
@@ -204,7 +204,7 @@ async def test_documents_commit_of_hundred_documents_succeeds(documents: Documen
 async def test_documents_commit_is_visible_to_other_instance(open_documents: OpenDocuments) -> None:
     one, other = open_documents(), open_documents()
 
-    version = await made(one, "jobs/1", {"n": 1})
+    version = await create(one, "jobs/1", {"n": 1})
     assert await other.get("jobs/1") == Document("jobs/1", {"n": 1}, version)
 
     await other.commit([Update("jobs/1", {"n": 2}, version)])
@@ -228,7 +228,7 @@ async def test_documents_concurrent_creates_have_one_winner(open_documents: Open
 
 async def test_documents_concurrent_compare_and_set_loses_no_step(open_documents: OpenDocuments) -> None:
     stores = [open_documents(), open_documents()]
-    await made(stores[0], "jobs/1", {"n": 0})
+    await create(stores[0], "jobs/1", {"n": 0})
 
     async def step(documents: Documents) -> None:
         while True:

@@ -6,13 +6,13 @@ from promptforge.adapters.llm.echo import EchoProvider, build
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
 from promptforge.settings import Settings
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
 PROMPTS = [f"prompt number {number}" for number in range(1000)]
 
 
 def echo(seed: int = 1, **given: float) -> EchoProvider:
-    return build(Settings.from_env({}, **given), HandClock(), random.Random(seed))
+    return build(Settings.from_env({}, **given), ManualClock(), random.Random(seed))
 
 
 async def outcomes(provider: EchoProvider) -> list[Completion | CallFailure]:

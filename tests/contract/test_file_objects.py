@@ -14,7 +14,7 @@ from promptforge.adapters.local.urls import UrlSigner
 from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
 from tests.contract.object_data import Broken, broken, content
 from tests.contract.stores import OpenDatabase
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
 MakeBucket = Callable[[bool], FileObjects]
 
@@ -26,11 +26,11 @@ def make_bucket(open_database: OpenDatabase, tmp_path: Path) -> MakeBucket:
 
 
 @pytest.fixture
-def deliveries(open_database: OpenDatabase, clock: HandClock) -> SqliteQueue:
+def queue(open_database: OpenDatabase, clock: ManualClock) -> SqliteQueue:
     return SqliteQueue(open_database(), clock)
 
 
-def files(bucket: FileObjects) -> int:
+def file_count(bucket: FileObjects) -> int:
     return len(list(bucket.folder.iterdir()))
 
 
@@ -46,7 +46,7 @@ async def test_file_objects_failed_lost_and_repeated_writes_leave_no_files(make_
     with pytest.raises(ObjectMissing):
         await bucket.compose("b", ["a", "missing"])
 
-    assert files(bucket) == 1
+    assert file_count(bucket) == 1
 
 
 async def test_file_objects_write_cancelled_during_row_commit_keeps_file(
@@ -57,7 +57,7 @@ async def test_file_objects_write_cancelled_during_row_commit_keeps_file(
 
     async def data() -> AsyncIterator[bytes]:
         yield b"one"
-        other.execute("begin immediate")  # the row has to wait from here on
+        other.execute("begin immediate")  # blocks the write of the row from here on
 
     creating = asyncio.create_task(bucket.create("a", data()))
     await asyncio.wait([creating], timeout=0.1)
@@ -79,7 +79,7 @@ async def test_file_objects_name_with_path_characters_stays_in_folder(make_bucke
     await bucket.create(name, b"one")
 
     assert await content(bucket, name) == b"one"
-    assert files(bucket) == 1
+    assert file_count(bucket) == 1
 
 
 async def test_file_objects_delete_removes_file(make_bucket: MakeBucket) -> None:
@@ -88,7 +88,7 @@ async def test_file_objects_delete_removes_file(make_bucket: MakeBucket) -> None
 
     await bucket.delete("a")
 
-    assert files(bucket) == 0
+    assert file_count(bucket) == 0
 
 
 async def test_file_objects_sweep_removes_only_unreferenced_files(make_bucket: MakeBucket) -> None:
@@ -98,7 +98,7 @@ async def test_file_objects_sweep_removes_only_unreferenced_files(make_bucket: M
 
     await bucket.sweep()
 
-    assert files(bucket) == 1
+    assert file_count(bucket) == 1
     assert await content(bucket, "a") == b"one"
 
 
@@ -107,16 +107,18 @@ async def test_file_objects_truncated_file_is_not_read(make_bucket: MakeBucket) 
     await bucket.create("a", b"one two")
     (await bucket.file_of("a")).write_bytes(b"one")
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as caught:
         await content(bucket, "a")
+    assert (caught.value.dependency, caught.value.cause) == (bucket.bucket, "file_truncated")
 
 
 async def test_file_objects_full_disk_raises_unavailable(make_bucket: MakeBucket) -> None:
     bucket = make_bucket(False)
     bucket.folder.rmdir()
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as caught:
         await bucket.create("a", b"one")
+    assert (caught.value.dependency, caught.value.cause) == ("disk", "ENOENT")
 
     assert await bucket.stat("a") is None
 
@@ -130,28 +132,26 @@ async def test_file_objects_file_of_missing_object_raises(make_bucket: MakeBucke
         await bucket.file_of("b")
 
 
-async def test_file_objects_create_with_notify_enqueues_one_event(
-    make_bucket: MakeBucket, deliveries: SqliteQueue
-) -> None:
+async def test_file_objects_create_with_notify_enqueues_one_event(make_bucket: MakeBucket, queue: SqliteQueue) -> None:
     bucket = make_bucket(True)
 
     info = await bucket.create("job/input.jsonl", b"one")
     await bucket.create("job/input.jsonl", b"one")
 
-    (event,) = await deliveries.claim("bucket:uploads", 10, ack_seconds=60)
+    (event,) = await queue.claim("bucket:uploads", 10, ack_seconds=60)
     data = json.loads(event.body)
     assert (data["bucket"], data["name"]) == ("uploads", "job/input.jsonl")
     assert (data["generation"], data["size"], data["crc32c"]) == (str(info.generation), "3", info.crc32c)
 
 
-async def test_file_objects_failed_write_enqueues_no_event(make_bucket: MakeBucket, deliveries: SqliteQueue) -> None:
+async def test_file_objects_failed_write_enqueues_no_event(make_bucket: MakeBucket, queue: SqliteQueue) -> None:
     with pytest.raises(Broken):
         await make_bucket(True).create("job/input.jsonl", broken(b"half"))
 
-    assert await deliveries.claim("bucket:uploads", 10, ack_seconds=60) == []
+    assert await queue.claim("bucket:uploads", 10, ack_seconds=60) == []
 
 
-async def test_file_objects_without_notify_enqueue_no_event(make_bucket: MakeBucket, deliveries: SqliteQueue) -> None:
+async def test_file_objects_without_notify_enqueue_no_event(make_bucket: MakeBucket, queue: SqliteQueue) -> None:
     await make_bucket(False).create("job/input.jsonl", b"one")
 
-    assert await deliveries.claim("bucket:uploads", 10, ack_seconds=60) == []
+    assert await queue.claim("bucket:uploads", 10, ack_seconds=60) == []

@@ -4,16 +4,18 @@ import pytest
 
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
-from tests.contract.provider_bench import GEMINI_ANSWER, HttpBench
+from tests.contract.provider_adapters import GEMINI_ANSWER, HttpAdapter
 from tests.contract.provider_server import ProviderServer, json_reply
 
-QUESTION = CompletionRequest("gpt-x", "canary: why?")
+REQUEST = CompletionRequest("gpt-x", "canary: why?")
 NAMES = "|..|../..|../../v1/files|/|//|a/b|a?b=c|?|#|a#b|%2f|%2F..%2f|%2e%2e|..%2f|;a=b|a&b|a b|\\..\\|\u4e2d|.|a\nb|%"
 
 
-async def outcome(gemini: HttpBench, server: ProviderServer, body: Any, status: int = 200) -> Completion | CallFailure:
+async def outcome(
+    gemini: HttpAdapter, server: ProviderServer, body: Any, status: int = 200
+) -> Completion | CallFailure:
     server.reply = json_reply(body, status)
-    return await gemini.make().complete(QUESTION, 10.0)
+    return await gemini.make().complete(REQUEST, 10.0)
 
 
 def candidate(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def candidate(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", [*NAMES.split("|"), "a:streamGenerateContent?x", "models/..", "models/../x"])
 @pytest.mark.parametrize("collection", ["", "models/", "tunedModels/"])
 async def test_gemini_model_name_stays_one_path_segment(
-    gemini: HttpBench, server: ProviderServer, collection: str, name: str
+    gemini: HttpAdapter, server: ProviderServer, collection: str, name: str
 ) -> None:
     await gemini.answering().complete(CompletionRequest(collection + name, "Why?"), 10.0)
 
@@ -35,7 +37,7 @@ async def test_gemini_model_name_stays_one_path_segment(
     assert not {"?", "#"}.intersection(request.path)
 
 
-async def test_gemini_usage_counts_thoughts_and_text_excludes_them(gemini: HttpBench, server: ProviderServer) -> None:
+async def test_gemini_usage_counts_thoughts_and_text_excludes_them(gemini: HttpAdapter, server: ProviderServer) -> None:
     body = candidate({"text": "Hm.", "thought": True}, {"text": "Be"}, {"text": "cause."}, finishReason="STOP")
     usage = {"promptTokenCount": 5, "toolUsePromptTokenCount": 1, "candidatesTokenCount": 7, "thoughtsTokenCount": 20}
 
@@ -45,7 +47,7 @@ async def test_gemini_usage_counts_thoughts_and_text_excludes_them(gemini: HttpB
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "expected"),
     [
         ("STOP", FinishReason.STOP),
         ("MAX_TOKENS", FinishReason.LENGTH),
@@ -57,12 +59,12 @@ async def test_gemini_usage_counts_thoughts_and_text_excludes_them(gemini: HttpB
     ],
 )
 async def test_gemini_finish_reason_maps_to_finish_reason(
-    gemini: HttpBench, server: ProviderServer, reason: str | None, said: FinishReason
+    gemini: HttpAdapter, server: ProviderServer, reason: str | None, expected: FinishReason
 ) -> None:
     answer = await outcome(gemini, server, candidate({"text": "half a"}, finishReason=reason))
 
     assert isinstance(answer, Completion)
-    assert answer.finish_reason is said
+    assert answer.finish_reason is expected
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ async def test_gemini_finish_reason_maps_to_finish_reason(
     ],
 )
 async def test_gemini_reply_without_text_is_a_failure(
-    gemini: HttpBench, server: ProviderServer, body: Any, kind: FailureKind, code: str
+    gemini: HttpAdapter, server: ProviderServer, body: Any, kind: FailureKind, code: str
 ) -> None:
     failure = await outcome(gemini, server, body)
 
@@ -95,7 +97,7 @@ async def test_gemini_reply_without_text_is_a_failure(
     ("status", "kind"), [(429, FailureKind.THROTTLED), (503, FailureKind.THROTTLED), (400, FailureKind.PROMPT)]
 )
 async def test_gemini_unusual_error_details_are_ignored(
-    gemini: HttpBench, server: ProviderServer, details: Any, status: int, kind: FailureKind
+    gemini: HttpAdapter, server: ProviderServer, details: Any, status: int, kind: FailureKind
 ) -> None:
     failure = await outcome(gemini, server, {"error": {"details": details}}, status)
 
@@ -107,7 +109,7 @@ async def test_gemini_unusual_error_details_are_ignored(
     ("delay", "seconds"), [("37s", 37.0), ("0s", 0.0), ("1.25s", 1.25), ("-3s", None), ("soon", None), (7, None)]
 )
 async def test_gemini_retry_delay_of_body_is_used(
-    gemini: HttpBench, server: ProviderServer, delay: Any, seconds: float | None
+    gemini: HttpAdapter, server: ProviderServer, delay: Any, seconds: float | None
 ) -> None:
     failure = await outcome(gemini, server, [{"error": {"details": [{"retryDelay": delay}]}}], 429)
 

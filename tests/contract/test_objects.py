@@ -141,7 +141,7 @@ async def test_objects_create_from_failing_stream_creates_nothing(objects: Objec
 async def test_objects_cancelled_create_is_complete_or_absent(objects: Objects) -> None:
     for step in range(15):
         creating = asyncio.create_task(objects.create(f"job/{step}", blocks(b"half of ", b"it")))
-        await asyncio.wait([creating], timeout=step / 2000)  # every run is cancelled at another point
+        await asyncio.wait([creating], timeout=step / 2000)  # each run is cancelled at another point
         creating.cancel()
         await asyncio.wait([creating])
 

@@ -4,11 +4,11 @@ import pytest
 
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, CompletionRequest
-from tests.contract.provider_bench import OPENAI_KEY, HttpBench
+from tests.contract.provider_adapters import OPENAI_KEY, HttpAdapter
 from tests.contract.provider_server import ProviderServer, json_reply, raw_reply
 
 CANARY = "canary: the text of the server"
-QUESTION = CompletionRequest("gpt-x", "canary: the text of the prompt")
+REQUEST = CompletionRequest("gpt-x", "canary: the text of the prompt")
 ERROR = {"error": {"message": f"{CANARY} {OPENAI_KEY[:8]}", "type": CANARY, "code": CANARY, "param": CANARY}}
 OUT_OF_FUNDS = [
     "insufficient_quota",
@@ -20,7 +20,7 @@ OUT_OF_FUNDS = [
 ]
 
 
-async def failure_of(openai: HttpBench, question: CompletionRequest = QUESTION) -> CallFailure:
+async def failure_of(openai: HttpAdapter, question: CompletionRequest = REQUEST) -> CallFailure:
     failure = await openai.make().complete(question, 10.0)
     assert isinstance(failure, CallFailure)
     assert "canary" not in repr(failure)
@@ -54,7 +54,7 @@ async def failure_of(openai: HttpBench, question: CompletionRequest = QUESTION) 
     ],
 )
 async def test_openai_status_maps_to_failure_kind(
-    openai: HttpBench, server: ProviderServer, status: int, kind: FailureKind, code: str
+    openai: HttpAdapter, server: ProviderServer, status: int, kind: FailureKind, code: str
 ) -> None:
     for reply in (json_reply(ERROR, status), raw_reply(CANARY.encode(), status), raw_reply(b"", status)):
         server.reply = reply
@@ -68,7 +68,7 @@ async def test_openai_status_maps_to_failure_kind(
 @pytest.mark.parametrize("code", OUT_OF_FUNDS)
 @pytest.mark.parametrize("field", ["code", "type"])
 async def test_openai_quota_error_is_an_account_failure(
-    openai: HttpBench, server: ProviderServer, code: str, field: str
+    openai: HttpAdapter, server: ProviderServer, code: str, field: str
 ) -> None:
     server.reply = json_reply({"error": {"message": CANARY, field: code}}, 429, {"Retry-After": "1"})
 
@@ -78,7 +78,7 @@ async def test_openai_quota_error_is_an_account_failure(
 
 
 @pytest.mark.parametrize("code", ["server_is_overloaded", "slow_down"])
-async def test_openai_overloaded_error_is_throttled(openai: HttpBench, server: ProviderServer, code: str) -> None:
+async def test_openai_overloaded_error_is_throttled(openai: HttpAdapter, server: ProviderServer, code: str) -> None:
     server.reply = json_reply({"error": {"code": code}}, 503)
 
     failure = await failure_of(openai)
@@ -88,7 +88,7 @@ async def test_openai_overloaded_error_is_throttled(openai: HttpBench, server: P
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"error": None}, {"error": "x"}, {"error": {"code": 7}}])
 async def test_openai_429_with_unusual_body_is_throttled(
-    openai: HttpBench, server: ProviderServer, body: object
+    openai: HttpAdapter, server: ProviderServer, body: object
 ) -> None:
     server.reply = json_reply(body, 429)
 
@@ -111,7 +111,7 @@ async def test_openai_429_with_unusual_body_is_throttled(
     ],
 )
 async def test_openai_retry_after_header_is_reported(
-    openai: HttpBench, server: ProviderServer, value: str | None, seconds: float | None
+    openai: HttpAdapter, server: ProviderServer, value: str | None, seconds: float | None
 ) -> None:
     server.reply = json_reply(ERROR, 429, {"retry-after": value} if value else None)
 
@@ -120,7 +120,7 @@ async def test_openai_retry_after_header_is_reported(
     assert (failure.kind, failure.retry_after_seconds) == (FailureKind.THROTTLED, seconds)
 
 
-async def test_openai_503_with_retry_after_is_throttled(openai: HttpBench, server: ProviderServer) -> None:
+async def test_openai_503_with_retry_after_is_throttled(openai: HttpAdapter, server: ProviderServer) -> None:
     server.reply = raw_reply(b"", 503, {"Retry-After": "7"})
 
     failure = await failure_of(openai)
@@ -140,14 +140,14 @@ async def test_openai_503_with_retry_after_is_throttled(openai: HttpBench, serve
     ],
 )
 async def test_openai_retry_after_ms_has_precedence(
-    openai: HttpBench, server: ProviderServer, headers: dict[str, str], seconds: float | None
+    openai: HttpAdapter, server: ProviderServer, headers: dict[str, str], seconds: float | None
 ) -> None:
     server.reply = json_reply(ERROR, 429, headers)
 
     assert (await failure_of(openai)).retry_after_seconds == seconds
 
 
-async def test_openai_retry_after_accepts_date(openai: HttpBench, server: ProviderServer) -> None:
+async def test_openai_retry_after_accepts_date(openai: HttpAdapter, server: ProviderServer) -> None:
     server.reply = json_reply(ERROR, 429, {"Retry-After": formatdate(openai.clock.now() + 30, usegmt=True)})
 
     wait = (await failure_of(openai)).retry_after_seconds
@@ -156,20 +156,20 @@ async def test_openai_retry_after_accepts_date(openai: HttpBench, server: Provid
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_openai_redirect_is_not_followed(openai: HttpBench, server: ProviderServer, status: int) -> None:
-    thief = ProviderServer()
-    await thief.start()
-    server.reply = raw_reply(b"", status, {"Location": thief.url + "/v1/chat/completions"})
+async def test_openai_redirect_is_not_followed(openai: HttpAdapter, server: ProviderServer, status: int) -> None:
+    other_server = ProviderServer()
+    await other_server.start()
+    server.reply = raw_reply(b"", status, {"Location": other_server.url + "/v1/chat/completions"})
     try:
         failure = await failure_of(openai)
     finally:
-        await thief.close()
+        await other_server.close()
 
     assert (failure.kind, failure.code) == (FailureKind.UNREADABLE, "provider_bad_response")
-    assert thief.received == []
+    assert other_server.received == []
 
 
-async def test_openai_rejected_key_message_names_variable(openai: HttpBench, server: ProviderServer) -> None:
+async def test_openai_rejected_key_message_names_variable(openai: HttpAdapter, server: ProviderServer) -> None:
     server.reply = json_reply(ERROR, 401)
 
     assert "OPENAI_API_KEY" in (await failure_of(openai)).message

@@ -1,4 +1,4 @@
-"""OpenAI answers that are easily taken for something else."""
+"""OpenAI answers that are easily misclassified."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ import pytest
 
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest, FinishReason
-from tests.contract.provider_bench import HttpBench
+from tests.contract.provider_adapters import HttpAdapter
 from tests.contract.provider_server import ProviderServer, json_reply
 
-QUESTION = CompletionRequest("m", "p")
+REQUEST = CompletionRequest("m", "p")
 
 
-async def verdict(openai: HttpBench, server: ProviderServer, **choice: Any) -> Completion | CallFailure:
+async def outcome(openai: HttpAdapter, server: ProviderServer, **choice: Any) -> Completion | CallFailure:
     server.reply = json_reply({"choices": [choice]}, headers={"x-request-id": "req-1"})
-    return await openai.make().complete(QUESTION, 10.0)
+    return await openai.make().complete(REQUEST, 10.0)
 
 
 @pytest.mark.parametrize("content", ["", None])
@@ -23,16 +23,16 @@ async def verdict(openai: HttpBench, server: ProviderServer, **choice: Any) -> C
     [("content_filter", "filtered"), ("length", "empty_answer"), ("tool_calls", "tool_call")],
 )
 async def test_openai_empty_answer_is_final(
-    openai: HttpBench, server: ProviderServer, content: str | None, reason: str, code: str
+    openai: HttpAdapter, server: ProviderServer, content: str | None, reason: str, code: str
 ) -> None:
-    failure = await verdict(openai, server, finish_reason=reason, message={"content": content})
+    failure = await outcome(openai, server, finish_reason=reason, message={"content": content})
 
     assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (FailureKind.PROMPT, code)
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "expected"),
     [
         ("stop", FinishReason.STOP),
         ("length", FinishReason.LENGTH),
@@ -43,36 +43,38 @@ async def test_openai_empty_answer_is_final(
     ],
 )
 async def test_openai_finish_reason_maps_to_finish_reason(
-    openai: HttpBench, server: ProviderServer, reason: str | None, said: FinishReason
+    openai: HttpAdapter, server: ProviderServer, reason: str | None, expected: FinishReason
 ) -> None:
-    answer = await verdict(openai, server, finish_reason=reason, message={"content": "half a senten"})
+    answer = await outcome(openai, server, finish_reason=reason, message={"content": "half a senten"})
 
     assert isinstance(answer, Completion)
-    assert (answer.text, answer.finish_reason, answer.request_id) == ("half a senten", said, "req-1")
+    assert (answer.text, answer.finish_reason, answer.request_id) == ("half a senten", expected, "req-1")
 
 
 @pytest.mark.parametrize("reason", ["stop", "a reason of tomorrow", None])
 async def test_openai_empty_answer_without_reason_is_a_bad_response(
-    openai: HttpBench, server: ProviderServer, reason: str | None
+    openai: HttpAdapter, server: ProviderServer, reason: str | None
 ) -> None:
-    failure = await verdict(openai, server, finish_reason=reason, message={"content": ""})
+    failure = await outcome(openai, server, finish_reason=reason, message={"content": ""})
 
     assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (FailureKind.UNREADABLE, "provider_bad_response")
 
 
 @pytest.mark.parametrize("refusal", ["", None])
-async def test_openai_empty_refusal_is_ignored(openai: HttpBench, server: ProviderServer, refusal: str | None) -> None:
-    assert isinstance(await verdict(openai, server, message={"content": "text", "refusal": refusal}), Completion)
+async def test_openai_empty_refusal_is_ignored(
+    openai: HttpAdapter, server: ProviderServer, refusal: str | None
+) -> None:
+    assert isinstance(await outcome(openai, server, message={"content": "text", "refusal": refusal}), Completion)
 
 
 @pytest.mark.parametrize("error", [{"code": "other", "type": "insufficient_quota"}, {"code": "insufficient_quota"}])
 async def test_openai_quota_error_is_read_from_code_and_type(
-    openai: HttpBench, server: ProviderServer, error: dict[str, str]
+    openai: HttpAdapter, server: ProviderServer, error: dict[str, str]
 ) -> None:
     server.reply = json_reply({"error": error}, 429)
 
-    failure = await openai.make().complete(QUESTION, 10.0)
+    failure = await openai.make().complete(REQUEST, 10.0)
 
     assert isinstance(failure, CallFailure)
     assert failure.kind is FailureKind.ACCOUNT
@@ -88,7 +90,7 @@ async def test_openai_quota_error_is_read_from_code_and_type(
     ],
 )
 async def test_openai_503_is_throttled(
-    openai: HttpBench,
+    openai: HttpAdapter,
     server: ProviderServer,
     status: int,
     headers: dict[str, str],
@@ -97,7 +99,7 @@ async def test_openai_503_is_throttled(
 ) -> None:
     server.reply = json_reply({"error": error}, status, headers)
 
-    failure = await openai.make().complete(QUESTION, 10.0)
+    failure = await openai.make().complete(REQUEST, 10.0)
 
     assert isinstance(failure, CallFailure)
     assert failure.kind is kind

@@ -10,7 +10,7 @@ from promptforge.adapters.llm.openai import max_tokens_field
 from promptforge.domain.formats.params import Params
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
-from tests.contract.provider_bench import HttpBench
+from tests.contract.provider_adapters import HttpAdapter
 from tests.contract.provider_replies import CHAT, LENGTH, answer, error
 from tests.contract.provider_server import ProviderServer, Reply, json_reply
 
@@ -23,10 +23,10 @@ LIMIT_EXTRAS: dict[str, dict[str, Any]] = {
     "anthropic": {"max_tokens": 5},
     "gemini": {"generationConfig": {"maxOutputTokens": 5}},
 }
-chat_only = pytest.mark.parametrize("http_bench", CHAT, indirect=True)
+chat_only = pytest.mark.parametrize("http_adapter", CHAT, indirect=True)
 
 
-def rejecting(bench: HttpBench, *fields: str, body: dict[str, Any] | None = None, status: int = 400) -> Reply:
+def rejecting(adapter: HttpAdapter, *fields: str, body: dict[str, Any] | None = None, status: int = 400) -> Reply:
     """Return a server that rejects requests with one of these fields."""
 
     async def reply(request: web.Request) -> web.StreamResponse:
@@ -35,7 +35,7 @@ def rejecting(bench: HttpBench, *fields: str, body: dict[str, Any] | None = None
             if field in sent:
                 fault = body or {"error": {"message": "m", "param": field, "code": "unsupported_parameter"}}
                 return web.json_response(fault, status=status)
-        return web.json_response(bench.wire.answer)
+        return web.json_response(adapter.api.answer)
 
     return reply
 
@@ -78,10 +78,10 @@ def test_name_of_the_limit_follows_the_host(url: str, name: str) -> None:
 )
 @pytest.mark.parametrize("status", [400, 422])
 async def test_rejected_name_of_the_limit_is_replaced_and_remembered(
-    http_bench: HttpBench, server: ProviderServer, body: dict[str, Any] | None, status: int
+    http_adapter: HttpAdapter, server: ProviderServer, body: dict[str, Any] | None, status: int
 ) -> None:
-    server.reply = rejecting(http_bench, OLD, body=body, status=status)
-    provider = http_bench.make()
+    server.reply = rejecting(http_adapter, OLD, body=body, status=status)
+    provider = http_adapter.make()
 
     answers = [await provider.complete(LIMITED, 10.0) for _ in range(3)]
 
@@ -90,20 +90,22 @@ async def test_rejected_name_of_the_limit_is_replaced_and_remembered(
     assert json.loads(server.received[1].body)[NEW] == 9
 
 
-@pytest.mark.parametrize("http_bench", ["openai"], indirect=True)
-async def test_new_name_of_the_limit_is_replaced_by_the_old_one(http_bench: HttpBench, server: ProviderServer) -> None:
-    server.reply = rejecting(http_bench, NEW)
+@pytest.mark.parametrize("http_adapter", ["openai"], indirect=True)
+async def test_new_name_of_the_limit_is_replaced_by_the_old_one(
+    http_adapter: HttpAdapter, server: ProviderServer
+) -> None:
+    server.reply = rejecting(http_adapter, NEW)
 
-    assert isinstance(await http_bench.make_own().complete(LIMITED, 10.0), Completion)
+    assert isinstance(await http_adapter.make_own().complete(LIMITED, 10.0), Completion)
     assert limits(server) == [[NEW], [OLD]]
 
 
 @chat_only
 async def test_name_of_the_limit_is_remembered_for_its_model_only(
-    http_bench: HttpBench, server: ProviderServer
+    http_adapter: HttpAdapter, server: ProviderServer
 ) -> None:
-    server.reply = rejecting(http_bench, OLD)
-    provider = http_bench.make()
+    server.reply = rejecting(http_adapter, OLD)
+    provider = http_adapter.make()
 
     await provider.complete(LIMITED, 10.0)
     server.received.clear()
@@ -114,11 +116,11 @@ async def test_name_of_the_limit_is_remembered_for_its_model_only(
 
 @chat_only
 async def test_limit_rejected_under_both_names_is_the_first_failure(
-    http_bench: HttpBench, server: ProviderServer
+    http_adapter: HttpAdapter, server: ProviderServer
 ) -> None:
-    server.reply = rejecting(http_bench, OLD, NEW)
+    server.reply = rejecting(http_adapter, OLD, NEW)
 
-    failure = await http_bench.make().complete(LIMITED, 10.0)
+    failure = await http_adapter.make().complete(LIMITED, 10.0)
 
     assert isinstance(failure, CallFailure)
     assert failure.error is not None
@@ -132,11 +134,11 @@ async def test_limit_rejected_under_both_names_is_the_first_failure(
     [("max_tokens is too large: 99. This model supports at most 8 tokens.", OLD), ("x", "temperature"), ("x", None)],
 )
 async def test_other_rejection_is_not_called_again(
-    http_bench: HttpBench, server: ProviderServer, message: str, param: str | None
+    http_adapter: HttpAdapter, server: ProviderServer, message: str, param: str | None
 ) -> None:
-    server.reply = rejecting(http_bench, OLD, body={"error": {"message": message, "param": param, "code": "invalid"}})
+    server.reply = rejecting(http_adapter, OLD, body={"error": {"message": message, "param": param, "code": "invalid"}})
 
-    failure = await http_bench.make().complete(LIMITED, 10.0)
+    failure = await http_adapter.make().complete(LIMITED, 10.0)
 
     assert isinstance(failure, CallFailure)
     assert failure.kind is FailureKind.PROMPT
@@ -145,7 +147,7 @@ async def test_other_rejection_is_not_called_again(
 
 @chat_only
 async def test_second_name_of_the_limit_is_not_a_second_chance_for_other_failures(
-    http_bench: HttpBench, server: ProviderServer
+    http_adapter: HttpAdapter, server: ProviderServer
 ) -> None:
     replies = [json_reply(error("openai", 400, "unsupported_parameter", param=OLD), 400), json_reply({}, 500)]
 
@@ -154,7 +156,7 @@ async def test_second_name_of_the_limit_is_not_a_second_chance_for_other_failure
 
     server.reply = reply
 
-    failure = await http_bench.make().complete(LIMITED, 10.0)
+    failure = await http_adapter.make().complete(LIMITED, 10.0)
 
     assert isinstance(failure, CallFailure)
     assert failure.kind is FailureKind.PROVIDER
@@ -163,13 +165,13 @@ async def test_second_name_of_the_limit_is_not_a_second_chance_for_other_failure
 @pytest.mark.parametrize("extra", [False, True])
 @pytest.mark.parametrize("given", [None, 9])
 async def test_larger_limit_helps_where_the_limit_was_the_default(
-    http_bench: HttpBench, server: ProviderServer, given: int | None, extra: bool
+    http_adapter: HttpAdapter, server: ProviderServer, given: int | None, extra: bool
 ) -> None:
-    name = http_bench.wire.name
+    name = http_adapter.api.name
     server.reply = json_reply(answer(name, EMPTY[name], LENGTH[name]))
     params = Params(max_tokens=given, extra=LIMIT_EXTRAS[name] if extra else None)
 
-    failure = await http_bench.make().complete(CompletionRequest("gpt-x", "why?", params=params), 10.0)
+    failure = await http_adapter.make().complete(CompletionRequest("gpt-x", "why?", params=params), 10.0)
 
     assert isinstance(failure, CallFailure)
     assert (failure.kind, failure.code) == (FailureKind.PROMPT, "empty_answer")
@@ -184,27 +186,27 @@ THOUGHTS: dict[str, Any] = {
 }
 
 
-async def test_larger_limit_helps_where_thoughts_used_it_up(http_bench: HttpBench, server: ProviderServer) -> None:
-    name = http_bench.wire.name
+async def test_larger_limit_helps_where_thoughts_used_it_up(http_adapter: HttpAdapter, server: ProviderServer) -> None:
+    name = http_adapter.api.name
     server.reply = json_reply(answer(name, THOUGHTS[name], LENGTH[name]))
 
-    failure = await http_bench.make().complete(LIMITED, 10.0)
+    failure = await http_adapter.make().complete(LIMITED, 10.0)
 
     assert isinstance(failure, CallFailure)
     assert (failure.code, failure.larger_limit_helps) == ("empty_answer", True)
 
 
 @pytest.mark.parametrize(
-    ("http_bench", "reason"),
+    ("http_adapter", "reason"),
     [("anthropic", "model_context_window_exceeded"), ("mistral", "model_length")],
-    indirect=["http_bench"],
+    indirect=["http_adapter"],
 )
 async def test_larger_limit_does_not_help_a_full_context_window(
-    http_bench: HttpBench, server: ProviderServer, reason: str
+    http_adapter: HttpAdapter, server: ProviderServer, reason: str
 ) -> None:
-    server.reply = json_reply(answer(http_bench.wire.name, THOUGHTS[http_bench.wire.name], reason))
+    server.reply = json_reply(answer(http_adapter.api.name, THOUGHTS[http_adapter.api.name], reason))
 
-    failure = await http_bench.make().complete(CompletionRequest("gpt-x", "why?"), 10.0)
+    failure = await http_adapter.make().complete(CompletionRequest("gpt-x", "why?"), 10.0)
 
     assert isinstance(failure, CallFailure)
     assert (failure.code, failure.larger_limit_helps) == ("empty_answer", False)

@@ -7,12 +7,12 @@ import pytest
 from promptforge.domain.formats.params import Params
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, CompletionRequest, ProviderError
-from tests.contract.provider_bench import HttpBench, own_provider
+from tests.contract.provider_adapters import HttpAdapter, own_provider
 from tests.contract.provider_replies import error
 from tests.contract.provider_server import ProviderServer, json_reply
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
-QUESTION = CompletionRequest("gpt-x", "canary: why?", params=Params(temperature=0.5, max_tokens=9))
+REQUEST = CompletionRequest("gpt-x", "canary: why?", params=Params(temperature=0.5, max_tokens=9))
 BAD_REQUEST = "invalid_request_error"
 FIELD = {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [{"field": "generation_config.seed"}]}
 REASON = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "MODEL_OVERLOADED"}
@@ -163,33 +163,35 @@ QUOTAS = {
 }
 
 
-async def failure_of(bench: HttpBench, body: Any, status: int) -> CallFailure:
-    bench.server.reply = json_reply(body, status)
-    failure = await bench.make().complete(QUESTION, 10.0)
+async def failure_of(adapter: HttpAdapter, body: Any, status: int) -> CallFailure:
+    adapter.server.reply = json_reply(body, status)
+    failure = await adapter.make().complete(REQUEST, 10.0)
     assert isinstance(failure, CallFailure)
     assert "canary" not in repr(failure)
     return failure
 
 
-@pytest.mark.parametrize(("http_bench", "status", "body", "code"), KNOWN, indirect=["http_bench"])
-async def test_rejection_has_the_code_of_its_cause(http_bench: HttpBench, status: int, body: Any, code: str) -> None:
-    failure = await failure_of(http_bench, body, status)
+@pytest.mark.parametrize(("http_adapter", "status", "body", "code"), KNOWN, indirect=["http_adapter"])
+async def test_rejection_has_the_code_of_its_cause(
+    http_adapter: HttpAdapter, status: int, body: Any, code: str
+) -> None:
+    failure = await failure_of(http_adapter, body, status)
 
     kind = FailureKind.ACCOUNT if code == "provider_account" else FailureKind.PROMPT
     assert (failure.kind, failure.code) == (kind, code)
     assert f"HTTP {status}" in failure.message
 
 
-@pytest.mark.parametrize(("http_bench", "status", "body", "identifiers"), IDENTIFIERS, indirect=["http_bench"])
+@pytest.mark.parametrize(("http_adapter", "status", "body", "identifiers"), IDENTIFIERS, indirect=["http_adapter"])
 async def test_error_has_the_identifiers_of_the_provider(
-    http_bench: HttpBench, status: int, body: Any, identifiers: ProviderError
+    http_adapter: HttpAdapter, status: int, body: Any, identifiers: ProviderError
 ) -> None:
     body = body if not isinstance(body, bytes) else None
 
-    assert (await failure_of(http_bench, body, status)).error == identifiers
+    assert (await failure_of(http_adapter, body, status)).error == identifiers
 
 
-async def test_message_of_a_rejection_has_code_and_parameter(openai: HttpBench) -> None:
+async def test_message_of_a_rejection_has_code_and_parameter(openai: HttpAdapter) -> None:
     body = error("openai", 400, "unsupported_value", param="temperature")
 
     message = (await failure_of(openai, body, 400)).message
@@ -199,13 +201,13 @@ async def test_message_of_a_rejection_has_code_and_parameter(openai: HttpBench) 
 
 
 @pytest.mark.parametrize("part", [slice(None), slice(3, 20)])
-async def test_error_never_repeats_the_key(http_bench: HttpBench, part: slice) -> None:
-    leaked = http_bench.wire.key.replace("canary-", "c-")
-    settings_key = http_bench.wire.key[part]
+async def test_error_never_repeats_the_key(http_adapter: HttpAdapter, part: slice) -> None:
+    leaked = http_adapter.api.key.replace("canary-", "c-")
+    settings_key = http_adapter.api.key[part]
     body = {"error": {"code": settings_key, "type": settings_key, "param": settings_key, "message": leaked}}
 
     for status in (400, 401, 429, 500):
-        failure = await failure_of(http_bench, body, status)
+        failure = await failure_of(http_adapter, body, status)
 
         assert failure.error == ProviderError(status)
 
@@ -213,28 +215,28 @@ async def test_error_never_repeats_the_key(http_bench: HttpBench, part: slice) -
 @pytest.mark.parametrize("key", ["x", "ollama"])
 async def test_short_key_hides_no_identifier(server: ProviderServer, key: str) -> None:
     server.reply = json_reply(error("openai", 400, "context_length_ollama_x", param=key), 400)
-    provider = own_provider("openai", server.url, key, HandClock())
+    provider = own_provider("openai", server.url, key, ManualClock())
 
-    failure = await provider.complete(QUESTION, 10.0)
+    failure = await provider.complete(REQUEST, 10.0)
     await provider.close()
 
     assert isinstance(failure, CallFailure)
     assert failure.error == ProviderError(400, "context_length_ollama_x", "t", None)
 
 
-async def test_exhausted_quota_is_final(http_bench: HttpBench, server: ProviderServer) -> None:
-    status, body = QUOTAS[http_bench.wire.name]
+async def test_exhausted_quota_is_final(http_adapter: HttpAdapter, server: ProviderServer) -> None:
+    status, body = QUOTAS[http_adapter.api.name]
 
-    failure = await failure_of(http_bench, body, status)
+    failure = await failure_of(http_adapter, body, status)
 
     assert (failure.kind, failure.code, failure.final) == (FailureKind.ACCOUNT, "provider_account", True)
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])
-async def test_plain_rejection_of_the_account_is_not_final(http_bench: HttpBench, status: int) -> None:
+async def test_plain_rejection_of_the_account_is_not_final(http_adapter: HttpAdapter, status: int) -> None:
     names = {"anthropic": {401: "authentication_error", 402: "billing_error", 403: "permission_error"}}
-    name = names.get(http_bench.wire.name, {}).get(status, "x")
+    name = names.get(http_adapter.api.name, {}).get(status, "x")
 
-    failure = await failure_of(http_bench, error(http_bench.wire.name, status, name), status)
+    failure = await failure_of(http_adapter, error(http_adapter.api.name, status, name), status)
 
     assert (failure.kind, failure.final) == (FailureKind.ACCOUNT, False)

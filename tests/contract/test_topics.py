@@ -4,63 +4,63 @@ from collections import Counter
 
 import pytest
 
-from tests.contract.stores import Feed
+from tests.contract.stores import TopicAdapter
 
 LARGE = 9_000_000
 
 
 @pytest.mark.parametrize("body", [b"x", b"\x00\xff\n", '{"job_id":"ü"}'.encode(), b"m" * LARGE])
-async def test_topic_delivers_message_as_published(feed: Feed, body: bytes) -> None:
-    await feed.topics.publish("chunks", [body])
+async def test_topic_delivers_message_as_published(topic_adapter: TopicAdapter, body: bytes) -> None:
+    await topic_adapter.topics.publish("chunks", [body])
 
-    assert set(await feed.receive("chunks", 1)) == {body}
+    assert set(await topic_adapter.receive("chunks", 1)) == {body}
 
 
-async def test_topic_delivers_every_message_of_a_publish(feed: Feed) -> None:
+async def test_topic_delivers_every_message_of_a_publish(topic_adapter: TopicAdapter) -> None:
     published = {b"%d" % number for number in range(2500)}
 
-    await feed.topics.publish("chunks", sorted(published))
+    await topic_adapter.topics.publish("chunks", sorted(published))
 
     received: set[bytes] = set()
     while received < published:
-        received.update(await feed.receive("chunks", 1))
+        received.update(await topic_adapter.receive("chunks", 1))
     assert received == published
 
 
-async def test_topic_splits_oversized_publish(feed: Feed) -> None:
+async def test_topic_splits_oversized_publish(topic_adapter: TopicAdapter) -> None:
     published = {bytes([number]) * (LARGE // 2 + 1) for number in range(3)}
 
-    await feed.topics.publish("chunks", sorted(published))
+    await topic_adapter.topics.publish("chunks", sorted(published))
 
-    assert set(await feed.receive("chunks", 3)) == published
+    assert set(await topic_adapter.receive("chunks", 3)) == published
 
 
-async def test_topic_delivers_equal_messages_separately(feed: Feed) -> None:
-    await feed.topics.publish("chunks", [b"same", b"same"])
+async def test_topic_delivers_equal_messages_separately(topic_adapter: TopicAdapter) -> None:
+    await topic_adapter.topics.publish("chunks", [b"same", b"same"])
 
-    received = await feed.receive("chunks", 2)
+    received = await topic_adapter.receive("chunks", 2)
     assert Counter(received)[b"same"] >= 2
 
 
-async def test_topic_publish_of_nothing_sends_nothing(feed: Feed) -> None:
-    await feed.topics.publish("chunks", [])
+async def test_topic_publish_of_nothing_sends_nothing(topic_adapter: TopicAdapter) -> None:
+    await topic_adapter.topics.publish("chunks", [])
 
-    await feed.topics.publish("chunks", [b"something"])
-    assert set(await feed.receive("chunks", 1)) == {b"something"}
-
-
-async def test_topics_are_separate(feed: Feed) -> None:
-    await feed.topics.publish("others", [b"other"])
-    await feed.topics.publish("chunks", [b"chunk"])
-
-    assert set(await feed.receive("chunks", 1)) == {b"chunk"}
-    assert set(await feed.receive("others", 1)) == {b"other"}
+    await topic_adapter.topics.publish("chunks", [b"something"])
+    assert set(await topic_adapter.receive("chunks", 1)) == {b"something"}
 
 
-async def test_topic_delivers_later_messages(feed: Feed) -> None:
-    await feed.topics.publish("chunks", [b"first"])
-    assert set(await feed.receive("chunks", 1)) == {b"first"}
+async def test_topics_are_separate(topic_adapter: TopicAdapter) -> None:
+    await topic_adapter.topics.publish("others", [b"other"])
+    await topic_adapter.topics.publish("chunks", [b"chunk"])
 
-    await feed.topics.publish("chunks", [b"second"])
+    assert set(await topic_adapter.receive("chunks", 1)) == {b"chunk"}
+    assert set(await topic_adapter.receive("others", 1)) == {b"other"}
 
-    assert b"second" in await feed.receive("chunks", 1)
+
+async def test_topic_delivers_later_messages(topic_adapter: TopicAdapter) -> None:
+    await topic_adapter.topics.publish("chunks", [b"first"])
+    assert set(await topic_adapter.receive("chunks", 1)) == {b"first"}
+
+    await topic_adapter.topics.publish("chunks", [b"second"])
+
+    assert b"second" in await topic_adapter.receive("chunks", 1)

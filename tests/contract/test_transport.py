@@ -12,27 +12,29 @@ from promptforge.ports.provider import CallFailure
 from tests.contract.provider_server import (
     ProviderServer,
     Reply,
-    cut_before_the_answer,
-    cut_in_the_body,
-    dripping,
+    cut_before_response,
+    cut_during_body,
+    endless_body,
     json_reply,
     raw_reply,
 )
 
-CAP = 64 * 1024
+MAX_BYTES = 64 * 1024
 CONNECTIONS = 4
-SHORT = 0.15
-PATIENT = 10.0
+SHORT_SECONDS = 0.15
+LONG_SECONDS = 10.0
 
 
 @pytest.fixture
 async def transport(server: ProviderServer) -> AsyncIterator[Transport]:
-    transport = Transport(server.url, {"Authorization": "Bearer key"}, connections=CONNECTIONS, max_answer_bytes=CAP)
+    transport = Transport(
+        server.url, {"Authorization": "Bearer key"}, connections=CONNECTIONS, max_answer_bytes=MAX_BYTES
+    )
     yield transport
     await transport.close()
 
 
-async def failure_of(transport: Transport, timeout_seconds: float = PATIENT) -> CallFailure:
+async def failure_of(transport: Transport, timeout_seconds: float = LONG_SECONDS) -> CallFailure:
     failure = await transport.post("/path", {"a": 1}, timeout_seconds)
     assert isinstance(failure, CallFailure)
     return failure
@@ -41,7 +43,7 @@ async def failure_of(transport: Transport, timeout_seconds: float = PATIENT) -> 
 async def test_transport_returns_status_headers_and_json(transport: Transport, server: ProviderServer) -> None:
     server.reply = json_reply({"b": [2]}, 418, {"X-Some": "header"})
 
-    reply = await transport.post("/path", {"a": "\u2028"}, PATIENT)
+    reply = await transport.post("/path", {"a": "\u2028"}, LONG_SECONDS)
 
     assert isinstance(reply, HttpReply)
     assert (reply.status, reply.headers["x-some"], reply.body) == (418, "header", {"b": [2]})
@@ -52,7 +54,7 @@ async def test_transport_returns_status_headers_and_json(transport: Transport, s
 async def test_transport_reply_without_json_has_no_body(transport: Transport, server: ProviderServer) -> None:
     server.reply = raw_reply(b"<html>")
 
-    reply = await transport.post("/path", {}, PATIENT)
+    reply = await transport.post("/path", {}, LONG_SECONDS)
 
     assert isinstance(reply, HttpReply)
     assert reply.body is None
@@ -61,27 +63,27 @@ async def test_transport_reply_without_json_has_no_body(transport: Transport, se
 async def test_transport_keeps_no_cookies(transport: Transport, server: ProviderServer) -> None:
     server.reply = json_reply({}, headers={"Set-Cookie": "session=1; Path=/"})
 
-    await transport.post("/path", {}, PATIENT)
-    await transport.post("/path", {}, PATIENT)
+    await transport.post("/path", {}, LONG_SECONDS)
+    await transport.post("/path", {}, LONG_SECONDS)
 
     assert "Cookie" not in server.received[1].headers
 
 
-@pytest.mark.parametrize("manner", ["hanging", "dripping"])
+@pytest.mark.parametrize("manner", ["hanging", "endless_body"])
 async def test_transport_endless_reply_ends_at_timeout(
     transport: Transport, server: ProviderServer, manner: str
 ) -> None:
-    server.reply = server.hang if manner == "hanging" else dripping
+    server.reply = server.hang if manner == "hanging" else endless_body
     loop = asyncio.get_running_loop()
 
     began_at = loop.time()
-    failure = await failure_of(transport, SHORT)
+    failure = await failure_of(transport, SHORT_SECONDS)
 
     assert loop.time() - began_at < 2.0
     assert (failure.kind, failure.code) == (FailureKind.TIMEOUT, "provider_timeout")
 
 
-@pytest.mark.parametrize("reply", [cut_in_the_body, cut_before_the_answer])
+@pytest.mark.parametrize("reply", [cut_during_body, cut_before_response])
 async def test_transport_connection_lost_after_request_is_unknown(
     transport: Transport, server: ProviderServer, reply: Reply
 ) -> None:
@@ -96,13 +98,13 @@ async def test_transport_connection_lost_after_request_is_unknown(
 async def test_transport_lost_connection_does_not_affect_next_call(
     transport: Transport, server: ProviderServer
 ) -> None:
-    server.reply = cut_in_the_body
+    server.reply = cut_during_body
     await failure_of(transport)
     server.reply = server.hang
-    await failure_of(transport, SHORT)
+    await failure_of(transport, SHORT_SECONDS)
 
     server.reply = json_reply({"ok": True})
-    reply = await transport.post("/path", {}, PATIENT)
+    reply = await transport.post("/path", {}, LONG_SECONDS)
 
     assert isinstance(reply, HttpReply)
     assert reply.body == {"ok": True}
@@ -111,7 +113,7 @@ async def test_transport_lost_connection_does_not_affect_next_call(
 async def test_transport_refused_connection_is_not_sent() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        transport = Transport(f"http://127.0.0.1:{bound.getsockname()[1]}", {}, 1, CAP)
+        transport = Transport(f"http://127.0.0.1:{bound.getsockname()[1]}", {}, 1, MAX_BYTES)
         try:
             failure = await failure_of(transport)
         finally:
@@ -121,7 +123,7 @@ async def test_transport_refused_connection_is_not_sent() -> None:
 
 
 async def test_transport_unknown_host_is_not_sent() -> None:
-    transport = Transport("http://nowhere.invalid", {}, 1, CAP)
+    transport = Transport("http://nowhere.invalid", {}, 1, MAX_BYTES)
     try:
         failure = await failure_of(transport)
     finally:
@@ -131,16 +133,16 @@ async def test_transport_unknown_host_is_not_sent() -> None:
 
 
 async def test_transport_reply_of_maximum_size_is_accepted(transport: Transport, server: ProviderServer) -> None:
-    server.reply = raw_reply(b'"' + b"x" * (CAP - 2) + b'"')
+    server.reply = raw_reply(b'"' + b"x" * (MAX_BYTES - 2) + b'"')
 
-    assert isinstance(await transport.post("/path", {}, PATIENT), HttpReply)
+    assert isinstance(await transport.post("/path", {}, LONG_SECONDS), HttpReply)
 
 
 @pytest.mark.parametrize("status", [200, 500])
 async def test_transport_reply_over_maximum_size_is_too_large(
     transport: Transport, server: ProviderServer, status: int
 ) -> None:
-    server.reply = raw_reply(b"x" * (CAP + 1), status)
+    server.reply = raw_reply(b"x" * (MAX_BYTES + 1), status)
 
     failure = await failure_of(transport)
 
@@ -157,7 +159,7 @@ async def test_transport_reply_over_maximum_size_is_not_read_completely(
         await response.prepare(request)
         try:
             while True:
-                await response.write(b"x" * CAP)
+                await response.write(b"x" * MAX_BYTES)
         except OSError:
             cut_off.set()
             raise
@@ -167,14 +169,14 @@ async def test_transport_reply_over_maximum_size_is_not_read_completely(
     failure = await failure_of(transport)
 
     assert failure.code == "provider_answer_too_large"
-    await asyncio.wait_for(cut_off.wait(), PATIENT)
+    await asyncio.wait_for(cut_off.wait(), LONG_SECONDS)
 
 
 async def test_transport_compressed_reply_is_measured_uncompressed(
     transport: Transport, server: ProviderServer
 ) -> None:
-    bomb = gzip.compress(b"x" * (CAP * 200))
-    assert len(bomb) < CAP
+    bomb = gzip.compress(b"x" * (MAX_BYTES * 200))
+    assert len(bomb) < MAX_BYTES
     server.reply = raw_reply(bomb, headers={"Content-Encoding": "gzip"})
 
     assert (await failure_of(transport)).code == "provider_answer_too_large"
@@ -183,29 +185,29 @@ async def test_transport_compressed_reply_is_measured_uncompressed(
 async def test_transport_wait_for_connection_counts_against_timeout(
     transport: Transport, server: ProviderServer
 ) -> None:
-    all_taken = asyncio.Event()
+    all_connections_used = asyncio.Event()
 
     async def hang(request: web.Request) -> web.StreamResponse:
         if len(server.received) == CONNECTIONS:
-            all_taken.set()
+            all_connections_used.set()
         return await server.hang(request)
 
     server.reply = hang
-    taken = [asyncio.create_task(transport.post("/path", {}, PATIENT)) for _ in range(CONNECTIONS)]
-    await asyncio.wait_for(all_taken.wait(), PATIENT)
+    calls = [asyncio.create_task(transport.post("/path", {}, LONG_SECONDS)) for _ in range(CONNECTIONS)]
+    await asyncio.wait_for(all_connections_used.wait(), LONG_SECONDS)
 
-    failure = await failure_of(transport, SHORT)
+    failure = await failure_of(transport, SHORT_SECONDS)
 
     assert failure.code == "provider_timeout"
     assert len(server.received) == CONNECTIONS
-    for call in taken:
+    for call in calls:
         call.cancel()
-    await asyncio.wait(taken)
+    await asyncio.wait(calls)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "ftp://127.0.0.1", "no address", f"http://{'x' * 70}.test"])
 async def test_transport_invalid_address_is_not_sent(url: str) -> None:
-    transport = Transport(url, {}, 1, CAP)
+    transport = Transport(url, {}, 1, MAX_BYTES)
     try:
         failure = await failure_of(transport)
     finally:
@@ -222,7 +224,7 @@ async def test_transport_unaccepted_connection_is_not_sent() -> None:
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(full.getsockname())
-        transport = Transport(f"http://127.0.0.1:{full.getsockname()[1]}", {}, 1, CAP)
+        transport = Transport(f"http://127.0.0.1:{full.getsockname()[1]}", {}, 1, MAX_BYTES)
         try:
             failure = await failure_of(transport, 30)
         finally:

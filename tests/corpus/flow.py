@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.in_process import InProcessStack, Line, in_process_stack
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import Line
 
 PROCESSES = 2
 
@@ -46,7 +47,7 @@ async def _run_on_one(folder: Path, contents: Mapping[str, bytes]) -> dict[str, 
 async def outcome(one: InProcessStack, job_id: str) -> Outcome:
     """Deliver messages until the job is finished, and return its outcome."""
     with suppress(TimeoutError):  # the status shows a job that never finishes; the other jobs are still checked
-        await one.until_ended(job_id)
+        await one.wait_until_finished(job_id)
     reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
     if reply.status_code == 200:
         return Outcome(await one.status(job_id), await one.files(job_id))

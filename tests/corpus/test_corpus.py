@@ -8,7 +8,8 @@ import pytest
 from tests.corpus import duplicates, encodings, fields, ids, line_ends, other_formats, sizes, syntax
 from tests.corpus.case import Case
 from tests.corpus.flow import Outcome, outcome, run_all
-from tests.harness.in_process import Line, in_process_stack
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import Line
 
 GROUPS = {
     "line ends": line_ends.CASES,

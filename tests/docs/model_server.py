@@ -10,13 +10,13 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.harness.loopback import loopback
+from tests.harness.loopback import serve_handler
 
 
 @asynccontextmanager
 async def model_server() -> AsyncIterator[str]:
     """Yield the base URL."""
-    async with loopback(_answer) as url:
+    async with serve_handler(_answer) as url:
         yield f"{url}/v1"
 
 

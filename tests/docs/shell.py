@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.docs.pages import ROOT, Page, is_runnable
-from tests.harness.engine_process import environment
+from tests.harness.engine_process import clean_environment
 
 TIMEOUT_SECONDS = 150
 MARK = "::step"
@@ -83,7 +83,7 @@ def _script(number: int, step: Step) -> str:
 
 
 async def _run(script: Path, folder: Path, base_url: str) -> tuple[int, str]:
-    environ = environment({"OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "sk-test"})
+    environ = clean_environment({"OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "sk-test"})
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
     process = await asyncio.create_subprocess_exec(
         "bash",

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import Page, committed_pages, is_runnable
+from tests.docs.pages import ROOT, Page, committed_pages, is_runnable
 from tests.docs.shell import run_page
 
 PAGES = committed_pages()
 RUNNABLE = [name for name, page in PAGES.items() if any(map(is_runnable, page.blocks))]
 GENERATED = ["docs/reference/api.md", "docs/reference/command-line.md"]
-LANGUAGES = {"console", "hcl", "json", "mermaid", "sh", "text", "toml"}
+LANGUAGES = {"console", "hcl", "json", "mermaid", "python", "sh", "text", "toml"}
 MAX_PAGES_NOT_RUN = 4
 
 
@@ -56,6 +56,14 @@ def test_toml_blocks_parse() -> None:
         for block in page.blocks:
             if block.language == "toml":
                 tomllib.loads(block.text)
+
+
+def test_python_blocks_quote_a_test() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    blocks = [block.text for page in PAGES.values() for block in page.blocks if block.language == "python"]
+
+    assert blocks
+    assert [block for block in blocks if block not in tests] == []
 
 
 def test_blocks_that_are_not_run_have_a_reason_and_valid_syntax() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ROOT
-from tests.harness.engine_process import engine, environment
+from tests.harness.engine_process import clean_environment, engine
 
 PROMPTS = 40
 
@@ -26,7 +26,7 @@ async def run(folder: Path, *command: str, **environ: str) -> tuple[int, str]:
     """Run a command as a reader would; return its exit code and its standard output."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, env=environment({"PATH": path, **environ}), stdout=asyncio.subprocess.PIPE
+        *command, cwd=folder, env=clean_environment({"PATH": path, **environ}), stdout=asyncio.subprocess.PIPE
     )
     output, _ = await asyncio.wait_for(process.communicate(), 60)
     return process.returncode or 0, output.decode()

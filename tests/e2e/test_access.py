@@ -4,10 +4,11 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tests.harness.clock import HandClock
-from tests.harness.in_process import in_process_stack, prompts
 
 from promptforge.entrypoints.routes import ROUTES, Route
+from tests.harness.clock import ManualClock
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 PRIVATE = [route for route in ROUTES if not route.public]
 
@@ -37,7 +38,7 @@ async def test_api_invalid_keys_all_return_the_same_401(tmp_path: Path, route: R
 async def test_api_job_of_other_client_returns_same_404_as_unknown_job(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job_id = await one.run(prompts(2))
-        other_client = {"X-API-Key": await one.app.api_keys.create("other")}
+        other_client = {"X-API-Key": await one.context.api_keys.create("other")}
         unknown = (
             "00000000-0000-4000-8000-000000000000",
             "00000000-0000-4000-8000-00000000000A",
@@ -57,18 +58,18 @@ async def test_api_job_of_other_client_returns_same_404_as_unknown_job(tmp_path:
 
 async def test_api_revoked_key_is_rejected_at_next_request(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
-        second = await one.app.api_keys.create("tests")
+        second = await one.context.api_keys.create("tests")
         job_id = (await one.init())["job_id"]
-        first_id = (await one.app.api_keys.list_for("tests"))[0].key_id
+        first_id = (await one.context.api_keys.list_for("tests"))[0].key_id
 
-        assert await one.app.api_keys.revoke("tests", "no such id") == 0
-        assert await one.app.api_keys.revoke("tests", first_id) == 1
+        assert await one.context.api_keys.revoke("tests", "no such id") == 0
+        assert await one.context.api_keys.revoke("tests", first_id) == 1
         path = f"/v1/jobs/{job_id}/status"
         codes = [(await one.http.get(path, headers={"X-API-Key": key})).status_code for key in (one.key, second)]
         assert sorted(codes) == [200, 401]
-        assert await one.app.api_keys.revoke("tests", None) == 1
+        assert await one.context.api_keys.revoke("tests", None) == 1
         assert (await one.http.get(path, headers={"X-API-Key": second})).status_code == 401
-        assert not await one.app.api_keys.admit("tests", second)
+        assert not await one.context.api_keys.admit("tests", second)
 
 
 async def test_api_keys_are_not_stored_in_clear(tmp_path: Path) -> None:
@@ -144,14 +145,14 @@ async def test_init_integer_field_accepts_any_integral_json_number(tmp_path: Pat
 async def test_init_same_idempotency_key_returns_same_job(tmp_path: Path) -> None:
     body = {"provider": "echo", "model": "m"}
     async with in_process_stack(tmp_path) as one:
-        other_client = {"X-API-Key": await one.app.api_keys.create("other"), "Idempotency-Key": "k-1"}
+        other_client = {"X-API-Key": await one.context.api_keys.create("other"), "Idempotency-Key": "k-1"}
         own = {**one.headers, "Idempotency-Key": "k-1"}
         first = (await one.http.post("/v1/jobs/init", json=body, headers=own)).json()
         again = (await one.http.post("/v1/jobs/init", json=body, headers=own)).json()
         other = await one.http.post("/v1/jobs/init", json={**body, "model": "n"}, headers=own)
         foreign = (await one.http.post("/v1/jobs/init", json=body, headers=other_client)).json()
         await one.put(again["upload_url"], prompts(1))
-        await one.until_ended(first["job_id"])
+        await one.wait_until_finished(first["job_id"])
         late = (await one.http.post("/v1/jobs/init", json=body, headers=own)).json()
         second_put = await one.put(late["upload_url"], prompts(1))
 
@@ -183,14 +184,14 @@ async def test_init_same_idempotency_key_after_upgrade_returns_same_job(tmp_path
 
 
 async def test_job_after_retention_returns_404(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with in_process_stack(tmp_path, clock, retention_days=2, job_seconds=3600) as one:
         job_id = await one.run(prompts(3))
-        chunks = {chunk.expire_at async for chunk in one.app.chunks.list_all(job_id)}
+        chunks = {chunk.expire_at async for chunk in one.context.chunks.list_all(job_id)}
         expire_at = (await one.job(job_id)).expire_at
-        clock.move(2 * 24 * 3600 + 3590)
+        clock.advance(2 * 24 * 3600 + 3590)
         before = await one.status(job_id)
-        clock.move(20)
+        clock.advance(20)
         after = [await one.http.get(f"/v1/jobs/{job_id}/{what}", headers=one.headers) for what in ("status", "results")]
 
     assert chunks == {expire_at}

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import orjson
 import pytest
-from tests.harness.in_process import in_process_stack, prompts
+
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 VALID = b'{"prompt_id": "valid", "prompt": "hello"}'
 DEEP = b'{"prompt_id": "a", "prompt": "b", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
@@ -151,4 +153,4 @@ async def test_job_file_over_max_lines_is_rejected_before_any_call(tmp_path: Pat
 
     assert (status["status"], status["error"]["code"]) == ("FAILED", "limit_exceeded")
     assert (status["prompt_count"], status["failed_count"]) == (101, 101)
-    assert "worker" not in one.sent
+    assert "worker" not in one.called_functions

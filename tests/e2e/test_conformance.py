@@ -10,13 +10,14 @@ import schemathesis
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from schemathesis.specs.openapi.checks import response_schema_conformance
 from starlette.types import ASGIApp, Receive, Scope, Send
-from tests.harness.clock import HandClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
 
 from promptforge.bootstrap import set_current
 from promptforge.engine.http_app import api_app
 from promptforge.entrypoints.openapi import document
 from promptforge.settings import PROVIDER_KEYS
+from tests.harness.clock import ManualClock
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 Case = schemathesis.Case[Any]
 T = TypeVar("T")
@@ -34,7 +35,7 @@ class Api:
     stack: InProcessStack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        set_current(self.stack.app, self.stack.runtime)
+        set_current(self.stack.context, self.stack.runtime)
         await self.app(scope, receive, send)
 
 
@@ -50,13 +51,15 @@ def portal() -> Iterator[BlockingPortal]:
 
 
 @pytest.fixture(scope="module")
-def clock() -> HandClock:
+def clock() -> ManualClock:
     """Return the clock of the stack."""
-    return HandClock()
+    return ManualClock()
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal, clock: HandClock) -> Iterator[InProcessStack]:
+def one(
+    tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal, clock: ManualClock
+) -> Iterator[InProcessStack]:
     """Return one stack for all tests, with a key and a price for every provider.
 
     Its jobs stay between the requests, as in production.
@@ -66,7 +69,7 @@ def one(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal, clock:
     settings: dict[str, Any] = {"provider_keys": keys, "prices": {f"{name}/*": (1, 2) for name in PROVIDER_KEYS}}
     settings |= {"max_active_jobs": 100_000, "requests_per_second": 100_000}
     with portal.wrap_async_context_manager(in_process_stack(folder, clock, **settings)) as one:
-        schema.app.app, schema.app.stack = api_app(one.app, lambda: None), one
+        schema.app.app, schema.app.stack = api_app(one.context, lambda: None), one
         yield one
 
 
@@ -114,11 +117,11 @@ def test_api_linked_calls_conform_to_document(one: InProcessStack) -> None:
 
 
 def test_api_response_in_each_job_status_conforms_to_document(
-    one: InProcessStack, portal: BlockingPortal, clock: HandClock
+    one: InProcessStack, portal: BlockingPortal, clock: ManualClock
 ) -> None:
     def run(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
         async def in_context() -> T:
-            set_current(one.app, one.runtime)
+            set_current(one.context, one.runtime)
             return await function(*arguments)
 
         return portal.call(in_context)
@@ -134,9 +137,9 @@ def test_api_response_in_each_job_status_conforms_to_document(
     unused = run(one.init)["job_id"]
     assert responses(job["job_id"]) == ("AWAITING_UPLOAD", 409)
     run(one.put, job["upload_url"], prompts(3))
-    run(one.until_ended, job["job_id"])
+    run(one.wait_until_finished, job["job_id"])
     assert responses(job["job_id"]) == ("COMPLETED", 200)
     assert responses(run(one.run, b"not JSON\n")) == ("FAILED", 200)
-    clock.move(15 * 60 + 3601)
-    run(one.until_ended, unused)
+    clock.advance(15 * 60 + 3601)
+    run(one.wait_until_finished, unused)
     assert responses(unused) == ("FAILED", 409)

@@ -11,7 +11,6 @@ import pytest
 import schemathesis
 import uvicorn
 from starlette.types import Receive, Scope, Send
-from tests.harness.in_process import in_process_stack
 
 from promptforge.engine.http_server import Protocol
 from promptforge.engine.load_functions import HTTP_FUNCTIONS
@@ -19,6 +18,7 @@ from promptforge.entrypoints.http import PUBLIC_PATHS
 from promptforge.entrypoints.openapi import document
 from promptforge.entrypoints.responses import ProblemDetails
 from promptforge.entrypoints.routes import ROUTES
+from tests.harness.in_process import in_process_stack
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "X")
 

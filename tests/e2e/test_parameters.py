@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
-from tests.fakes.provider_formats import FORMATS, AnthropicFormat, OpenAIFormat
-from tests.fakes.scripted_provider import Act, ScriptedProvider, good, scripted
-from tests.harness.finished_job import download_finished_job
-from tests.harness.in_process import InProcessStack, in_process_stack
 
 from promptforge.client.verify import verify
 from promptforge.settings import PROVIDER_KEYS
+from tests.fakes.provider import FakeProvider, Script, answer_all, serve_provider
+from tests.fakes.provider_formats import FORMATS, AnthropicFormat, OpenAIFormat
+from tests.harness.finished_job import download_finished_job
+from tests.harness.in_process import InProcessStack, in_process_stack
 
 SHAPE = {"type": "object", "properties": {"N": {"type": "integer"}}, "required": ["N"]}
 Body = dict[str, Any]
@@ -27,17 +27,17 @@ class RecordingFormat(OpenAIFormat):
     def __init__(self) -> None:
         self.bodies: list[Body] = []
 
-    def read(self, request: web.Request, body: bytes) -> tuple[str, str]:
+    def parse_request(self, request: web.Request, body: bytes) -> tuple[str, str]:
         self.bodies.append(orjson.loads(body))
-        return super().read(request, body)
+        return super().parse_request(request, body)
 
 
 @asynccontextmanager
 async def recorded(
-    folder: Path, act: Act = good, **settings: Any
+    folder: Path, act: Script = answer_all, **settings: Any
 ) -> AsyncIterator[tuple[InProcessStack, RecordingFormat]]:
     wire = RecordingFormat()
-    async with scripted(ScriptedProvider(wire, act)) as provider:
+    async with serve_provider(FakeProvider(wire, act)) as provider:
         keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
         async with in_process_stack(folder, **keys, **settings) as one:
             yield one, wire
@@ -48,7 +48,7 @@ def rows(*lines: Body) -> bytes:
 
 
 def completion(text: str) -> web.Response:
-    return OpenAIFormat().answer(text, "model-1")
+    return OpenAIFormat().completion_response(text, "model-1")
 
 
 async def test_job_parameters_reach_provider_and_line_overrides_job(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def _last(body: Body) -> str:
 
 async def test_job_metadata_is_returned_on_results_and_errors(tmp_path: Path) -> None:
     async def act(prompt: str, call: int) -> web.Response | None:
-        return OpenAIFormat().refusal(400) if prompt == "rejected" else None
+        return OpenAIFormat().error_response(400) if prompt == "rejected" else None
 
     content = rows({"prompt": "a", "metadata": {"row": 1}}, {"prompt": "b"}, {"prompt": "rejected"})
     async with recorded(tmp_path, act) as (one, _):
@@ -150,7 +150,7 @@ async def test_init_limits_of_calls_are_stored_with_the_job(tmp_path: Path) -> N
         for given, expected in (({}, (None, None)), ({"timeout_seconds": 1800, "max_in_flight": 2.0}, (1800.0, 2))):
             body = {"provider": "echo", "model": "m", **given}
             reply = await one.http.post("/v1/jobs/init", json=body, headers=one.headers)
-            job = await one.app.jobs.get(reply.json()["job_id"])
+            job = await one.context.jobs.get(reply.json()["job_id"])
             assert job is not None
             assert (job.timeout_seconds, job.max_in_flight) == expected
 
@@ -202,7 +202,7 @@ async def test_job_metadata_nested_too_deep_is_rejected_at_init_and_on_line(tmp_
 
 
 async def test_job_unsupported_parameter_is_rejected_at_init_and_on_line(tmp_path: Path) -> None:
-    async with scripted(ScriptedProvider(AnthropicFormat(), good)) as provider:
+    async with serve_provider(FakeProvider(AnthropicFormat(), answer_all)) as provider:
         keys: dict[str, Any] = {"provider_keys": {"anthropic": "k"}, "provider_urls": {"anthropic": provider.url}}
         async with in_process_stack(tmp_path, **keys) as one:
             body = {"provider": "anthropic", "model": "m", "seed": 1}

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from tests.harness.in_process import in_process_stack, lines_of, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import parse_lines, prompts
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "prompts.jsonl"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -20,7 +21,7 @@ async def test_quickstart_three_prompts_return_three_answers(tmp_path: Path) -> 
         assert (waiting["provider"], waiting["model"], waiting["max_retries"]) == ("echo", "echo-1", 2)
 
         await one.put(job["upload_url"], EXAMPLE.read_bytes())
-        await one.until_ended(job["job_id"])
+        await one.wait_until_finished(job["job_id"])
         done = await one.status(job["job_id"])
         assert (done["status"], done["error"]) == ("COMPLETED", None)
         assert (done["prompt_count"], done["completed_count"], done["failed_count"]) == (3, 3, 0)
@@ -30,7 +31,7 @@ async def test_quickstart_three_prompts_return_three_answers(tmp_path: Path) -> 
         files = await one.files(job["job_id"])
         assert list(files) == ["results_part_001.jsonl", "errors.jsonl"]
         assert files["errors.jsonl"] == b""
-        lines = lines_of(files["results_part_001.jsonl"])
+        lines = parse_lines(files["results_part_001.jsonl"])
         assert [line["prompt_id"] for line in lines] == ["greeting", "capital", "haiku"]
         assert lines[1] == {
             "prompt_id": "capital",
@@ -68,7 +69,7 @@ async def test_split_small_file_has_chunks_for_several_workers(tmp_path: Path) -
 async def test_finalize_deletes_intermediate_objects(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path, chunk_lines=1, flush_count=1) as one:
         job_id = await one.submit(prompts(50))
-        await one.until_ended(job_id)
+        await one.wait_until_finished(job_id)
         assert await one.send("finalizer", *_finish_event(job_id), 1.0)
 
         stored = await one.database.read(lambda c: c.execute("select bucket, name from objects").fetchall())

@@ -12,32 +12,33 @@ from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
 from promptforge.state.objects import upload_object
 from promptforge.worker.process_chunk import process_chunk
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 
 async def test_recovery_from_a_full_disk_completes_the_job(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path, flush_count=1) as one:
-        job_id = await one.submit(prompts(3))
-        await split(one.app, job_id)
-        assert isinstance(one.app.results, FileObjects)
-        folder = one.app.results.folder
+    async with in_process_stack(tmp_path, flush_count=1) as stack:
+        job_id = await stack.submit(prompts(3))
+        await split(stack.context, job_id)
+        assert isinstance(stack.context.results, FileObjects)
+        folder = stack.context.results.folder
         folder.rename(folder.with_name("away"))
         with pytest.raises(Unavailable):
-            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
+            await process_chunk(stack.runtime, ProcessChunk(job_id=job_id, chunk=0))
         folder.with_name("away").rename(folder)
-        finished = await one.until_ended(job_id)
+        finished = await stack.wait_until_finished(job_id)
 
     assert (finished.status, finished.completed_count) == (Status.COMPLETED, 3)
 
 
 async def test_recovery_without_the_input_fails_the_job_and_keeps_its_results(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path, chunk_lines=5) as one:
-        job_id = await one.submit(prompts(20))
-        await split(one.app, job_id)
-        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
-        await one.app.uploads.delete(upload_object(job_id))
-        finished = await one.until_ended(job_id)
-        results, errors = await one.results(job_id), await one.errors(job_id)
+    async with in_process_stack(tmp_path, chunk_lines=5) as stack:
+        job_id = await stack.submit(prompts(20))
+        await split(stack.context, job_id)
+        await process_chunk(stack.runtime, ProcessChunk(job_id=job_id, chunk=0))
+        await stack.context.uploads.delete(upload_object(job_id))
+        finished = await stack.wait_until_finished(job_id)
+        results, errors = await stack.results(job_id), await stack.errors(job_id)
 
     assert (finished.status, finished.error and finished.error.code) == (Status.FAILED, "input_changed")
     assert finished.completed_count == len(results) > 0
@@ -49,26 +50,26 @@ async def test_recovery_with_other_settings_continues_the_job_as_it_was_split(tm
     content = prompts(40) + b" " * 300 + b"\n" + b"x" * 300 + b"\n"
     async with in_process_stack(tmp_path, chunk_lines=4, part_lines=10, max_line_bytes=200) as first:
         job_id = await first.submit(content)
-        await split(first.app, job_id)
+        await split(first.context, job_id)
         await process_chunk(first.runtime, ProcessChunk(job_id=job_id, chunk=0))
     async with in_process_stack(tmp_path, chunk_lines=3, part_lines=7, max_line_bytes=10_000) as second:
-        await second.until_ended(job_id)
+        await second.wait_until_finished(job_id)
         job = await second.job(job_id)
         assert (job.completed_count, job.failed_count, job.result_parts) == (40, 2, 5)
-        await second.app.jobs.update(job_id, lambda job: job)
-        await finalize(second.app, job_id)
+        await second.context.jobs.update(job_id, lambda job: job)
+        await finalize(second.context, job_id)
 
 
 async def test_recovery_with_a_vanished_part_fails_the_job_and_publishes_the_rest(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path, chunk_lines=2) as one:
-        job_id = await one.submit(prompts(20))
-        await split(one.app, job_id)
+    async with in_process_stack(tmp_path, chunk_lines=2) as stack:
+        job_id = await stack.submit(prompts(20))
+        await split(stack.context, job_id)
         for chunk in range(3):
-            await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=chunk))
-        parts = [name async for name in one.app.results.list(f"{job_id}/parts/")]
-        await one.app.results.delete(parts[1])
-        finished = await one.until_ended(job_id)
-        lost = [chunk async for chunk in one.app.chunks.list_all(job_id)][1].line_count
+            await process_chunk(stack.runtime, ProcessChunk(job_id=job_id, chunk=chunk))
+        parts = [name async for name in stack.context.results.list(f"{job_id}/parts/")]
+        await stack.context.results.delete(parts[1])
+        finished = await stack.wait_until_finished(job_id)
+        lost = [chunk async for chunk in stack.context.chunks.list_all(job_id)][1].line_count
 
         assert (finished.status, finished.error and finished.error.code) == (Status.FAILED, "result_incomplete")
-        assert len(await one.results(job_id)) == 20 - lost
+        assert len(await stack.results(job_id)) == 20 - lost

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.harness.clock import HandClock
-from tests.harness.in_process import in_process_stack, prompts
+
+from tests.harness.clock import ManualClock
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 
 async def test_upload_second_put_is_rejected_and_first_is_kept(tmp_path: Path) -> None:
@@ -15,17 +17,17 @@ async def test_upload_second_put_is_rejected_and_first_is_kept(tmp_path: Path) -
         for content in (prompts(3), prompts(2)):
             second = await one.put(job["upload_url"], content)
             assert (second.status_code, second.json()["code"]) == (403, "already_uploaded")
-        await one.until_ended(job["job_id"])
+        await one.wait_until_finished(job["job_id"])
 
         assert first.status_code == 200
         assert len(await one.results(job["job_id"])) == 2
 
 
 async def test_upload_after_expiry_is_rejected(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with in_process_stack(tmp_path, clock) as one:
         job = await one.init()
-        clock.move(15 * 60)
+        clock.advance(15 * 60)
         late = await one.put(job["upload_url"], prompts(1))
 
     assert (late.status_code, late.json()["code"]) == (403, "url_expired")
@@ -52,7 +54,7 @@ async def test_signed_url_other_method_is_rejected(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as one:
         job = await one.init()
         await one.put(job["upload_url"], prompts(1))
-        await one.until_ended(job["job_id"])
+        await one.wait_until_finished(job["job_id"])
         reply = await one.http.get(f"/v1/jobs/{job['job_id']}/results", headers=one.headers)
         result_url = reply.json()["files"][0]["url"]
 
@@ -76,11 +78,11 @@ async def test_upload_over_limit_is_rejected_with_and_without_content_length(tmp
 
 
 async def test_download_after_expiry_is_rejected(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with in_process_stack(tmp_path, clock) as one:
         job_id = await one.run(prompts(1))
         reply = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
-        clock.move(60 * 60)
+        clock.advance(60 * 60)
         late = await one.http.get(reply.json()["files"][0]["url"])
 
     assert (late.status_code, late.json()["code"]) == (403, "url_expired")
@@ -122,11 +124,11 @@ async def test_results_of_unfinished_job_returns_409(tmp_path: Path) -> None:
 
 
 async def test_job_without_upload_fails_after_expiry(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with in_process_stack(tmp_path, clock) as one:
         job_id = (await one.init())["job_id"]
-        clock.move(15 * 60 + 3601)
-        ended = await one.until_ended(job_id)
+        clock.advance(15 * 60 + 3601)
+        ended = await one.wait_until_finished(job_id)
         late = await one.http.get(f"/v1/jobs/{job_id}/results", headers=one.headers)
 
     assert (ended.status, ended.error and ended.error.code) == ("FAILED", "upload_expired")

@@ -8,18 +8,27 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.harness.finished_job import BAD, CONTENT, ERRORS, GOOD, MANIFEST, FinishedJob, download_finished_job
-from tests.harness.in_process import in_process_stack, prompts
 
 from promptforge.client.verify import MAX_SHOWN, verify
 from promptforge.errors import SettingsError
+from tests.harness.finished_job import (
+    CONTENT,
+    ERRORS,
+    INVALID_COUNT,
+    MANIFEST,
+    VALID_COUNT,
+    FinishedJob,
+    download_finished_job,
+)
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 
 
 def test_verify_valid_folder_has_no_faults(good: FinishedJob) -> None:
     verdict = verify(good.file, good.folder)
 
     assert verdict.faults == []
-    assert (verdict.lines, verdict.results, verdict.errors) == (GOOD + BAD, GOOD, BAD)
+    assert (verdict.lines, verdict.results, verdict.errors) == (VALID_COUNT + INVALID_COUNT, VALID_COUNT, INVALID_COUNT)
     assert len(good.parts()) > 4
 
 
@@ -133,5 +142,5 @@ def test_verify_many_faults_are_counted_and_some_shown(copy: FinishedJob) -> Non
 
     assert sum("is not a valid result line" in fault for fault in faults) == MAX_SHOWN
     assert sum(fault.startswith("missing: line") for fault in faults) == MAX_SHOWN
-    assert f"missing: {GOOD + BAD - MAX_SHOWN} more" in faults
+    assert f"missing: {VALID_COUNT + INVALID_COUNT - MAX_SHOWN} more" in faults
     assert f"{copy.folder / ERRORS}: {count - MAX_SHOWN} more are not valid result lines" in faults

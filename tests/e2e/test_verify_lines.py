@@ -8,9 +8,9 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.harness.finished_job import CONTENT, ERRORS, FinishedJob
 
 from promptforge.client.verify import verify
+from tests.harness.finished_job import CONTENT, ERRORS, FinishedJob
 
 Change = Callable[[FinishedJob, Callable[[int], int]], Iterator[str]]
 
@@ -116,10 +116,10 @@ def test_verify_changed_lines_are_reported(
         return data.draw(st.integers(0, count - 1))
 
     with tempfile.TemporaryDirectory() as folder:
-        finished = good.copied(Path(folder) / "copy")
+        finished = good.copy_to(Path(folder) / "copy")
         expected = list(change(finished, pick))
         if sealed:
-            finished.seal()
+            finished.update_manifest()
         faults = verify(finished.file, finished.folder).faults
 
     for sentence in expected:

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.harness.emulators import free_port
-from tests.harness.engine_process import promptforge
+from tests.harness.engine_process import run_cli
 from tests.unit.test_settings import GCP, OF_FUNCTIONS
 
 from promptforge.engine.cloud_gateway import gateway_app
@@ -19,7 +19,7 @@ KEYS = ("keys", "create", "--client", "x")
 def error_line(tmp_path: Path, *command: str, **environ: str) -> str:
     """Run a command that cannot start, without credentials, and return the last line of its standard error."""
     anonymous = {"HOME": str(tmp_path), "CLOUDSDK_CONFIG": str(tmp_path), "NO_GCE_CHECK": "true"}
-    done = promptforge(*command, **COMPLETE, **anonymous, **environ)
+    done = run_cli(*command, **COMPLETE, **anonymous, **environ)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Traceback" not in done.stderr
     line = done.stderr.splitlines()[-1]
@@ -51,7 +51,7 @@ def test_gcp_command_without_google_libraries_says_what_to_install(tmp_path: Pat
 
 
 def test_gcp_command_missing_settings_error_has_their_names(tmp_path: Path) -> None:
-    done = promptforge(*SERVE, **{name: value for name, value in COMPLETE.items() if "SIGNER" not in name})
+    done = run_cli(*SERVE, **{name: value for name, value in COMPLETE.items() if "SIGNER" not in name})
 
     missing = "PROMPTFORGE_UPLOAD_SIGNER, PROMPTFORGE_DOWNLOAD_SIGNER"
     assert done.stderr == f"promptforge: PROMPTFORGE_BACKEND=gcp also requires {missing}.\n"

@@ -10,15 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.harness.engine_process import engine, environment, promptforge
-from tests.harness.in_process import prompts
+from tests.harness.engine_process import clean_environment, engine, run_cli
+from tests.harness.lines import prompts
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "prompts.jsonl"
 
 
 def run(tmp_path: Path, file: Path, *arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
     where = ("--output", tmp_path / "out", "--data-dir", tmp_path / "data")
-    return promptforge("run", file, "--provider", "echo", "--model", "m", *where, *arguments, **environ)
+    return run_cli("run", file, "--provider", "echo", "--model", "m", *where, *arguments, **environ)
 
 
 def test_run_all_prompts_answered_downloads_results_and_exits_0(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_run_with_url_uses_the_running_service(tmp_path: Path) -> None:
         done = run(tmp_path, EXAMPLE, "--url", running.url, PROMPTFORGE_API_KEY=running.key)
         refused = run(tmp_path / "other", EXAMPLE, "--url", running.url, "--api-key", "wrong")
         unnamed = run(tmp_path / "other", EXAMPLE, "--url", running.url)
-        second = promptforge("serve", "--port", "0", "--data-dir", tmp_path / "data")
+        second = run_cli("serve", "--port", "0", "--data-dir", tmp_path / "data")
 
     assert done.returncode == 0, done.stderr
     assert (refused.returncode, unnamed.returncode) == (1, 2)
@@ -78,7 +78,7 @@ def test_run_with_url_uses_the_running_service(tmp_path: Path) -> None:
 def test_serve_port_in_use_error_has_the_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = promptforge("serve", "--port", port, "--data-dir", tmp_path / "data")
+        done = run_cli("serve", "--port", port, "--data-dir", tmp_path / "data")
 
     assert done.returncode == 1
     assert str(port) in done.stderr
@@ -88,7 +88,7 @@ def test_serve_port_in_use_error_has_the_port(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("CHUNK_LINES", "0"), ("LEASE_SECONDS", "soon"), ("LOG_LEVEL", "LOUD")])
 def test_serve_invalid_setting_error_has_its_name(tmp_path: Path, name: str, value: str) -> None:
-    done = promptforge("serve", "--port", "0", "--data-dir", tmp_path, **{f"PROMPTFORGE_{name}": value})
+    done = run_cli("serve", "--port", "0", "--data-dir", tmp_path, **{f"PROMPTFORGE_{name}": value})
 
     assert done.returncode == 1
     assert f"PROMPTFORGE_{name}" in done.stderr
@@ -96,7 +96,7 @@ def test_serve_invalid_setting_error_has_its_name(tmp_path: Path, name: str, val
 
 
 def test_run_without_provider_key_error_has_its_variable(tmp_path: Path) -> None:
-    done = promptforge("run", EXAMPLE, "--provider", "openai", "--model", "m", "--data-dir", tmp_path / "data")
+    done = run_cli("run", EXAMPLE, "--provider", "openai", "--model", "m", "--data-dir", tmp_path / "data")
 
     assert done.returncode == 1
     assert "OPENAI_API_KEY" in done.stderr
@@ -104,12 +104,10 @@ def test_run_without_provider_key_error_has_its_variable(tmp_path: Path) -> None
 
 def test_keys_create_list_revoke(tmp_path: Path) -> None:
     data = ("--data-dir", tmp_path / "data")
-    created = [
-        promptforge("keys", "create", "--client", client, *data).stdout.strip() for client in ("ann", "bob", "ann")
-    ]
-    listed = promptforge("keys", "list", "--client", "ann", *data).stdout.splitlines()
-    revoked = promptforge("keys", "revoke", "--client", "ann", "--id", listed[0].split()[0], *data)
-    after = promptforge("keys", "list", *data).stdout.splitlines()
+    created = [run_cli("keys", "create", "--client", client, *data).stdout.strip() for client in ("ann", "bob", "ann")]
+    listed = run_cli("keys", "list", "--client", "ann", *data).stdout.splitlines()
+    revoked = run_cli("keys", "revoke", "--client", "ann", "--id", listed[0].split()[0], *data)
+    after = run_cli("keys", "list", *data).stdout.splitlines()
 
     assert len(set(created)) == 3
     assert all(key.startswith("pf_") for key in created)
@@ -123,10 +121,10 @@ def test_keys_create_list_revoke(tmp_path: Path) -> None:
 
 def test_keys_limit_sets_and_lifts_the_daily_quota(tmp_path: Path) -> None:
     data = ("--client", "ann", "--data-dir", tmp_path / "data")
-    before = promptforge("keys", "limit", "--usd-per-day", "1", *data)
-    promptforge("keys", "create", *data)
-    limits = [promptforge("keys", "limit", *more, *data) for more in (("--usd-per-day", "2.5"), ())]
-    wrong = [promptforge("keys", "limit", "--usd-per-day", amount, *data) for amount in ("0", "nan", "inf", "-1")]
+    before = run_cli("keys", "limit", "--usd-per-day", "1", *data)
+    run_cli("keys", "create", *data)
+    limits = [run_cli("keys", "limit", *more, *data) for more in (("--usd-per-day", "2.5"), ())]
+    wrong = [run_cli("keys", "limit", "--usd-per-day", amount, *data) for amount in ("0", "nan", "inf", "-1")]
 
     assert (before.returncode, before.stdout.strip()) == (0, "ann: 1 USD a day")
     assert "no API key exists for client ann" in before.stderr
@@ -141,7 +139,7 @@ def test_run_sigterm_stops_its_engine_and_the_next_run_resumes(tmp_path: Path) -
     file.write_bytes(prompts(500))
     where = ("--output", tmp_path / "out", "--data-dir", tmp_path / "data")
     command = [sys.executable, "-m", "promptforge", "run", file, "--provider", "echo", "--model", "m", *where]
-    slow = environment({"PROMPTFORGE_ECHO_LATENCY_SECONDS": "2", "PROMPTFORGE_MAX_IN_FLIGHT": "2"})
+    slow = clean_environment({"PROMPTFORGE_ECHO_LATENCY_SECONDS": "2", "PROMPTFORGE_MAX_IN_FLIGHT": "2"})
     running = subprocess.Popen(list(map(str, command)), env=slow, stderr=subprocess.PIPE, text=True)
     log = tmp_path / "data" / "engine.log"
     deadline = time.monotonic() + 60
@@ -186,7 +184,7 @@ def test_run_unwritable_output_is_rejected_before_any_call(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("name", "value"), [("PROMPTFORGE_API_KEY", "pf_mykey"), ("OPENAI_BASE_URL", "not a url")])
 def test_serve_unusable_key_or_url_is_rejected_at_start(tmp_path: Path, name: str, value: str) -> None:
-    done = promptforge("serve", "--port", "0", "--data-dir", tmp_path, **{name: value})
+    done = run_cli("serve", "--port", "0", "--data-dir", tmp_path, **{name: value})
 
     assert done.returncode == 1
     assert name in done.stderr

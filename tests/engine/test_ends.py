@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.fakes.openai_server import openai_server, slow
+from tests.fakes.provider import answer_after, fake_provider
 from tests.harness.engine_process import Engine, engine
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 from promptforge.client.async_client import AsyncClient
 from promptforge.client.verify import verify
@@ -45,7 +45,7 @@ async def download(client: AsyncClient, job_id: str, folder: Path) -> None:
 async def test_engine_cancelled_job_stops_calls_and_verifies(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(prompts(5000))
-    async with openai_server(slow(0.1)) as provider:
+    async with fake_provider(answer_after(0.1)) as provider:
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_MAX_IN_FLIGHT": "8"}
         with engine(tmp_path / "data", environ) as running:
             async with AsyncClient(running.url, running.key) as client:
@@ -55,13 +55,15 @@ async def test_engine_cancelled_job_stops_calls_and_verifies(tmp_path: Path) -> 
                 cancelled = await client.cancel(job_id)
                 status = await until(client, job_id)
                 seconds = time.monotonic() - started
-                calls = provider.calls.total()
+                calls = provider.call_counts.total()
                 await download(client, job_id, tmp_path / "results")
 
     assert (cancelled["status"], cancelled["error"]["code"]) == ("PROCESSING", "cancelled")
     assert (status["status"], status["prompt_count"]) == ("CANCELLED", 5000)
     assert seconds < 10
-    assert calls == provider.calls.total() == status["completed_count"] < 2000  # every completed call has its result
+    assert (
+        calls == provider.call_counts.total() == status["completed_count"] < 2000
+    )  # every completed call has its result
     assert verify(path, tmp_path / "results").faults == []
 
 
@@ -75,7 +77,7 @@ async def test_engine_poison_prompt_fails_and_others_are_answered(tmp_path: Path
             for pid in engines[0].worker_pids:
                 os.kill(pid, signal.SIGKILL)
 
-    async with openai_server(act) as provider:
+    async with fake_provider(act) as provider:
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url}
         with engine(tmp_path / "data", environ, workers=1) as running:
             engines.append(running)
@@ -87,5 +89,5 @@ async def test_engine_poison_prompt_fails_and_others_are_answered(tmp_path: Path
     errors = (tmp_path / "results" / "errors.jsonl").read_text()
     assert (status["status"], status["completed_count"], status["failed_count"]) == ("COMPLETED", 8, 1)
     assert '"prompt_id":"id-0","error":"worker_crash"' in errors
-    assert provider.calls["prompt 0"] == ISOLATE_AFTER_CRASHES + MAX_ISOLATED_CRASHES
+    assert provider.call_counts["prompt 0"] == ISOLATE_AFTER_CRASHES + MAX_ISOLATED_CRASHES
     assert verify(path, tmp_path / "results").faults == []

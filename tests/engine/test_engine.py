@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes.openai_server import openai_server, slow
-from tests.harness.engine_process import Engine, engine, freeze, promptforge, start, stop
-from tests.harness.in_process import lines_of, prompts
+from tests.fakes.provider import answer_after, fake_provider
+from tests.harness.engine_process import Engine, engine, run_cli, start_engine, stop_engine, suspend
+from tests.harness.lines import parse_lines, prompts
 
 from promptforge.client.async_client import AsyncClient, RequestFailed
 
@@ -43,7 +43,7 @@ async def download(running: Engine, job_id: str, folder: Path) -> list[dict[str,
         for file in (await client.results(job_id))["files"]:
             await client.download(file["url"], folder / file["filename"])
             if file["filename"].startswith("results"):
-                lines += lines_of((folder / file["filename"]).read_bytes())
+                lines += parse_lines((folder / file["filename"]).read_bytes())
     return lines
 
 
@@ -66,20 +66,20 @@ async def test_engine_kill_9_loses_no_prompt(tmp_path: Path, whole_group: bool) 
     path, data = tmp_path / "prompts.jsonl", tmp_path / "data"
     path.write_bytes(prompts(10_000))
     echo = {"PROMPTFORGE_ECHO_LATENCY_SECONDS": "0.02"}
-    first = start(data, echo)
+    first = start_engine(data, echo)
     try:
         job_id = await submit(first, path)
         status_at_kill = await until(first, job_id, done=2000)
         first.kill_all() if whole_group else first.kill()
-        second = start(data, echo, port=int(first.url.rpartition(":")[2]))
+        second = start_engine(data, echo, port=int(first.url.rpartition(":")[2]))
     finally:
-        stop(first)
+        stop_engine(first)
     try:
         assert second.key == first.key
         status = await until(second, job_id)
         results = await download(second, job_id, tmp_path / "results")
     finally:
-        stop(second)
+        stop_engine(second)
 
     assert status_at_kill["completed_count"] < 10_000
     assert (status["status"], status["completed_count"], status["failed_count"]) == ("COMPLETED", 10_000, 0)
@@ -90,68 +90,68 @@ async def test_engine_kill_9_loses_no_prompt(tmp_path: Path, whole_group: bool) 
 async def test_engine_killed_worker_is_replaced_and_repeats_few_calls(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(prompts(2000))
-    async with openai_server(slow(0.02)) as provider:
+    async with fake_provider(answer_after(0.02)) as provider:
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_MAX_IN_FLIGHT": "16"}
         environ["PROMPTFORGE_FLUSH_COUNT"] = "10"
         with engine(tmp_path / "data", environ) as running:
-            before = running.worker_pids
+            before = running.wait_for_workers(2)
             job_id = await submit(running, path, "openai")
             await until(running, job_id, done=300)
             os.kill(before[0], signal.SIGKILL)
             status = await until(running, job_id)
             results = await download(running, job_id, tmp_path / "results")
-            after = running.worker_pids
+            after = await asyncio.to_thread(running.wait_for_workers, 2, without=before[:1])
 
     assert [line["result"] for line in results] == [f"PROMPT {number}" for number in range(2000)]
     assert status["completed_count"] == 2000
     assert len(after) == len(before) == 2
     assert before[0] not in after
     in_flight, leased_chunks, unflushed = 16, 8, 10
-    assert provider.calls.total() - 2000 <= in_flight + leased_chunks * unflushed
-    assert max(provider.calls.values()) <= 2
+    assert provider.call_counts.total() - 2000 <= in_flight + leased_chunks * unflushed
+    assert max(provider.call_counts.values()) <= 2
 
 
 async def test_engine_sigterm_repeats_no_call(tmp_path: Path) -> None:
     path, data = tmp_path / "prompts.jsonl", tmp_path / "data"
     path.write_bytes(prompts(1000))
-    async with openai_server(slow(0.1)) as provider:
+    async with fake_provider(answer_after(0.1)) as provider:
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_MAX_IN_FLIGHT": "32"}
-        first = start(data, environ)
+        first = start_engine(data, environ)
         job_id = await submit(first, path, "openai")
         await until(first, job_id, done=100)
         code = await asyncio.to_thread(first.terminate)
-        stop(first)
+        stop_engine(first)
         with engine(data, environ) as second:
             await until(second, job_id)
             results = await download(second, job_id, tmp_path / "results")
 
     assert code == 0
     assert len(results) == 1000
-    assert Counter(provider.calls.values()) == {1: 1000}
+    assert Counter(provider.call_counts.values()) == {1: 1000}
 
 
 async def test_engine_suspended_worker_of_a_killed_engine_releases_its_chunks(tmp_path: Path) -> None:
     path, data = tmp_path / "prompts.jsonl", tmp_path / "data"
     path.write_bytes(prompts(1000))
-    async with openai_server(slow(0.1)) as provider:
+    async with fake_provider(answer_after(0.1)) as provider:
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "PROMPTFORGE_MAX_IN_FLIGHT": "16"}
-        first = start(data, environ)
+        first = start_engine(data, environ)
         try:
             job_id = await submit(first, path, "openai")
             await until(first, job_id, done=100)
-            freeze(first.worker_pids[0])
+            suspend(first.worker_pids[0])
             first.kill()  # the kernel then sends SIGHUP and SIGCONT to the suspended worker
-            second = await asyncio.to_thread(start, data, environ)
+            second = await asyncio.to_thread(start_engine, data, environ)
         finally:
-            stop(first)
+            stop_engine(first)
         try:
             await until(second, job_id)
             results = await download(second, job_id, tmp_path / "results")
         finally:
-            stop(second)
+            stop_engine(second)
 
     assert len(results) == 1000
-    assert Counter(provider.calls.values()) == {1: 1000}
+    assert Counter(provider.call_counts.values()) == {1: 1000}
 
 
 async def test_engine_key_from_command_line_is_valid_and_sees_own_jobs_only(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ async def test_engine_key_from_command_line_is_valid_and_sees_own_jobs_only(tmp_
         assert running.key == "my-own-key"
         job_id = await submit(running, path)
         command = ("keys", "create", "--client", "bob", "--data-dir", tmp_path / "data")
-        key = (await asyncio.to_thread(promptforge, *command)).stdout.strip()
+        key = (await asyncio.to_thread(run_cli, *command)).stdout.strip()
         async with AsyncClient(running.url, key) as bob:
             assert (await bob.init("echo", "m"))["job_id"]
             with pytest.raises(RequestFailed, match="404"):

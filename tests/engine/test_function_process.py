@@ -10,9 +10,10 @@ from pathlib import Path
 
 import httpx
 import orjson
-from tests.fakes.openai_server import OpenAIServer, openai_server, slow
+from tests.fakes.provider import FakeProvider, answer_after, fake_provider
 from tests.harness.function_processes import function_processes
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.commands import ProcessChunk
@@ -23,19 +24,19 @@ ONE_CHUNK = b" " * 40_000
 
 
 async def chunk_of(one: InProcessStack, job_id: str) -> Chunk:
-    (chunk,) = [chunk async for chunk in one.app.chunks.list_all(job_id)]
+    (chunk,) = [chunk async for chunk in one.context.chunks.list_all(job_id)]
     return chunk
 
 
 async def terminate_during_calls(
-    one: InProcessStack, provider: OpenAIServer, folder: Path
+    one: InProcessStack, provider: FakeProvider, folder: Path
 ) -> tuple[str, int, int, float]:
     """Send SIGTERM to a worker function while it processes a job of one chunk.
 
     Returns the job id, the status of the function's response, its exit code and the seconds until its exit.
     """
     job_id = await one.submit(prompts(40) + ONE_CHUNK, provider="openai")
-    await split(one.app, job_id)
+    await split(one.context, job_id)
     data = base64.b64encode(ProcessChunk(job_id=job_id, chunk=0).encode()).decode()
     push = orjson.dumps({"message": {"data": data, "messageId": "1"}, "subscription": "s"})
     environ = {
@@ -59,10 +60,10 @@ async def terminate_during_calls(
 
 
 @asynccontextmanager
-async def stack_and_provider(folder: Path, call_seconds: float) -> AsyncIterator[tuple[InProcessStack, OpenAIServer]]:
+async def stack_and_provider(folder: Path, call_seconds: float) -> AsyncIterator[tuple[InProcessStack, FakeProvider]]:
     """Run a stack without a worker, and a provider whose calls take `call_seconds`."""
     async with (
-        openai_server(slow(call_seconds)) as provider,
+        fake_provider(answer_after(call_seconds)) as provider,
         in_process_stack(folder, provider_keys={"openai": "k"}, provider_urls={"openai": provider.url}) as one,
     ):
         yield one, provider
@@ -71,16 +72,16 @@ async def stack_and_provider(folder: Path, call_seconds: float) -> AsyncIterator
 async def test_function_sigterm_completes_calls_in_flight_and_repeats_none(tmp_path: Path) -> None:
     async with stack_and_provider(tmp_path, 1.5) as (one, provider):
         job_id, status, code, seconds = await terminate_during_calls(one, provider, tmp_path)
-        chunk, calls = await chunk_of(one, job_id), provider.calls.total()
-        provider.act = slow(0)
-        job = await one.until_ended(job_id)
+        chunk, calls = await chunk_of(one, job_id), provider.call_counts.total()
+        provider.script = answer_after(0)
+        job = await one.wait_until_finished(job_id)
 
     assert (status, code) == (204, 0)
     assert seconds < 5
     assert (chunk.holder, chunk.open, chunk.completed) == (None, True, calls)
     assert IN_FLIGHT <= calls < 40
     assert (job.status, job.completed_count) == ("COMPLETED", 40)
-    assert set(provider.calls.values()) == {1}
+    assert set(provider.call_counts.values()) == {1}
 
 
 async def test_function_sigterm_with_hanging_calls_exits_within_nine_seconds(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.harness.engine_process import environment, promptforge
-from tests.harness.in_process import prompts
+from tests.harness.engine_process import clean_environment, run_cli
+from tests.harness.lines import prompts
 
 ECHO = ("--provider", "echo", "--model", "m")
 
@@ -18,14 +18,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("run")
     (home / "prompts.jsonl").write_bytes(prompts(3) + b"\noops\n")
     where = ("--output", home / "out", "--data-dir", home / "data")
-    done = promptforge("run", home / "prompts.jsonl", *ECHO, *where)
+    done = run_cli("run", home / "prompts.jsonl", *ECHO, *where)
     assert done.returncode == 1, done.stderr  # one prompt failed
     assert "Verified" in done.stderr
     return home
 
 
 def test_verify_complete_results_exits_0(home: Path) -> None:
-    done = promptforge("verify", home / "prompts.jsonl", home / "out")
+    done = run_cli("verify", home / "prompts.jsonl", home / "out")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "4 prompts: 3 results and 1 errors, each once and in order\n"
@@ -34,7 +34,7 @@ def test_verify_complete_results_exits_0(home: Path) -> None:
 def test_verify_missing_line_exits_1_and_prints_it(home: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.jsonl"
     other.write_bytes(prompts(4))
-    done = promptforge("verify", other, home / "out")
+    done = run_cli("verify", other, home / "out")
 
     assert done.returncode == 1
     assert 'missing: line 4, "id-3"' in done.stdout
@@ -43,8 +43,8 @@ def test_verify_missing_line_exits_1_and_prints_it(home: Path, tmp_path: Path) -
 
 
 def test_verify_without_manifest_says_what_to_do(home: Path, tmp_path: Path) -> None:
-    done = promptforge("verify", home / "prompts.jsonl", tmp_path)
-    no_folder = promptforge("verify", home / "prompts.jsonl", tmp_path / "nowhere")
+    done = run_cli("verify", home / "prompts.jsonl", tmp_path)
+    no_folder = run_cli("verify", home / "prompts.jsonl", tmp_path / "nowhere")
 
     assert (done.returncode, no_folder.returncode) == (1, 2)
     assert "manifest.json not found: download it" in done.stderr
@@ -56,7 +56,7 @@ def test_run_file_changed_during_run_exits_1(tmp_path: Path) -> None:
     file.write_bytes(prompts(5))
     where = ("--output", tmp_path / "out", "--data-dir", tmp_path / "data")
     command = [sys.executable, "-m", "promptforge", "run", file, *ECHO, *where]
-    slow = environment({"PROMPTFORGE_ECHO_LATENCY_SECONDS": "1.5"})
+    slow = clean_environment({"PROMPTFORGE_ECHO_LATENCY_SECONDS": "1.5"})
     running = subprocess.Popen(list(map(str, command)), env=slow, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (log.exists() and "job_split" in log.read_text()):

@@ -1,4 +1,4 @@
-"""How Cloud Tasks brings a task: the request it makes, what counts as done, how long it waits after a failure."""
+"""The dispatch of a task by the fake Cloud Tasks: its HTTP request, the check of the response and the retry delay."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,35 +10,40 @@ from google.cloud import tasks_v2
 Sign = Callable[[str, str], str]
 """(service account, audience) → an identity token."""
 
-STRIPPED = ("host", "content-length", "user-agent", "authorization")
+STRIPPED_HEADERS = ("host", "content-length", "user-agent", "authorization")
 STRIPPED_PREFIXES = ("x-cloudtasks-", "x-google-", "x-appengine-")
+DEFAULT_DEADLINE_SECONDS = 600.0
 
 
 @dataclass
-class Held:
+class QueuedTask:
     """A task in its queue."""
 
     task: tasks_v2.Task
     due_at: float
     running: bool = False
-    first_at: float = 0.0
+    first_attempt_at: float = 0.0
     last_status: int | None = None
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back. Without an answer the status is None."""
+class DispatchResult:
+    """The response to a dispatch.
+
+    Without a response the status is None.
+    """
 
     status: int | None
     retry_after: float = 0.0
 
     @property
-    def good(self) -> bool:
+    def ok(self) -> bool:
+        """Whether the task is done."""
         return self.status is not None and 200 <= self.status < 300
 
 
-def fill_in(queue: tasks_v2.Queue) -> tasks_v2.Queue:
-    """The values a queue has where its maker names none."""
+def set_defaults(queue: tasks_v2.Queue) -> tasks_v2.Queue:
+    """Set the fields that the creator of a queue left out to the service's defaults."""
     retry, rates = queue.retry_config, queue.rate_limits
     retry.max_attempts = retry.max_attempts or 100
     retry.max_doublings = retry.max_doublings or 16
@@ -52,28 +57,39 @@ def fill_in(queue: tasks_v2.Queue) -> tasks_v2.Queue:
     return queue
 
 
-def pause_before(dispatches: int, retry: tasks_v2.RetryConfig) -> float:
-    """After so many tries: doubled each time, from `max_doublings` on by the same step, never above `max_backoff`."""
-    least, most = retry.min_backoff.total_seconds(), retry.max_backoff.total_seconds()
+def deadline_seconds(task: tasks_v2.Task) -> float:
+    """Return the time limit of one dispatch."""
+    seconds: float = task.dispatch_deadline.total_seconds() if "dispatch_deadline" in task else DEFAULT_DEADLINE_SECONDS
+    return seconds
+
+
+def retry_delay(dispatches: int, retry: tasks_v2.RetryConfig) -> float:
+    """Return the delay after this number of dispatches.
+
+    It doubles `max_doublings` times, then grows by a constant step, and never exceeds `max_backoff`.
+    """
+    min_seconds, max_seconds = retry.min_backoff.total_seconds(), retry.max_backoff.total_seconds()
     doublings = min(dispatches - 1, retry.max_doublings)
     steps = dispatches - 1 - doublings
-    return float(min(least * 2**doublings * (1 + steps), most))
+    return float(min(min_seconds * 2**doublings * (1 + steps), max_seconds))
 
 
-class Dispatch:
-    """Makes the requests."""
+class Dispatcher:
+    """Sends the HTTP requests of tasks."""
 
     def __init__(self, sign: Sign | None) -> None:
         self._sign = sign
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, queue: str, held: Held) -> Answer:
-        """Make a task's request once; its counts are those the next request tells."""
-        task = held.task
-        headers = self._headers(queue, held)
+    async def post(self, queue_name: str, queued: QueuedTask) -> DispatchResult:
+        """Send the request of a task once and count the dispatch.
+
+        The headers contain the counts before it.
+        """
+        task, request = queued.task, queued.task.http_request
+        headers = self._headers(queue_name, queued)
         task.dispatch_count += 1
-        deadline = task.dispatch_deadline.total_seconds() if "dispatch_deadline" in task else 600.0
-        request, timeout = task.http_request, aiohttp.ClientTimeout(total=deadline)
+        timeout = aiohttp.ClientTimeout(total=deadline_seconds(task))
         method = tasks_v2.HttpMethod(request.http_method).name
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False)
@@ -83,34 +99,34 @@ class Dispatch:
             ) as response:
                 await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError):
-            held.last_status = None
-            return Answer(None)
+            queued.last_status = None
+            return DispatchResult(None)
         task.response_count += 1
-        held.last_status = response.status
-        wait = response.headers.get("Retry-After", "") if response.status in (429, 503) else ""
-        return Answer(response.status, float(wait) if wait.isdecimal() else 0.0)
+        queued.last_status = response.status
+        retry_after = response.headers.get("Retry-After", "") if response.status in (429, 503) else ""
+        return DispatchResult(response.status, float(retry_after) if retry_after.isdecimal() else 0.0)
 
-    def _headers(self, queue: str, held: Held) -> dict[str, str]:
-        task, request = held.task, held.task.http_request
-        kept = {
+    def _headers(self, queue_name: str, queued: QueuedTask) -> dict[str, str]:
+        task, request = queued.task, queued.task.http_request
+        headers = {
             name: value
             for name, value in request.headers.items()
-            if name.lower() not in STRIPPED and not name.lower().startswith(STRIPPED_PREFIXES)
+            if name.lower() not in STRIPPED_HEADERS and not name.lower().startswith(STRIPPED_PREFIXES)
         }
-        kept |= {
+        headers |= {
             "User-Agent": "Google-Cloud-Tasks",
-            "X-CloudTasks-QueueName": queue.rpartition("/")[2],
+            "X-CloudTasks-QueueName": queue_name.rpartition("/")[2],
             "X-CloudTasks-TaskName": task.name.rpartition("/")[2],
             "X-CloudTasks-TaskRetryCount": str(task.dispatch_count),
             "X-CloudTasks-TaskExecutionCount": str(task.response_count),
-            "X-CloudTasks-TaskETA": f"{held.due_at:.6f}",
+            "X-CloudTasks-TaskETA": f"{queued.due_at:.6f}",
         }
         if task.dispatch_count:
-            kept["X-CloudTasks-TaskPreviousResponse"] = str(held.last_status or 0)
+            headers["X-CloudTasks-TaskPreviousResponse"] = str(queued.last_status or 0)
         if self._sign and request.oidc_token.service_account_email:
             token = self._sign(request.oidc_token.service_account_email, request.oidc_token.audience or request.url)
-            kept["Authorization"] = f"Bearer {token}"
-        return kept
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
 
     async def close(self) -> None:
         """Close the connections."""

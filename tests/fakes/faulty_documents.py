@@ -27,7 +27,7 @@ class LostReplies(_Wrapper):
         versions = await self._documents.commit(writes)
         if self.lose_next and self.lose_next(writes):
             self.lose_next = None
-            raise Unavailable("reply lost")
+            raise Unavailable("documents", "reply_lost")
         return versions
 
 
@@ -54,7 +54,7 @@ class UnavailableWrites(_Wrapper):
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
         if self.rejections:
             self.rejections -= 1
-            raise Unavailable("documents")
+            raise Unavailable("documents", "timeout")
         return await self._documents.commit(writes)
 
 
@@ -66,7 +66,7 @@ class UnavailableReads(_Wrapper):
     async def get(self, path: str) -> Document | None:
         if self.rejections:
             self.rejections -= 1
-            raise Unavailable(path)
+            raise Unavailable("documents", "timeout")
         return await self._documents.get(path)
 
 
@@ -79,7 +79,7 @@ class SlowSums(_Wrapper):
     async def sum(self, collection: str, fields: Sequence[str]) -> dict[str, int]:
         self.sum_count += 1
         if self.unavailable:
-            raise Unavailable(collection)
+            raise Unavailable("documents", "timeout")
         sums = await self._documents.sum(collection, fields)
         await asyncio.sleep(0.05)
         return sums

@@ -1,57 +1,68 @@
-"""A network that fails when a test says so."""
+"""A network that fails on request."""
 
 import asyncio
 from typing import Self
 
 from tests.harness.emulators import free_port
 
+READ_BYTES = 65536
+
 
 class FlakyProxy:
-    """A TCP proxy on loopback in front of `target`, at an address of its own that stays the same."""
+    """A TCP proxy on loopback in front of `target`.
+
+    Its own address does not change.
+    """
 
     def __init__(self, target: str) -> None:
         self._host, _, self._port = target.rpartition(":")
-        self._own_port = free_port()  # nobody takes it while it is refused
+        self._own_port = free_port()  # not from the ephemeral range: no other process gets it while it is closed
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._muted = False
+        self._connections: set[asyncio.Task[None]] = set()
+        self._discarding = False
 
     async def __aenter__(self) -> Self:
         await self._listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.refuse()
-        self.cut()
-        if self._under_way:
-            await asyncio.wait(self._under_way)
+        self.refuse_connections()
+        self.drop_connections()
+        if self._connections:
+            await asyncio.wait(self._connections)
 
     @property
     def address(self) -> str:
         """Host and port."""
         return f"127.0.0.1:{self._own_port}"
 
-    def cut(self) -> None:
-        """Drop every connection there is, in the middle of what it carries."""
+    def drop_connections(self) -> None:
+        """Abort every connection, in the middle of its data."""
         for writer in self._writers:
             writer.transport.abort()
 
-    def refuse(self) -> None:
-        """Refuse new connections; those there are stay."""
+    def refuse_connections(self) -> None:
+        """Refuse new connections.
+
+        Existing ones stay.
+        """
         if self._server is not None:
             self._server.close()
             self._server = None
 
-    def mute(self) -> None:
-        """Let requests through and answers vanish, until `resume`."""
-        self._muted = True
+    def discard_responses(self) -> None:
+        """Forward requests and discard the responses, until `restore`."""
+        self._discarding = True
 
-    async def resume(self) -> None:
-        """Be a good network again. Connections that lost answers are of no use any more, and are cut."""
-        if self._muted:
-            self.cut()
-        self._muted = False
+    async def restore(self) -> None:
+        """Forward everything again.
+
+        Connections that lost responses are out of step, so they are dropped.
+        """
+        if self._discarding:
+            self.drop_connections()
+        self._discarding = False
         await self._listen()
 
     async def _listen(self) -> None:
@@ -60,28 +71,30 @@ class FlakyProxy:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._connect(reader, writer))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            answers, requests = await asyncio.open_connection(self._host, int(self._port))
+            responses, requests = await asyncio.open_connection(self._host, int(self._port))
         except OSError:
             writer.transport.abort()
             return
         pair = {writer, requests}
         self._writers |= pair
         try:
-            await asyncio.gather(self._pump(reader, requests), self._pump(answers, writer, answering=True))
+            await asyncio.gather(self._forward(reader, requests), self._forward(responses, writer, response=True))
         finally:
             self._writers -= pair
             for end in pair:
                 end.transport.abort()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answering: bool = False) -> None:
+    async def _forward(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, response: bool = False
+    ) -> None:
         try:
-            while data := await source.read(65536):
-                if not (answering and self._muted):
+            while data := await source.read(READ_BYTES):
+                if not (response and self._discarding):
                     sink.write(data)
                     await sink.drain()
         except OSError:

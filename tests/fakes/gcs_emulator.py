@@ -1,4 +1,7 @@
-"""fake-gcs-server, an emulator of Cloud Storage, as a process. It checks no signatures, and few preconditions."""
+"""fake-gcs-server, an emulator of Cloud Storage, as a process.
+
+It verifies no signatures and few preconditions; `fakes.storage` does.
+"""
 
 import os
 import subprocess
@@ -10,14 +13,15 @@ from pathlib import Path
 
 import httpx
 
-from tests.harness.emulators import free_port, lacking
+from tests.harness.emulators import free_port, skip_or_fail
 
 READY_SECONDS = 10.0
+POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
-class Events:
-    """The topic in a Pub/Sub emulator that is told of every finalized and every deleted object."""
+class StorageEvents:
+    """The topic of a Pub/Sub emulator that receives a message per finalized and per deleted object."""
 
     pubsub_host: str
     project: str
@@ -25,20 +29,25 @@ class Events:
 
 
 @dataclass(frozen=True)
-class FakeGcs:
+class GcsEmulator:
     """A running emulator."""
 
     url: str
 
     def make_bucket(self, name: str) -> None:
-        """Make a bucket."""
+        """Create a bucket."""
         httpx.post(f"{self.url}/storage/v1/b", json={"name": name}).raise_for_status()
 
 
 @contextmanager
-def fake_gcs(events: Events | None = None, port: int | None = None, public: str | None = None) -> Iterator[FakeGcs]:
-    """The emulator on a port, or on a free one; clients know it by the address `public`, if that is another. Without
-    its binary the test is skipped, or fails where CI is set."""
+def gcs_emulator(
+    events: StorageEvents | None = None, port: int | None = None, public: str | None = None
+) -> Iterator[GcsEmulator]:
+    """Run the emulator on this port, or on a free one.
+
+    `public` is the address in its URLs, if clients reach it through a proxy. Without the binary the test is skipped;
+    it fails if CI is set.
+    """
     port = port or free_port()
     address = f"127.0.0.1:{port}"
     public = public or address
@@ -52,7 +61,7 @@ def fake_gcs(events: Events | None = None, port: int | None = None, public: str 
     process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         _wait_until_ready(process, f"http://{address}/_internal/healthcheck")
-        yield FakeGcs(f"http://{address}")
+        yield GcsEmulator(f"http://{address}")
     finally:
         process.terminate()
         process.wait()
@@ -64,16 +73,16 @@ def _binary() -> Path:
 
         path: Path = _server._get_binary_path()
     except (ImportError, RuntimeError) as exc:
-        lacking(f"fake-gcs-server has no binary here: {exc}")
+        skip_or_fail(f"fake-gcs-server has no binary for this platform: {exc}")
     return path
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
-    until = time.monotonic() + READY_SECONDS
-    while process.poll() is None and time.monotonic() < until:
+    deadline = time.monotonic() + READY_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
         try:
             if httpx.get(url).is_success:
                 return
         except httpx.TransportError:
-            time.sleep(0.01)
+            time.sleep(POLL_SECONDS)
     raise RuntimeError("fake-gcs-server did not start")

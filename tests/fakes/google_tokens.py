@@ -1,4 +1,4 @@
-"""Identity tokens as Google makes them, signed with a throw-away key, and the place of its public half."""
+"""A fake of Google's identity tokens: signed with a key of the test run, with a server for its certificates."""
 
 import time
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import crypt, jwt
 
-from tests.harness.loopback import listening
+from tests.harness.loopback import serve_app
 
 KEY_ID = "key-1"
 
@@ -21,27 +21,33 @@ def _new_key() -> rsa.RSAPrivateKey:
 
 
 @dataclass
-class Issuer:
-    """`served` counts how often the certificates were fetched; while `broken` they cannot be."""
+class TokenIssuer:
+    """The issuer of the tokens.
+
+    `certificate_requests` counts the requests for the certificates. While `unavailable` is set, they fail with 503.
+    """
 
     key: rsa.RSAPrivateKey = field(default_factory=_new_key)
     certificates_url: str = ""
-    served: int = 0
-    broken: bool = False
+    certificate_requests: int = 0
+    unavailable: bool = False
 
     def token(self, email: str, audience: str, /, **claims: Any) -> str:
-        """A token that is good for an hour, unless the claims say otherwise; a claim of None is left out."""
+        """Return a token that is valid for an hour.
+
+        `claims` override the usual ones; None removes a claim.
+        """
         now = int(time.time())
-        usual = {"iss": "https://accounts.google.com", "aud": audience, "iat": now, "exp": now + 3600}
-        known = {"sub": "1", "azp": "1", "email": email, "email_verified": True}
-        kept = {name: value for name, value in {**usual, **known, **claims}.items() if value is not None}
-        token: bytes = jwt.encode(crypt.RSASigner(self.key, KEY_ID), kept)  # type: ignore[no-untyped-call]
+        times = {"iss": "https://accounts.google.com", "aud": audience, "iat": now, "exp": now + 3600}
+        account = {"sub": "1", "azp": "1", "email": email, "email_verified": True}
+        payload = {name: value for name, value in {**times, **account, **claims}.items() if value is not None}
+        token: bytes = jwt.encode(crypt.RSASigner(self.key, KEY_ID), payload)  # type: ignore[no-untyped-call]
         return token.decode()
 
     async def certificates(self, request: web.Request) -> web.Response:
-        """GET /oauth2/v1/certs: the public halves by their ids."""
-        self.served += 1
-        if self.broken:
+        """Serve GET /oauth2/v1/certs: the public keys by their ids."""
+        self.certificate_requests += 1
+        if self.unavailable:
             return web.Response(status=503)
         public = self.key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -49,16 +55,16 @@ class Issuer:
         return web.json_response({KEY_ID: public.decode()})
 
 
-def handed_on(token: str) -> str:
-    """The token as Cloud Run hands it on to a function, when IAM has verified it."""
+def without_signature(token: str) -> str:
+    """Return the token as Cloud Run forwards it to a function after IAM has verified it."""
     return f"{token.rpartition('.')[0]}.SIGNATURE_REMOVED_BY_GOOGLE"
 
 
 @asynccontextmanager
-async def issuer(made: Issuer) -> AsyncIterator[Issuer]:
-    """The issuer, with a place where its certificates can be fetched."""
+async def serve_issuer(issuer: TokenIssuer) -> AsyncIterator[TokenIssuer]:
+    """Serve the certificates of an issuer."""
     app = web.Application()
-    app.router.add_get("/oauth2/v1/certs", made.certificates)
-    async with listening(app) as url:
-        made.certificates_url = f"{url}/oauth2/v1/certs"
-        yield made
+    app.router.add_get("/oauth2/v1/certs", issuer.certificates)
+    async with serve_app(app) as url:
+        issuer.certificates_url = f"{url}/oauth2/v1/certs"
+        yield issuer

@@ -1,81 +1,81 @@
-"""What a scripted provider can play instead of a good answer, whatever its format."""
+"""Faults for the script of a fake provider, in any format."""
 
 import asyncio
 
 from aiohttp import web
 
-from tests.fakes.scripted_provider import Exchange, Outcome, Play
+from tests.fakes.provider import Exchange, Fault, Outcome
 
-DRIPS = 10
+SLOW_BODY_STEPS = 10
 
 
-def refused(status: int, retry_after: float | None = None) -> Play:
-    """An error in the provider's own words."""
+def error_status(status: int, retry_after: float | None = None) -> Fault:
+    """Return a fault that sends this status with an error in the provider's format."""
 
-    async def play(exchange: Exchange) -> web.StreamResponse:
+    async def fault(exchange: Exchange) -> web.StreamResponse:
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        return await _send(exchange, exchange.format.refusal(status, **headers))
+        return await _send(exchange, exchange.format.error_response(status, **headers))
 
-    return play
+    return fault
 
 
-async def hanging(exchange: Exchange) -> web.StreamResponse:
-    """The request is taken and nothing comes, until the caller goes away."""
+async def no_response(exchange: Exchange) -> web.StreamResponse:
+    """Accept the request and send nothing until the caller closes the connection."""
     await asyncio.Event().wait()
-    return exchange.good
+    return exchange.completion
 
 
-def dripping(seconds: float) -> Play:
-    """A good answer, its bytes spread over so many seconds."""
+def slow_body(seconds: float) -> Fault:
+    """Return a fault that sends a completion whose bytes take this time."""
 
-    async def play(exchange: Exchange) -> web.StreamResponse:
+    async def fault(exchange: Exchange) -> web.StreamResponse:
         content = _content(exchange)
-        response = await _begun(exchange, len(content))
-        size = -(-len(content) // DRIPS)
+        response = await _start_response(exchange, len(content))
+        size = -(-len(content) // SLOW_BODY_STEPS)
         for start in range(0, len(content), size):
-            await asyncio.sleep(seconds / DRIPS)
+            await asyncio.sleep(seconds / SLOW_BODY_STEPS)
             await response.write(content[start : start + size])
         await response.write_eof()
         exchange.call.status, exchange.call.outcome = 200, Outcome.ANSWERED
         return response
 
-    return play
+    return fault
 
 
-async def reset_before(exchange: Exchange) -> web.StreamResponse:
-    """The request is taken, then the connection breaks."""
-    _break(exchange)
-    return exchange.good
+async def reset_before_response(exchange: Exchange) -> web.StreamResponse:
+    """Accept the request and abort the connection."""
+    _abort(exchange)
+    return exchange.completion
 
 
-async def reset_within(exchange: Exchange) -> web.StreamResponse:
-    """The connection breaks in the middle of a good answer."""
+async def reset_during_response(exchange: Exchange) -> web.StreamResponse:
+    """Abort the connection in the middle of a completion."""
     content = _content(exchange)
-    response = await _begun(exchange, len(content))
+    response = await _start_response(exchange, len(content))
     await response.write(content[: len(content) // 2])
-    _break(exchange)
+    _abort(exchange)
     return response
 
 
 async def truncated(exchange: Exchange) -> web.StreamResponse:
-    """Half a good answer, sent as if it were whole."""
+    """Send half of a completion as if it were the whole body."""
     content = _content(exchange)
     return await _send(exchange, web.Response(body=content[: len(content) // 2], content_type="application/json"))
 
 
 async def html(exchange: Exchange) -> web.StreamResponse:
-    """The page of some proxy, with status 200."""
+    """Send an HTML page with status 200, as a proxy in between may."""
     return await _send(exchange, web.Response(text="<html><body>Welcome</body></html>", content_type="text/html"))
 
 
 def _content(exchange: Exchange) -> bytes:
-    body = exchange.good.body
+    body = exchange.completion.body
     if not isinstance(body, bytes):
-        raise TypeError("a good answer has a body of bytes")
+        raise TypeError("a completion requires a body of bytes")
     return body
 
 
-async def _begun(exchange: Exchange, size: int) -> web.StreamResponse:
+async def _start_response(exchange: Exchange, size: int) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(size)})
     await response.prepare(exchange.request)
     return response
@@ -88,8 +88,8 @@ async def _send(exchange: Exchange, response: web.Response) -> web.Response:
     return response
 
 
-def _break(exchange: Exchange) -> None:
-    """End the connection without a farewell."""
+def _abort(exchange: Exchange) -> None:
+    """Reset the connection: the caller gets no FIN and no TLS or HTTP end."""
     exchange.call.outcome = Outcome.FAILED
     if exchange.request.transport:
         exchange.request.transport.abort()

@@ -1,4 +1,4 @@
-"""The receiving end of topics on Google's Pub/Sub."""
+"""A subscriber to topics of the Pub/Sub emulator."""
 
 import time
 from typing import Self
@@ -14,7 +14,7 @@ RECEIVE_SECONDS = 30.0
 
 
 class Subscriber:
-    """Makes topics, and a subscription of its own to each."""
+    """Creates topics and one subscription to each."""
 
     def __init__(self, address: str, project: str, topics: list[str]) -> None:
         self._address = address
@@ -37,18 +37,18 @@ class Subscriber:
         await self._channel.close()
 
     async def receive(self, topic: str, count: int) -> list[bytes]:
-        """Messages as they come, each acknowledged, until there are `count`."""
+        """Receive and acknowledge messages until there are at least `count`."""
         subscription = self._subscription(topic)
         deadline = time.monotonic() + RECEIVE_SECONDS
-        found: list[bytes] = []
-        while len(found) < count:
+        messages: list[bytes] = []
+        while len(messages) < count:
             request = PullRequest(subscription=subscription, max_messages=1000)
-            answer = await self._client.pull(request, timeout=max(deadline - time.monotonic(), 0))
-            if answer.received_messages:
-                ids = [received.ack_id for received in answer.received_messages]
+            response = await self._client.pull(request, timeout=max(deadline - time.monotonic(), 0))
+            if response.received_messages:
+                ids = [received.ack_id for received in response.received_messages]
                 await self._client.acknowledge(AcknowledgeRequest(subscription=subscription, ack_ids=ids))
-            found += [received.message.data for received in answer.received_messages]
-        return found
+            messages += [received.message.data for received in response.received_messages]
+        return messages
 
     def _subscription(self, topic: str) -> str:
         return f"{self._project}/subscriptions/{topic}"

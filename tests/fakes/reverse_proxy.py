@@ -1,4 +1,4 @@
-"""One address for all functions: the API under its documented paths, each function under its name."""
+"""One address for all functions: the API under its documented paths, and each function under its name."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -8,13 +8,13 @@ import aiohttp
 from aiohttp import web
 
 from promptforge.engine.load_functions import EVENT_FUNCTIONS, HTTP_FUNCTIONS
-from tests.harness.loopback import loopback
+from tests.harness.loopback import serve_handler
 
 PATHS = {re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): name for path, name in HTTP_FUNCTIONS.items()}
 
 
-def routed(path: str) -> tuple[str, str]:
-    """The function that a path is for, and the path that it is to see."""
+def route(path: str) -> tuple[str, str]:
+    """Return the function for a path, and the path that the function receives."""
     rest = path.removeprefix("/")
     for documented, name in PATHS.items():
         if documented.fullmatch(path):
@@ -24,8 +24,10 @@ def routed(path: str) -> tuple[str, str]:
 
 
 class ReverseProxy:
-    """Sends every request on to the function that it is for. `functions` has their addresses, each with a slash at
-    its end; while it is empty, everybody is told to come again."""
+    """Forwards every request to its function.
+
+    `functions` holds their addresses, each with a slash at its end. While it is empty, every response is 503.
+    """
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -33,8 +35,8 @@ class ReverseProxy:
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Send one request on."""
-        name, path = routed(request.path)
+        """Forward one request."""
+        name, path = route(request.path)
         if name not in self.functions:
             return web.Response(status=503)
         headers = {key: value for key, value in request.headers.items() if key.lower() != "host"}
@@ -47,7 +49,10 @@ class ReverseProxy:
             return web.Response(status=502)
 
     async def post(self, name: str, headers: Mapping[str, str], body: bytes) -> bool:
-        """Send an event to a function; whether it took it."""
+        """Send an event to a function.
+
+        Return whether the status was 2xx or 3xx.
+        """
         try:
             async with self._session.post(f"{self.url}/{name}", headers=headers, data=body) as reply:
                 return reply.ok
@@ -55,8 +60,8 @@ class ReverseProxy:
             return False
 
 
-def behind(gateway: str) -> dict[str, str]:
-    """The addresses of all functions when one process serves them."""
+def function_urls(gateway: str) -> dict[str, str]:
+    """Return the addresses of all functions if one process serves them."""
     return {name: f"{gateway}/{name}/" for name in EVENT_FUNCTIONS} | dict.fromkeys(
         HTTP_FUNCTIONS.values(), f"{gateway}/"
     )
@@ -64,9 +69,9 @@ def behind(gateway: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def reverse_proxy() -> AsyncIterator[ReverseProxy]:
-    """A front without functions yet."""
+    """Run a proxy without functions."""
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
-        gate = ReverseProxy(session)
-        async with loopback(gate.handle) as gate.url:
-            yield gate
+        proxy = ReverseProxy(session)
+        async with serve_handler(proxy.handle) as proxy.url:
+            yield proxy

@@ -1,4 +1,4 @@
-"""Service accounts whose key is made for the test run and never leaves it."""
+"""Service accounts with one key, which is generated for the test run and never stored."""
 
 from functools import cache
 
@@ -12,20 +12,20 @@ UPLOADER, DOWNLOADER = "upload@test.iam.gserviceaccount.com", "download@test.iam
 
 @cache
 def private_key() -> rsa.RSAPrivateKey:
-    """The key of all throw-away accounts."""
+    """Return the key of all these accounts."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def nobody() -> AnonymousCredentials:
-    """Credentials that send nothing along."""
+def anonymous_credentials() -> AnonymousCredentials:
+    """Return credentials that add nothing to a request."""
     return AnonymousCredentials()  # type: ignore[no-untyped-call]
 
 
 @cache
-def key_account(email: str) -> Credentials:
-    """An account that signs by itself, as one with a key file does."""
+def key_credentials(email: str) -> Credentials:
+    """Return credentials that sign locally, like those from a key file."""
     kind, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     pem = private_key().private_bytes(kind, form, serialization.NoEncryption()).decode()
     info = {"client_email": email, "private_key": pem, "token_uri": "http://127.0.0.1:9/none"}
-    made: Credentials = Credentials.from_service_account_info(info)  # type: ignore[no-untyped-call]
-    return made
+    credentials: Credentials = Credentials.from_service_account_info(info)  # type: ignore[no-untyped-call]
+    return credentials

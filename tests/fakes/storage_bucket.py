@@ -1,4 +1,4 @@
-"""What a bucket of Cloud Storage holds and refuses: generations, preconditions, sessions. Nothing of HTTP."""
+"""A bucket of the fake Cloud Storage: generations, preconditions and upload sessions, without HTTP."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from tests.harness.crc32c import checksum
 
-QUANTUM = 256 * 1024  # what a piece of a session is a multiple of, unless it is the last
+BLOCK_UNIT_BYTES = 256 * 1024  # each block of a session but the last is a multiple of this
 MAX_SOURCES = 32
 
 generations = itertools.count(1_700_000_000_000_000)
 
 
-class Refused(Exception):
-    """A request that is not served: a status, and Cloud Storage's word for why."""
+class StorageError(Exception):
+    """A rejected request: the status, and the reason in the words of Cloud Storage."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -21,7 +21,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredObject:
     """One generation of an object."""
 
     bucket: str
@@ -47,72 +47,89 @@ class Stored:
 
 
 @dataclass
-class Session:
-    """A resumable upload. `kept` are the bytes that came so far, `made` is the object at its end."""
+class UploadSession:
+    """A resumable upload: the bytes received until now, and the object that it created at its end."""
 
     name: str
     content_type: str
     conditions: Mapping[str, str]
-    kept: bytearray = field(default_factory=bytearray)
-    made: Stored | None = None
+    received: bytearray = field(default_factory=bytearray)
+    created: StoredObject | None = None
 
 
 @dataclass
-class StrictBucket:
-    """One bucket. `conditions` are a request's query."""
+class FakeBucket:
+    """One bucket.
+
+    It keeps only the live generation of each object. `conditions` are the query of a request.
+    """
 
     name: str
-    objects: dict[str, Stored] = field(default_factory=dict)
-    sessions: dict[str, Session] = field(default_factory=dict)
+    objects: dict[str, StoredObject] = field(default_factory=dict)
+    sessions: dict[str, UploadSession] = field(default_factory=dict)
 
     def check(self, name: str, conditions: Mapping[str, str]) -> None:
-        """Raise 412 unless the live object is the one that the request expects, or there is none as it expects."""
-        there = self.objects.get(name)
-        expected = conditions.get("ifGenerationMatch")
-        if expected is not None and int(expected) != (there.generation if there else 0):
-            raise Refused(412, "conditionNotMet")
+        """Raise 412 unless the live generation is the expected one.
 
-    def put(self, name: str, data: bytes, content_type: str, conditions: Mapping[str, str]) -> Stored:
-        """Write an object whole. A name is 1 to 1024 bytes, and neither `.` nor `..`."""
+        Generation 0 expects no object.
+        """
+        live = self.objects.get(name)
+        expected = conditions.get("ifGenerationMatch")
+        if expected is not None and int(expected) != (live.generation if live else 0):
+            raise StorageError(412, "conditionNotMet")
+
+    def put(self, name: str, data: bytes, content_type: str, conditions: Mapping[str, str]) -> StoredObject:
+        """Write a whole object.
+
+        A name has 1 to 1024 bytes and is neither `.` nor `..`.
+        """
         if not 1 <= len(name.encode()) <= 1024 or name in (".", ".."):
-            raise Refused(400, "invalid")
+            raise StorageError(400, "invalid")
         self.check(name, conditions)
-        self.objects[name] = Stored(self.name, name, data, content_type, next(generations))
+        self.objects[name] = StoredObject(self.name, name, data, content_type, next(generations))
         return self.objects[name]
 
-    def find(self, name: str, conditions: Mapping[str, str]) -> Stored:
-        """The live object, which is the only generation kept."""
-        there = self.objects.get(name)
-        if there is None or conditions.get("generation", str(there.generation)) != str(there.generation):
-            raise Refused(404, "notFound")
+    def get(self, name: str, conditions: Mapping[str, str]) -> StoredObject:
+        """Return the live object.
+
+        Raises 404 if there is none of this name and generation.
+        """
+        live = self.objects.get(name)
+        if live is None or conditions.get("generation", str(live.generation)) != str(live.generation):
+            raise StorageError(404, "notFound")
         self.check(name, conditions)
-        return there
+        return live
 
     def delete(self, name: str, conditions: Mapping[str, str]) -> None:
         """Remove an object."""
-        self.find(name, conditions)
+        self.get(name, conditions)
         del self.objects[name]
 
-    def compose(self, name: str, sources: Sequence[str], content_type: str, conditions: Mapping[str, str]) -> Stored:
-        """Join objects into one."""
+    def compose(
+        self, name: str, sources: Sequence[str], content_type: str, conditions: Mapping[str, str]
+    ) -> StoredObject:
+        """Concatenate objects into one."""
         if not 1 <= len(sources) <= MAX_SOURCES:
-            raise Refused(400, "invalid")
-        data = b"".join(self.find(source, {}).data for source in sources)
+            raise StorageError(400, "invalid")
+        data = b"".join(self.get(source, {}).data for source in sources)
         return self.put(name, data, content_type, conditions)
 
-    def page(self, prefix: str, after: str, number: int) -> tuple[list[Stored], str]:
-        """Objects in the order of their names' bytes, and the token of the page that follows."""
+    def page(self, prefix: str, after: str, limit: int) -> tuple[list[StoredObject], str]:
+        """Return objects in the byte order of their names, and the token of the next page."""
         names = sorted((name for name in self.objects if name.startswith(prefix)), key=str.encode)
         rest = [name for name in names if name.encode() > after.encode()]
-        return [self.objects[name] for name in rest[:number]], rest[number - 1] if len(rest) > number else ""
+        return [self.objects[name] for name in rest[:limit]], rest[limit - 1] if len(rest) > limit else ""
 
-    def keep(self, session: Session, start: int, data: bytes, last: bool) -> None:
-        """Take a piece: what is kept already is not taken twice, and a gap is refused."""
-        if start > len(session.kept) or (not last and len(data) % QUANTUM):
-            raise Refused(400, "invalid")
-        session.kept += data[len(session.kept) - start :]
+    def append(self, session: UploadSession, start: int, data: bytes, last: bool) -> None:
+        """Add a block to a session.
 
-    def finish(self, session: Session) -> Stored:
-        """Make the object of a session that has come to its end."""
-        session.made = self.put(session.name, bytes(session.kept), session.content_type, session.conditions)
-        return session.made
+        Bytes received before are skipped; a gap is rejected.
+        """
+        if start > len(session.received) or (not last and len(data) % BLOCK_UNIT_BYTES):
+            raise StorageError(400, "invalid")
+        session.received += data[len(session.received) - start :]
+
+    def finish(self, session: UploadSession) -> StoredObject:
+        """Create the object of a session that has received all its bytes."""
+        session.created = self.put(session.name, bytes(session.received), session.content_type, session.conditions)
+        return session.created

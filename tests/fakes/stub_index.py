@@ -32,7 +32,10 @@ class Pin:
 
 
 def read_pins(lock: Path) -> list[Pin]:
-    """Return what a lock file pins. Raises ValueError for a line of another kind."""
+    """Return what a lock file pins.
+
+    Raises ValueError for a line of another kind.
+    """
     pins = []
     for line in lock.read_text().splitlines():
         if match := _PIN.fullmatch(line):
@@ -45,8 +48,8 @@ def read_pins(lock: Path) -> list[Pin]:
 def write_index(pins: list[Pin], folder: Path) -> str:
     """Write the wheels, and return the text of a lock file with their hashes.
 
-    A wheel requires what the real package requires, where that is installed, and the next package of the lock with an
-    extra: so every lock meets the case in which pip resolves a pinned package a second time.
+    A wheel has the requirements of the real package, if that is installed. It also requires the next package of the
+    lock with an extra. So every lock contains the case in which pip resolves a pinned package a second time.
     """
     lines = []
     for pin, following in zip(pins, [*pins[1:], pins[0]], strict=True):
@@ -70,7 +73,10 @@ def _real_requirements(name: str) -> list[str]:
 
 
 def _write_wheel(folder: Path, name: str, version: str, needs: Iterable[str]) -> str:
-    """Write a wheel that holds its metadata and nothing else. Returns its SHA-256."""
+    """Write a wheel that holds its metadata and nothing else.
+
+    Returns its SHA-256.
+    """
     stem = f"{re.sub(r'[-.]+', '_', name)}-{version}"
     metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", "Provides-Extra: more"]
     metadata += [f"Requires-Dist: {need}" for need in needs]

@@ -24,8 +24,9 @@ from promptforge.entrypoints import events
 from promptforge.entrypoints.requests import MAX_EVENT_BYTES, Endpoint
 from tests.fuzz.effort import examples
 from tests.fuzz.events import UNKNOWN_JOB, binary, bodies, headers, kinds, odd_kinds, payloads, pushes
-from tests.harness.clock import HandClock
-from tests.harness.in_process import URL, InProcessStack, in_process_stack, prompts
+from tests.harness.clock import ManualClock
+from tests.harness.in_process import URL, InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 DECODERS = [
     events.decode_upload,
@@ -83,7 +84,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventHarness]:
     log = io.StringIO()
     logs.configure("WARNING", log)
     with asyncio.Runner() as runner:
-        context = in_process_stack(tmp_path_factory.mktemp("events"), HandClock())
+        context = in_process_stack(tmp_path_factory.mktemp("events"), ManualClock())
         stack = runner.run(context.__aenter__())
         runner.run(stack.run(prompts(2)))
         runner.run(stack.init())

@@ -11,8 +11,8 @@ from promptforge.engine.http_server import QuietServer
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """The address of an ASGI app."""
+async def serve_asgi(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve an ASGI app on a free port and yield its address."""
     server = QuietServer(uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off"))
     running = asyncio.create_task(server.serve())
     while not server.started:

@@ -3,8 +3,8 @@
 import random
 
 
-class NoPause(random.Random):
-    """Chooses the lower end of every range, so that no pause between two tries takes time."""
+class MinimumDelay(random.Random):
+    """Returns the lower end of every range, so that delays between attempts take no time."""
 
     def uniform(self, a: float, b: float) -> float:
         return a

@@ -1,4 +1,4 @@
-"""A machine on which holders of chunks die at a test's word."""
+"""Scenarios of one chunk: a test claims it, crashes its holders and processes it, step by step."""
 
 import asyncio
 import itertools
@@ -18,91 +18,104 @@ from promptforge.state.chunks import ClaimedChunk
 from promptforge.worker.admission import Admission
 from promptforge.worker.chunk_run import ChunkRun
 from promptforge.worker.process_chunk import process_chunk
-from tests.fakes.openai_server import OpenAIServer, openai_server, refusal
-from tests.harness.clock import HandClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.fakes.provider import FakeProvider, openai_error
+from tests.harness.clock import ManualClock
+from tests.harness.in_process import InProcessStack
+from tests.harness.lines import prompts
+from tests.harness.openai_stack import openai_stack
 
 LEASE_SECONDS = 60
-ONE_CHUNK = b" " * 150_000  # blank space that keeps a file of up to 200 prompts in one chunk
+PADDING = b" " * 150_000  # blank space that keeps a file of up to 200 prompts in one chunk
+LATENCY_SECONDS = 0.002
 
-_names = itertools.count()
+_holder_numbers = itertools.count()
 
 
 @dataclass
 class ChunkScenario:
-    """A machine whose clock and provider are at hand; `asked` are the prompts in the order of their calls."""
+    """A stack with a manual clock and a fake provider.
 
-    one: InProcessStack
-    clock: HandClock
-    provider: OpenAIServer
-    asked: list[str] = field(default_factory=list)
+    `called_prompts` lists the prompts in the order of their calls, until a test replaces the provider's script.
+    """
+
+    stack: InProcessStack
+    clock: ManualClock
+    provider: FakeProvider
+    called_prompts: list[str] = field(default_factory=list)
 
     async def submit(self, content: bytes, **fields: Any) -> str:
-        """A job that is cut, its messages lost: nothing happens by itself."""
-        job_id = await self.one.submit(content, **{"provider": "openai", **fields})
-        await split(self.one.app, job_id)
-        await self.one.lose("topic:chunks")
+        """Create a job, split it and drop its messages, so that nothing happens by itself.
+
+        Returns the job id.
+        """
+        job_id = await self.stack.submit(content, **{"provider": "openai", **fields})
+        await split(self.stack.context, job_id)
+        await self.stack.drop_messages("topic:chunks")
         return job_id
 
     async def claim(self, job_id: str, number: int = 0) -> ChunkRun:
-        """A holder of the chunk that never was before."""
-        claim = await self.one.app.chunks.claim(job_id, number, f"holder-{next(_names)}", LEASE_SECONDS)
-        assert isinstance(claim, ClaimedChunk)
-        return ChunkRun(self.one.runtime, await self.one.job(job_id), claim)
+        """Claim a chunk for a new holder."""
+        return ChunkRun(self.stack.runtime, await self.stack.job(job_id), await self._claim(job_id, number))
 
     async def crash(self, job_id: str, times: int, number: int = 0) -> None:
-        """So many holders are never heard of again."""
+        """Let this number of holders claim a chunk and crash, one after the other."""
         for _ in range(times):
             await self.claim(job_id, number)
-            self.clock.move(LEASE_SECONDS + 1)
+            self.clock.advance(LEASE_SECONDS + 1)
 
     async def process(self, job_id: str, number: int = 0) -> None:
-        await process_chunk(self.one.runtime, ProcessChunk(job_id=job_id, chunk=number))
+        """Process a chunk, as a delivered command does."""
+        await process_chunk(self.stack.runtime, ProcessChunk(job_id=job_id, chunk=number))
 
     async def chunk(self, job_id: str, number: int = 0) -> Chunk:
-        return [chunk async for chunk in self.one.app.chunks.list_all(job_id)][number]
+        """Return the document of a chunk."""
+        return [chunk async for chunk in self.stack.context.chunks.list_all(job_id)][number]
 
     async def rewrite_chunk(self, job_id: str, **changes: Any) -> None:
-        """Claim the chunk and release it with other fields, as earlier holders may have left it."""
-        claim = await self.one.app.chunks.claim(job_id, 0, f"holder-{next(_names)}", LEASE_SECONDS)
-        assert isinstance(claim, ClaimedChunk)
-        await self.one.app.chunks.update(claim, claim.chunk.model_copy(update={"holder": None, **changes}))
+        """Claim the first chunk and release it with other fields, as earlier holders may have left it."""
+        claim = await self._claim(job_id, 0)
+        await self.stack.context.chunks.update(claim, claim.chunk.model_copy(update={"holder": None, **changes}))
 
     async def admits_call(self, run: ChunkRun) -> bool:
-        """Return whether one more call of the chunk may start. The call ends at once, without a reply."""
-        slots, breaker = self.one.runtime.call_slots, self.one.runtime.circuit_breaker("openai", run.job.model)
-        admission = Admission(self.one.app, run.stop, run.lease, run.attempts, run.budget, slots)
+        """Return whether one more call of the chunk may start.
+
+        The call ends at once, without a response.
+        """
+        slots, breaker = self.stack.runtime.call_slots, self.stack.runtime.circuit_breaker("openai", run.job.model)
+        admission = Admission(run, slots)
         async with admission.acquire(breaker) as permit:
             return permit is not None
 
-    async def worker_tasks(self) -> list[tuple[bytes, float]]:
-        """Return the tasks of the worker's queue: the command, and the time before which it is not delivered."""
-        sql = "select body, not_before from deliveries where source = 'queue:worker' order by id"
-        return await self.one.database.read(lambda connection: connection.execute(sql).fetchall())
-
     async def errors(self, job_id: str) -> list[tuple[int, str]]:
-        return [(line["line"], line["error"]) for line in await self.one.errors(job_id)]
+        """Return the line number and the code of every error line."""
+        return [(line["line"], line["error"]) for line in await self.stack.errors(job_id)]
+
+    async def _claim(self, job_id: str, number: int) -> ClaimedChunk:
+        holder = f"holder-{next(_holder_numbers)}"
+        claim = await self.stack.context.chunks.claim(job_id, number, holder, LEASE_SECONDS)
+        assert isinstance(claim, ClaimedChunk)
+        return claim
 
 
 @asynccontextmanager
 async def chunk_scenario(folder: Path, **settings: Any) -> AsyncIterator[ChunkScenario]:
-    clock = HandClock()
-    async with openai_server() as provider:
-        keys: dict[str, Any] = {"provider_keys": {"openai": "CANARY-key"}, "provider_urls": {"openai": provider.url}}
-        async with in_process_stack(folder, clock, **keys, **settings) as one:
-            made = ChunkScenario(one, clock, provider)
+    """Run a stack for a scenario with these settings."""
+    called_prompts: list[str] = []
 
-            async def act(prompt: str, call: int) -> web.Response | None:
-                made.asked.append(prompt)
-                await asyncio.sleep(0.002)
-                return None
+    async def script(prompt: str, call: int) -> None:
+        called_prompts.append(prompt)
+        await asyncio.sleep(LATENCY_SECONDS)
 
-            provider.act = act
-            yield made
+    clock = ManualClock()
+    async with openai_stack(folder, script, clock, **settings) as (stack, provider):
+        yield ChunkScenario(stack, clock, provider, called_prompts)
 
 
 def add_result(run: ChunkRun, line: int, result: str = "r", prompt_id: str | None = None, tokens: int = 3) -> None:
-    """Add a result to the output of a holder. The prompt ids of `prompts` count from 0, lines from 1."""
+    """Add a result to the output of a holder.
+
+    The prompt ids of `prompts` count from 0, lines from 1.
+    """
     prompt = Prompt(prompt_id or f"id-{line - 1}", "p")
     run.output.add_result(line, prompt, {"result": result, "tokens_used": tokens, "usage": {"output_tokens": 1}})
 
@@ -114,11 +127,11 @@ async def throttled_job(folder: Path) -> AsyncIterator[tuple[ChunkScenario, str]
     The one chunk was processed once and is deferred until the provider accepts calls again.
     """
 
-    async def act(prompt: str, call: int) -> web.Response | None:
-        return None if prompt == "prompt 0" else refusal(429, **{"Retry-After": "100"})
+    async def script(prompt: str, call: int) -> web.Response | None:
+        return None if prompt == "prompt 0" else openai_error(429, **{"Retry-After": "100"})
 
-    async with chunk_scenario(folder, max_inline_wait_seconds=0.1) as made:
-        made.provider.act = act
-        job_id = await made.submit(prompts(5) + ONE_CHUNK)
-        await made.process(job_id)
-        yield made, job_id
+    async with chunk_scenario(folder, max_inline_wait_seconds=0.1) as scenario:
+        scenario.provider.script = script
+        job_id = await scenario.submit(prompts(5) + PADDING)
+        await scenario.process(job_id)
+        yield scenario, job_id

@@ -1,15 +1,15 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that only the test moves."""
 
 
-class HandClock:
-    """The clock port, moved by hand."""
+class ManualClock:
+    """The clock port with a time that `advance` sets."""
 
-    def __init__(self, at: float = 1_800_000_000.0) -> None:
-        self.time = at
+    def __init__(self, time: float = 1_800_000_000.0) -> None:
+        self.time = time
 
     def now(self) -> float:
         return self.time
 
-    def move(self, seconds: float) -> None:
-        """Go on, or back."""
+    def advance(self, seconds: float) -> None:
+        """Move the time forward, or backward if negative."""
         self.time += seconds

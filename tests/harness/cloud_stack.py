@@ -1,7 +1,7 @@
-"""The product on Google Cloud, as far as one machine can show it: Google's emulators, and stand-ins for what has none,
-with every function in a process of its own, as deployed. Between them is a network that can be cut.
+"""The product on Google Cloud's emulators, and on fakes where there is none.
 
-`python -m tests.harness.cloud_stack` sets it up until Ctrl-C, for whoever wants to try it by hand.
+Every function is a process of its own, as deployed, behind a network that a test can break.
+`python -m tests.harness.cloud_stack` runs the stack until Ctrl-C.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ from promptforge.domain.commands import SweepJobs
 from promptforge.engine.engine import stop_on_signals
 from promptforge.engine.load_functions import EVENT_FUNCTIONS
 from promptforge.settings import PROVIDER_KEYS, PROVIDER_URLS, Settings
-from tests.fakes.cloud_tasks import TaskServer, task_server
-from tests.fakes.eventarc import eventarc
+from tests.fakes.cloud_tasks import FakeCloudTasks, fake_cloud_tasks
+from tests.fakes.eventarc import run_eventarc
 from tests.fakes.flaky_proxy import FlakyProxy
-from tests.fakes.gcs_emulator import Events, FakeGcs, fake_gcs
+from tests.fakes.gcs_emulator import GcsEmulator, StorageEvents, gcs_emulator
 from tests.fakes.iam import fake_iam
 from tests.fakes.reverse_proxy import ReverseProxy, reverse_proxy
 from tests.fakes.service_account_keys import DOWNLOADER, UPLOADER
 from tests.harness.emulators import Firestore, Pubsub, free_port
-from tests.harness.function_processes import ALL, function_processes
+from tests.harness.function_processes import ALL_FUNCTIONS, function_processes
 
 PREFIX = "promptforge-"
 BUCKETS = ("uploads", "work", "results")
@@ -51,13 +51,17 @@ SWEEP_SECONDS = 2.0
 
 @dataclass
 class CloudStack:
-    """What is running: the API at `url` with a key, an App of the test's own on the same services, and the network."""
+    """A running stack.
+
+    `url` is the API and `key` a key for it. `variables` are the settings of the functions, `context` is a context of
+    the test on the same services. `proxy` routes to the functions; the other proxies lead to the services.
+    """
 
     url: str
     key: str
     variables: Mapping[str, str]
-    app: AppContext
-    front: ReverseProxy
+    context: AppContext
+    proxy: ReverseProxy
     firestore: FlakyProxy
     pubsub: FlakyProxy
     storage: FlakyProxy
@@ -67,45 +71,51 @@ class CloudStack:
 async def cloud_stack(
     folder: Path, firestore: Firestore, pubsub: Pubsub, environ: Mapping[str, str], processes: bool = True
 ) -> AsyncIterator[CloudStack]:
-    """Everything, running. Without `processes` the functions are the caller's to run, with `variables`, and to name to
-    the `front`."""
+    """Run a stack on two emulators.
+
+    Without `processes`, the caller runs the functions with `variables` and sets their addresses in the `proxy`.
+    """
     project = f"stage-{uuid.uuid4().hex[:12]}"
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        state, news = await enter(FlakyProxy(firestore.address)), await enter(FlakyProxy(pubsub.address))
+        firestore_proxy, pubsub_proxy = (
+            await enter(FlakyProxy(firestore.address)),
+            await enter(FlakyProxy(pubsub.address)),
+        )
         port = free_port()
-        objects = await enter(FlakyProxy(f"127.0.0.1:{port}"))
-        await _make_topic(pubsub.address, project, EVENTS_TOPIC)
-        await _make_topic(pubsub.address, project, PREFIX + "chunks")
-        bucket_events = Events(pubsub.address, project, EVENTS_TOPIC)
-        storage = stack.enter_context(fake_gcs(bucket_events, port, objects.address))
-        _make_buckets(storage)
-        gate = await enter(reverse_proxy())
-        tasks, tasks_address = await enter(task_server(SystemClock()))
-        await _make_queues(tasks, project)
+        storage_proxy = await enter(FlakyProxy(f"127.0.0.1:{port}"))
+        await _create_topics(pubsub.address, project)
+        events = StorageEvents(pubsub.address, project, EVENTS_TOPIC)
+        _create_buckets(stack.enter_context(gcs_emulator(events, port, storage_proxy.address)))
+        proxy = await enter(reverse_proxy())
+        tasks, tasks_address = await enter(fake_cloud_tasks(SystemClock()))
+        await _create_queues(tasks, project)
         iam = await enter(fake_iam(UPLOADER, DOWNLOADER))
-        variables = _environ(project, gate.url, environ) | {
-            "FIRESTORE_EMULATOR_HOST": state.address,
-            "PUBSUB_EMULATOR_HOST": news.address,
-            "STORAGE_EMULATOR_HOST": f"http://{objects.address}",
+        variables = _settings(project, proxy.url, environ) | {
+            "FIRESTORE_EMULATOR_HOST": firestore_proxy.address,
+            "PUBSUB_EMULATOR_HOST": pubsub_proxy.address,
+            "STORAGE_EMULATOR_HOST": f"http://{storage_proxy.address}",
             "CLOUD_TASKS_EMULATOR_HOST": tasks_address,
             "IAM_EMULATOR_HOST": iam.url,
         }
-        app = build_context(Settings.from_env(variables))
-        stack.push_async_callback(app.close)
-        key = await app.api_keys.create("tests")
+        context = build_context(Settings.from_env(variables))
+        stack.push_async_callback(context.close)
+        key = await context.api_keys.create("tests")
         if processes:
-            functions = await enter(function_processes(ALL, variables, folder / "functions.err"))
-            gate.functions = {name: function.url for name, function in functions.items()}
-        await _subscribe(pubsub.address, project, f"{gate.url}/worker")
-        await enter(_under_way(tasks.run(), _scheduler(gate), eventarc(bucket_events, gate, "uploads")))
-        yield CloudStack(gate.url, key, variables, app, gate, state, news, objects)
+            functions = await enter(function_processes(ALL_FUNCTIONS, variables, folder / "functions.err"))
+            proxy.functions = {name: function.url for name, function in functions.items()}
+        await _subscribe(pubsub.address, project, f"{proxy.url}/worker")
+        await enter(_background(tasks.run(), _run_scheduler(proxy), run_eventarc(events, proxy, "uploads")))
+        yield CloudStack(proxy.url, key, variables, context, proxy, firestore_proxy, pubsub_proxy, storage_proxy)
 
 
 @asynccontextmanager
-async def _under_way(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Beside what is done inside, these run; a fault of theirs is raised at the end."""
-    tasks = [asyncio.create_task(part) for part in parts]
+async def _background(*services: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run services beside the block.
+
+    An error of a service is raised at the end.
+    """
+    tasks = [asyncio.create_task(service) for service in services]
     try:
         yield
     finally:
@@ -113,10 +123,10 @@ async def _under_way(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             task.cancel()
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if not isinstance(outcome, asyncio.CancelledError):
-                raise AssertionError("it ended by itself") from outcome
+                raise AssertionError("a service ended before the test") from outcome
 
 
-def _environ(project: str, url: str, more: Mapping[str, str]) -> dict[str, str]:
+def _settings(project: str, url: str, overrides: Mapping[str, str]) -> dict[str, str]:
     values = {
         "backend": "gcp",
         "project": project,
@@ -129,15 +139,15 @@ def _environ(project: str, url: str, more: Mapping[str, str]) -> dict[str, str]:
         "download_signer": DOWNLOADER,
         "pepper": "pepper",
     }
-    return {f"PROMPTFORGE_{name.upper()}": value for name, value in values.items()} | dict(more)
+    return {f"PROMPTFORGE_{name.upper()}": value for name, value in values.items()} | dict(overrides)
 
 
-def _make_buckets(storage: FakeGcs) -> None:
+def _create_buckets(storage: GcsEmulator) -> None:
     for name in BUCKETS:
         storage.make_bucket(name)
 
 
-async def _make_queues(tasks: TaskServer, project: str) -> None:
+async def _create_queues(tasks: FakeCloudTasks, project: str) -> None:
     parent = f"projects/{project}/locations/europe-west1"
     for name in EVENT_FUNCTIONS:
         config = tasks_v2.RetryConfig(max_attempts=-1, min_backoff=timedelta(seconds=0.2))
@@ -145,15 +155,18 @@ async def _make_queues(tasks: TaskServer, project: str) -> None:
         await tasks.create_queue(tasks_v2.CreateQueueRequest(parent=parent, queue=queue))
 
 
-async def _make_topic(address: str, project: str, name: str) -> None:
+async def _create_topics(address: str, project: str) -> None:
     async with grpc.aio.insecure_channel(address) as channel:
         publisher = PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel))
-        await publisher.create_topic(Topic(name=f"projects/{project}/topics/{name}"))
+        for name in (EVENTS_TOPIC, PREFIX + "chunks"):
+            await publisher.create_topic(Topic(name=f"projects/{project}/topics/{name}"))
 
 
 async def _subscribe(address: str, project: str, endpoint: str) -> None:
-    """Have Pub/Sub push what is published to the worker, as deployed but for the retry policy: the emulator forgets a
-    message that is waiting for its time under one when there are no others left to deliver."""
+    """Let Pub/Sub push chunk messages to the worker, as deployed but without a retry policy.
+
+    Under a retry policy, the emulator loses a message that waits for its retry while no other message is left.
+    """
     async with grpc.aio.insecure_channel(address) as channel:
         client = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
         subscription = Subscription(
@@ -165,25 +178,26 @@ async def _subscribe(address: str, project: str, endpoint: str) -> None:
         await client.create_subscription(subscription)
 
 
-async def _scheduler(gate: ReverseProxy) -> None:
-    """Cloud Scheduler, a little hasty."""
+async def _run_scheduler(proxy: ReverseProxy) -> None:
+    """Trigger the sweep, as Cloud Scheduler does, but more often."""
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        await gate.post("sweeper", {"content-type": "application/json"}, SweepJobs().encode())
+        await proxy.post("sweeper", {"content-type": "application/json"}, SweepJobs().encode())
 
 
 async def main(folder: Path) -> None:
-    """Run everything, with the providers' variables of the environment, until a signal comes."""
+    """Run the stack with the provider variables of the environment until a signal arrives."""
     stop, firestore, pubsub = asyncio.Event(), Firestore(), Pubsub()
     stop_on_signals(stop)
-    theirs = {*PROVIDER_KEYS.values(), *(variable for variable, _ in PROVIDER_URLS.values())}
-    environ = {name: value for name, value in os.environ.items() if name in theirs}
+    names = {*PROVIDER_KEYS.values(), *(variable for variable, _ in PROVIDER_URLS.values())}
+    environ = {name: value for name, value in os.environ.items() if name in names}
+    log = f"{folder}/functions.err"
     try:
         firestore.start()
         pubsub.start()
-        async with cloud_stack(folder, firestore, pubsub, environ) as one:
-            click.echo(f"URL      {one.url}\nAPI key  {one.key}")
-            click.echo(f"Ready    {len(ALL)} functions, log in {folder}/functions.err; Ctrl-C stops and forgets all")
+        async with cloud_stack(folder, firestore, pubsub, environ) as stack:
+            click.echo(f"URL      {stack.url}\nAPI key  {stack.key}")
+            click.echo(f"Ready    {len(ALL_FUNCTIONS)} functions, log in {log}; Ctrl-C stops them and deletes all data")
             await stop.wait()
     finally:
         pubsub.kill()
@@ -194,5 +208,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         try:
             asyncio.run(main(Path(scratch)))
-        except pytest.skip.Exception as lacking:
-            sys.exit(str(lacking))
+        except pytest.skip.Exception as missing:
+            sys.exit(str(missing))

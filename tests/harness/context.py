@@ -1,4 +1,4 @@
-"""A context with some of its adapters replaced."""
+"""Contexts with some adapters replaced."""
 
 import dataclasses
 from collections.abc import AsyncIterator
@@ -11,21 +11,21 @@ from tests.harness.in_process import InProcessStack
 
 
 def with_adapters(context: AppContext, **adapters: Any) -> AppContext:
-    """Return a context like this one, with the named fields of its backend replaced."""
+    """Return a copy of a context with the named fields of its backend replaced."""
     backend = dataclasses.replace(context.backend, **adapters)
     return AppContext(context.settings, backend, context.clock, context.rng)
 
 
 @asynccontextmanager
-async def replaced_adapters(one: InProcessStack, **adapters: Any) -> AsyncIterator[None]:
-    """Inside, the functions of the stack work with these adapters."""
-    app, runtime = one.app, one.runtime
-    one.app = with_adapters(app, **adapters)
-    one.runtime = build_worker_runtime(one.app)
-    set_current(one.app, one.runtime)
+async def replaced_adapters(stack: InProcessStack, **adapters: Any) -> AsyncIterator[None]:
+    """Let the functions of a stack use these adapters inside the block."""
+    context, runtime = stack.context, stack.runtime
+    stack.context = with_adapters(context, **adapters)
+    stack.runtime = build_worker_runtime(stack.context)
+    set_current(stack.context, stack.runtime)
     try:
         yield
     finally:
-        await one.runtime.close()
-        one.app, one.runtime = app, runtime
-        set_current(app, runtime)
+        await stack.runtime.close()
+        stack.context, stack.runtime = context, runtime
+        set_current(context, runtime)

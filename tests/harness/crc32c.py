@@ -1,4 +1,4 @@
-"""The checksum of objects."""
+"""The checksum of objects in Cloud Storage."""
 
 import base64
 
@@ -6,5 +6,5 @@ import google_crc32c
 
 
 def checksum(data: bytes) -> str:
-    """The CRC-32C of data as Cloud Storage writes it."""
+    """Return the CRC-32C of data in the format of Cloud Storage."""
     return base64.b64encode(int(google_crc32c.value(data)).to_bytes(4, "big")).decode()

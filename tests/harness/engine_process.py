@@ -1,16 +1,20 @@
-"""A real engine: `promptforge serve` as a process group of its own, that can be killed for real."""
+"""A real engine: `promptforge serve` as a process group, which a test can kill."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.canary import leaks
+from tests.harness.canary import find_leaks
+
+POLL_SECONDS = 0.02
+WORKERS_SECONDS = 20.0
+WORKER_MODULE = "promptforge.engine.worker_process"
 
 
 @dataclass
@@ -23,71 +27,93 @@ class Engine:
 
     @property
     def port(self) -> int:
-        """Where it listens, for the next engine to listen there too."""
+        """The port of the API, so that the next engine can use the same one."""
         return int(self.url.rpartition(":")[2])
 
     @property
     def worker_pids(self) -> list[int]:
-        """The processes that the engine has started."""
+        """The child processes of the engine at this moment."""
         return _pgrep("-P", self.process.pid)
 
     @property
     def session_pids(self) -> list[int]:
-        """Everything that is left of the engine, also workers that have outlived it."""
+        """Every process of the engine's session, including workers that outlive the engine."""
         return _pgrep("-s", self.process.pid)
 
+    def wait_for_workers(self, count: int, without: Collection[int] = ()) -> list[int]:
+        """Wait until the engine has exactly `count` worker processes, none of which is in `without`.
+
+        Returns them.
+
+        The engine replaces an exited worker after a delay, so a test that reads `worker_pids` once may see too few.
+        """
+        deadline = time.monotonic() + WORKERS_SECONDS
+        while True:
+            pids = [pid for pid in self.worker_pids if worker_instance(pid)]
+            if len(pids) == count and not set(pids) & set(without):
+                return pids
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the engine has the workers {pids}, not {count} new ones")
+            time.sleep(POLL_SECONDS)
+
     def kill_all(self) -> None:
-        """kill -9 for the engine and every worker at once."""
+        """Send SIGKILL to the engine and every worker."""
         for pid in (*self.worker_pids, self.process.pid):
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
     def kill(self) -> None:
-        """kill -9 for the engine alone; its workers find out by themselves."""
+        """Send SIGKILL to the engine alone.
+
+        Its workers notice and exit.
+        """
         self.process.kill()
         self.process.wait()
 
     def terminate(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM to the engine and return its exit code."""
         self.process.terminate()
         return self.process.wait(20)
 
 
-def start(data_dir: Path, environ: Mapping[str, str] | None = None, port: int = 0, workers: int = 2) -> Engine:
-    """Start an engine and wait for its ready line."""
+def start_engine(data_dir: Path, environ: Mapping[str, str] | None = None, port: int = 0, workers: int = 2) -> Engine:
+    """Start an engine and wait for its line `Ready`."""
     command = [sys.executable, "-m", "promptforge", "serve", "--port", str(port)]
     command += ["--data-dir", str(data_dir), "--workers", str(workers)]
     with (data_dir.parent / "engine.err").open("ab") as log:
         process = subprocess.Popen(
             command,
-            env=environment(environ or {}),
+            env=clean_environment(environ or {}),
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
             start_new_session=True,
         )
-    said: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for line in process.stdout or ():
         name, _, value = line.strip().partition("  ")
-        said[name] = value.strip()
+        fields[name] = value.strip()
         if name == "Ready":
-            return Engine(process, said["URL"], said["API key"])
+            return Engine(process, fields["URL"], fields["API key"])
     raise AssertionError((data_dir.parent / "engine.err").read_text())
 
 
 @contextmanager
 def engine(data_dir: Path, environ: Mapping[str, str] | None = None, workers: int = 2) -> Iterator[Engine]:
-    """An engine for as long as the context lasts; whatever is left of it at the end is killed."""
-    running = start(data_dir, environ, workers=workers)
+    """Run an engine.
+
+    At the end, every process of it is killed and its log must contain no secret.
+    """
+    running = start_engine(data_dir, environ, workers=workers)
     try:
         yield running
     finally:
-        stop(running)
-    assert not leaks((data_dir.parent / "engine.err").read_bytes())
+        stop_engine(running)
+    assert not find_leaks((data_dir.parent / "engine.err").read_bytes())
 
 
-def stop(running: Engine) -> None:
-    """Make sure that nothing of an engine is left."""
+def stop_engine(running: Engine) -> None:
+    """Kill every process of an engine."""
     for pid in running.session_pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -96,43 +122,49 @@ def stop(running: Engine) -> None:
         running.process.stdout.close()
 
 
-def instance_of(pid: int) -> str:
-    """The name under which a worker process takes its leases; empty if there is no such process any more."""
-    said = _ps("args", pid)
-    return said.split()[-1] if "worker_process" in said else ""
+def worker_instance(pid: int) -> str:
+    """Return the instance name of a worker process, which its leases contain.
+
+    Empty if it does not run.
+    """
+    arguments = _ps("args", pid)
+    return arguments.split()[-1] if "worker_process" in arguments else ""
 
 
-def freeze(pid: int) -> None:
-    """SIGSTOP, and return when it has worked."""
+def suspend(pid: int) -> None:
+    """Send SIGSTOP and wait until the process is suspended."""
     os.kill(pid, signal.SIGSTOP)
     while (state := _ps("stat", pid)) and state[0] not in "TZ":
         time.sleep(0.005)
 
 
 def _ps(field: str, pid: int) -> str:
-    """What ps says of a process; nothing if there is none."""
+    """Return a field of ps.
+
+    Empty if the process does not exist.
+    """
     command = ["ps", "-ww", "-o", f"{field}=", "-p", str(pid)]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def every_worker() -> list[int]:
-    """All worker processes on this machine, whosever they are."""
-    return _pgrep("-f", "promptforge.engine.worker_process")
+def all_worker_pids() -> list[int]:
+    """Return every worker process on this machine, of any engine."""
+    return _pgrep("-f", WORKER_MODULE)
 
 
-def _pgrep(option: str, what: object) -> list[int]:
-    found = subprocess.run(["pgrep", option, str(what)], capture_output=True, text=True, check=False)
+def _pgrep(option: str, value: object) -> list[int]:
+    found = subprocess.run(["pgrep", option, str(value)], capture_output=True, text=True, check=False)
     return [int(pid) for pid in found.stdout.split()]
 
 
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without settings of whoever runs the tests."""
-    theirs = ("PROMPTFORGE_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "MISTRAL_")
-    own = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
-    return {**own, **environ}
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment without the developer's settings and keys, and with `environ`."""
+    prefixes = ("PROMPTFORGE_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "MISTRAL_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    return {**inherited, **environ}
 
 
-def promptforge(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    command = [sys.executable, "-m", "promptforge", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(environ), timeout=60, check=False)
+def run_cli(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a `promptforge` command and return its result."""
+    command, env = [sys.executable, "-m", "promptforge", *map(str, arguments)], clean_environment(environ)
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)

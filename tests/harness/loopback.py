@@ -1,4 +1,4 @@
-"""A server on a free port of this machine, in the test's own event loop."""
+"""HTTP servers on free ports of the loopback interface, in the event loop of the test."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,8 +9,8 @@ MAX_BODY_BYTES = 256 * 1024 * 1024
 
 
 @asynccontextmanager
-async def listening(app: web.Application) -> AsyncIterator[str]:
-    """The address of an aiohttp app."""
+async def serve_app(app: web.Application) -> AsyncIterator[str]:
+    """Serve an aiohttp app and yield its address."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -21,9 +21,9 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def loopback(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
-    """Everything that is sent to the URL goes to `handle`, whatever its path."""
+async def serve_handler(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """Serve every path and method with one handler and yield the address."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", r"/{path:[\s\S]*}", handle)
-    async with listening(app) as url:
+    async with serve_app(app) as url:
         yield url

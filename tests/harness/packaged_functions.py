@@ -1,5 +1,4 @@
-"""Functions as they are deployed: each unpacked from its archive, in an environment that has what it names and no
-more, all of it compiled."""
+"""Functions as deployed: unpacked from their archives, each in an environment with exactly its requirements."""
 
 import subprocess
 import sys
@@ -13,35 +12,40 @@ UV = Path(sys.executable).with_name("uv")
 
 
 @dataclass(frozen=True)
-class Packaged:
-    """Where a function is, and the interpreter that runs it."""
+class PackagedFunction:
+    """The entry point of a function, and the interpreter that runs it."""
 
     python: Path
     main: Path
 
 
-def install(folder: Path) -> dict[str, Packaged]:
-    """Every function from its archive, below `folder`. Those that need the same share an environment."""
+def install_functions(folder: Path) -> dict[str, PackagedFunction]:
+    """Install and compile every function from its archive into a folder.
+
+    Functions with the same requirements share an environment.
+    """
     environments: dict[bytes, Path] = {}
-    found: dict[str, Packaged] = {}
+    functions: dict[str, PackagedFunction] = {}
     for name in REQUIREMENTS:
         home = folder / name
         write(name, home.with_suffix(".zip"))
         with zipfile.ZipFile(home.with_suffix(".zip")) as archive:
             archive.extractall(home)
-        needed = home / "requirements.txt"
-        if needed.read_bytes() not in environments:
-            environments[needed.read_bytes()] = _environment(folder / f"needed-by-{name}", needed)
-        found[name] = Packaged(environments[needed.read_bytes()], home / "main.py")
-        _run(found[name].python, "-m", "compileall", "-q", home)
-    return found
+        requirements = home / "requirements.txt"
+        content = requirements.read_bytes()
+        if content not in environments:
+            environments[content] = _create_environment(folder / f"environment-{name}", requirements)
+        functions[name] = PackagedFunction(environments[content], home / "main.py")
+        _run(functions[name].python, "-m", "compileall", "-q", home)
+    return functions
 
 
-def _environment(folder: Path, needed: Path) -> Path:
-    """The interpreter of a new environment."""
+def _create_environment(folder: Path, requirements: Path) -> Path:
+    """Return the interpreter of a new environment."""
     python = folder / "bin" / "python"
     _run(UV, "venv", "--quiet", "--python", sys.executable, folder)
-    _run(UV, "pip", "install", "--quiet", "--python", python, "--require-hashes", "--compile-bytecode", "-r", needed)
+    options = ("--quiet", "--python", python, "--require-hashes", "--compile-bytecode")
+    _run(UV, "pip", "install", *options, "-r", requirements)
     return python
 
 

@@ -15,16 +15,16 @@ Counts = Sequence[tuple[int, int]]
 DIFFERENT_PARTS = 37
 
 
-async def processed_job(one: InProcessStack, counts: Counts, part_lines: int = 10, **changes: Any) -> str:
+async def processed_job(stack: InProcessStack, counts: Counts, part_lines: int = 10, **changes: Any) -> str:
     """Create a job that is split and whose chunks are complete; `changes` falsify the first chunk.
 
     Each line of a part is the number of its chunk, modulo DIFFERENT_PARTS.
     """
-    job_id: str = (await one.init())["job_id"]
+    job_id: str = (await stack.init())["job_id"]
     for number in range(min(len(counts), DIFFERENT_PARTS)):
         for kind, lines in zip(("results", "errors"), counts[number], strict=True):
             if lines:
-                await one.app.results.create(f"{job_id}/parts/{number}.{kind}", b"%d\n" % number * lines)
+                await stack.context.results.create(f"{job_id}/parts/{number}.{kind}", b"%d\n" % number * lines)
     chunks = []
     for number, (completed, failed) in enumerate(counts):
         parts = {
@@ -33,10 +33,10 @@ async def processed_job(one: InProcessStack, counts: Counts, part_lines: int = 1
             if lines
         }
         chunks.append(_complete_chunk(number, completed, failed, parts, changes if number == 0 else {}))
-    await one.app.documents.commit(
+    await stack.context.documents.commit(
         [Create(chunk_path(job_id, chunk.number), chunk.model_dump(mode="json")) for chunk in chunks]
     )
-    await one.app.jobs.update(job_id, lambda job: _processing(job, counts, part_lines))
+    await stack.context.jobs.update(job_id, lambda job: _processing(job, counts, part_lines))
     return job_id
 
 

@@ -1,4 +1,4 @@
-"""Requests to an ASGI app with a path exactly as a client may write it; the way uvicorn hands them on."""
+"""Requests to an ASGI app with the path as the client writes it, in the form in which uvicorn passes them on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +11,20 @@ Headers = Sequence[tuple[str, str]]
 
 
 @dataclass
-class Answer:
-    """What came back."""
+class AsgiResponse:
+    """The response of an app."""
 
     status: int = 0
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes = b""
 
 
-async def sent(app: ASGIApp, method: str, target: str, headers: Headers, body: bytes = b"") -> Answer:
-    """Send one request, for a path and perhaps a query of ASCII."""
-    answer, unread = Answer(), [{"type": "http.request", "body": body, "more_body": False}]
+async def send_request(app: ASGIApp, method: str, target: str, headers: Headers, body: bytes = b"") -> AsgiResponse:
+    """Send one request.
+
+    `target` is an ASCII path, with a query if there is one.
+    """
+    response, unread = AsgiResponse(), [{"type": "http.request", "body": body, "more_body": False}]
     path, _, query = target.partition("?")
     scope = {
         "type": "http",
@@ -43,9 +46,9 @@ async def sent(app: ASGIApp, method: str, target: str, headers: Headers, body: b
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":
-            answer.status, answer.headers = message["status"], tuple(message["headers"])
+            response.status, response.headers = message["status"], tuple(message["headers"])
         elif message["type"] == "http.response.body":
-            answer.body += message.get("body", b"")
+            response.body += message.get("body", b"")
 
     await app(scope, receive, send)
-    return answer
+    return response

@@ -1,4 +1,4 @@
-"""What a random play does with a machine: orders, uploads, deliveries, deaths; and what it knows of each job."""
+"""Two clients of one stack: their requests, the deliveries and crashes, and the known state of their jobs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,18 +14,27 @@ from aiohttp import web
 from promptforge.adapters.local.queue import Delivery, SqliteQueue
 from promptforge.domain.commands import ProcessChunk
 from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
+from promptforge.pipeline.sweep import sweep
 from promptforge.worker.process_chunk import process_chunk
-from tests.fakes.openai_server import OpenAIServer, openai_server, refusal
-from tests.harness.clock import HandClock
-from tests.harness.in_process import InProcessStack, Line, in_process_stack
+from tests.fakes.provider import FakeProvider, openai_error
+from tests.harness.clock import ManualClock
+from tests.harness.in_process import InProcessStack
+from tests.harness.lines import Line
+from tests.harness.openai_stack import openai_stack
 
 CLIENTS = ("tests", "other")
-UNKNOWN = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_JOB_ID = "00000000-0000-4000-8000-000000000000"
+ACK_SECONDS = 60.0
 
 
 @dataclass
-class Known:
-    """A job as its client knows it. `final` is the first final status it was told, with `calls` made until then."""
+class KnownJob:
+    """A job as its client knows it.
+
+    `final` is the first final status that the client read, `calls` the number of provider calls until then.
+    `lost_leases` counts the claims of workers that vanished before their first call, `crashes` the workers that were
+    cancelled at any point.
+    """
 
     client: str
     job_id: str
@@ -33,74 +42,79 @@ class Known:
     expires_at: float
     content: bytes | None = None
     status: str = "AWAITING_UPLOAD"
-    cancel_taken: bool = False
+    cancel_accepted: bool = False
     final: Line | None = None
     calls: int = 0
-    kills: int = 0
+    lost_leases: int = 0
     crashes: int = 0
     files: dict[str, bytes] | None = None
 
 
 @dataclass
 class TwoClients:
-    """Two clients, a clock, a provider and the post, all moved by hand."""
+    """Two clients with a clock and a queue that only the test moves, and a fake provider."""
 
-    one: InProcessStack
-    clock: HandClock
-    provider: OpenAIServer
+    stack: InProcessStack
+    clock: ManualClock
+    provider: FakeProvider
     keys: dict[str, str]
-    jobs: list[Known] = field(default_factory=list)
-    sent: list[Delivery] = field(default_factory=list)
+    jobs: list[KnownJob] = field(default_factory=list)
+    delivered: list[Delivery] = field(default_factory=list)
 
     @property
-    def deliveries(self) -> SqliteQueue:
-        return SqliteQueue(self.one.database, self.clock)
+    def queue(self) -> SqliteQueue:
+        return SqliteQueue(self.stack.database, self.clock)
 
-    async def call(self, method: str, path: str, client: str, **more: Any) -> httpx.Response:
-        """Call the API as a client."""
-        headers = {"X-API-Key": self.keys[client], **more.pop("headers", {})}
-        return await self.one.http.request(method, path, headers=headers, **more)
+    async def request(self, method: str, path: str, client: str, **options: Any) -> httpx.Response:
+        """Send a request with the key of a client."""
+        headers = {"X-API-Key": self.keys[client], **options.pop("headers", {})}
+        return await self.stack.http.request(method, path, headers=headers, **options)
 
-    async def ask(self, job: Known, verb: str, client: str | None = None) -> httpx.Response:
-        """One of the calls that a job has, as its owner or another."""
+    async def request_job(self, job: KnownJob, verb: str, client: str | None = None) -> httpx.Response:
+        """Request `status`, `results` or `cancel` of a job with the key of its client, or of another."""
         method = "POST" if verb == "cancel" else "GET"
-        return await self.call(method, f"/v1/jobs/{job.job_id}/{verb}", client or job.client)
+        return await self.request(method, f"/v1/jobs/{job.job_id}/{verb}", client or job.client)
 
-    def calls_of(self, job: Known) -> list[int]:
-        """How many provider calls were made for each prompt of a job that was called for."""
+    def calls_by_prompt(self, job: KnownJob) -> list[int]:
+        """Return the number of provider calls for each prompt of a job that was called."""
         mark = f"{self.jobs.index(job)}/"
-        return [count for prompt, count in self.provider.calls.items() if prompt.startswith(mark)]
+        return [count for prompt, count in self.provider.call_counts.items() if prompt.startswith(mark)]
 
-    async def due(self) -> list[str]:
-        """The sources that have something to bring."""
-        return sorted(await self.deliveries.sources_due(list(SUBSCRIPTIONS)))
+    async def sources_due(self) -> list[str]:
+        """Return the sources that have something to deliver."""
+        return sorted(await self.queue.sources_due(list(SUBSCRIPTIONS)))
 
-    async def deliver(self, source: str, limit: int, copies: int) -> int:
-        """Bring what is due of a source; each event `copies` times at once. How many there were."""
-        claimed = await self.deliveries.claim(source, limit, SUBSCRIPTIONS[source].ack_seconds)
-        self.one.copies = copies
-        await asyncio.gather(*[self._bring(delivery) for delivery in claimed])
-        return len(claimed)
+    async def deliver(self, source: str, limit: int, copies: int) -> None:
+        """Deliver what is due of a source, each entry `copies` times at once."""
+        claimed = await self.queue.claim(source, limit, SUBSCRIPTIONS[source].ack_seconds)
+        self.stack.copies = copies
+        await asyncio.gather(*[self._deliver_and_ack(delivery) for delivery in claimed])
 
-    async def _bring(self, delivery: Delivery) -> None:
-        assert await self.again(delivery), f"{delivery.source} was refused"
-        await self.deliveries.ack(delivery)
-        self.sent.append(delivery)
+    async def _deliver_and_ack(self, delivery: Delivery) -> None:
+        assert await self.send(delivery), f"{delivery.source} was refused"
+        await self.queue.ack(delivery)
+        self.delivered.append(delivery)
 
-    async def again(self, delivery: Delivery) -> bool:
-        """Bring one event, whether or not it was brought before."""
+    async def send(self, delivery: Delivery) -> bool:
+        """Send one entry to its function, whether or not it was delivered before.
+
+        Returns whether it was accepted.
+        """
         headers, body = push_request(delivery)
-        return await self.one.send(SUBSCRIPTIONS[delivery.source].function, headers, body, 60)
+        return await self.stack.send(SUBSCRIPTIONS[delivery.source].function, headers, body, ACK_SECONDS)
 
     async def deliver_all(self) -> None:
-        """Until nothing is due."""
-        while due := await self.due():
+        """Deliver until nothing is due."""
+        while due := await self.sources_due():
             for source in due:
                 await self.deliver(source, limit=4, copies=1)
 
-    async def crash(self, job: Known, number: int, ticks: int) -> None:
-        """Work on a chunk is cancelled in the middle; what it sent still arrives."""
-        working = asyncio.create_task(process_chunk(self.one.runtime, ProcessChunk(job_id=job.job_id, chunk=number)))
+    async def crash_worker(self, job: KnownJob, number: int, ticks: int) -> None:
+        """Cancel the processing of a chunk after some steps of the event loop.
+
+        Calls that were sent still arrive.
+        """
+        working = asyncio.create_task(process_chunk(self.stack.runtime, ProcessChunk(job_id=job.job_id, chunk=number)))
         for _ in range(ticks):
             await asyncio.sleep(0)
         working.cancel()
@@ -108,25 +122,30 @@ class TwoClients:
         while self.provider.in_flight:
             await asyncio.sleep(0)
 
+    async def advance(self, seconds: float) -> None:
+        """Let time pass and sweep."""
+        self.clock.advance(seconds)
+        await sweep(self.stack.context)
 
-async def _act(prompt: str, call: int) -> web.Response | None:
+
+async def _reply(prompt: str, call: int) -> web.Response | None:
     if "broken" in prompt:
-        return refusal(500)
-    return refusal(400, "context_length_exceeded") if "rejected" in prompt else None
+        return openai_error(500)
+    return openai_error(400, "context_length_exceeded") if "rejected" in prompt else None
 
 
 @asynccontextmanager
 async def two_clients(folder: Path) -> AsyncIterator[TwoClients]:
-    """A player on a machine with small chunks and files."""
-    clock = HandClock()
-    async with openai_server(_act) as provider:
-        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
-        async with in_process_stack(folder, clock, chunk_lines=3, part_lines=4, **keys) as one:
-            yield TwoClients(one, clock, provider, {"tests": one.key, "other": await one.app.api_keys.create("other")})
+    """Run two clients of a stack with small chunks and result files."""
+    clock = ManualClock()
+    async with openai_stack(folder, _reply, clock, chunk_lines=3, part_lines=4) as (stack, provider):
+        yield TwoClients(
+            stack, clock, provider, {"tests": stack.key, "other": await stack.context.api_keys.create("other")}
+        )
 
 
-def content_of(job: int, kind: str) -> bytes:
-    """A file of prompts that name their job."""
+def input_file(job: int, kind: str) -> bytes:
+    """Return an input of the kind "good", "mixed" or "empty", in which each prompt names the index of its job."""
     good = [{"prompt_id": f"id-{n}", "prompt": f"{job}/{n} hello"} for n in range(8)]
     if kind == "good":
         return b"".join(orjson.dumps(row) + b"\n" for row in good)
@@ -138,12 +157,12 @@ def content_of(job: int, kind: str) -> bytes:
     return b"\r\n".join(rows)
 
 
-def lines_asked(content: bytes) -> dict[int, str | None]:
-    """Line by line, the prompt_id that is to be answered, or None for a line that only gets an error."""
-    seen: dict[str, int] = {}
-    asked: dict[int, str | None] = {}
+def expected_lines(content: bytes) -> dict[int, str | None]:
+    """Return the prompt_id of each line that is called, and None for each line that only gets an error."""
+    first_lines: dict[str, int] = {}
+    expected: dict[int, str | None] = {}
     for number, text in enumerate(content.split(b"\n"), 1):
         if text.strip():
             name = orjson.loads(text)["prompt_id"] if text.startswith(b"{") else None
-            asked[number] = name if name and seen.setdefault(name, number) == number else None
-    return asked
+            expected[number] = name if name and first_lines.setdefault(name, number) == number else None
+    return expected

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptforge.adapters.gcp.documents import COMMIT
+from promptforge.adapters.gcp.documents import COMMIT_FIELD
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.document import StoredDocument
 from promptforge.domain.job import Job
@@ -16,7 +16,7 @@ from promptforge.state.chunks import ChunkStore
 from promptforge.state.jobs import JobStore
 from promptforge.state.spend_quotas import SpendQuotaStore
 from promptforge.state.tombstones import TombstoneStore
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
 JOB = "00000000-0000-4000-8000-000000000000"
 INFRA = Path(__file__).parents[2] / "infra"
@@ -62,7 +62,7 @@ class RecordingDocuments:
 async def required_indexes() -> set[Index]:
     """Run every query of the product and return the indexes that it needs."""
     documents = RecordingDocuments()
-    clock, rng = HandClock(), random.Random(0)
+    clock, rng = ManualClock(), random.Random(0)
     quotas = SpendQuotaStore(documents, rng)
     jobs = JobStore(documents, quotas, clock, rng)
     assert [job async for job in jobs.list_due(0)] == []
@@ -111,8 +111,8 @@ def test_ttl_fields_equal_the_expiry_field_of_the_adapter() -> None:
 
 
 def test_field_overrides_cover_every_persisted_field() -> None:
-    fields = {("jobs", name) for name in [*stored_fields(Job), *stored_fields(Tombstone), COMMIT]}
-    fields |= {("chunks", name) for name in [*stored_fields(Chunk), COMMIT]}
+    fields = {("jobs", name) for name in [*stored_fields(Job), *stored_fields(Tombstone), COMMIT_FIELD]}
+    fields |= {("chunks", name) for name in [*stored_fields(Chunk), COMMIT_FIELD]}
 
     overridden = [(each["collectionGroup"], each["fieldPath"]) for each in INDEXES["fieldOverrides"]]
 

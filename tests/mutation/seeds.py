@@ -1,7 +1,7 @@
-"""The simulation seeds that judge a mutant: few, cheap, and rich in lost leases, fences, repeats and lost answers.
+"""The simulation seeds for mutation tests: few, fast, and with many lost leases, late writes and repeated messages.
 
-No name that `make test` collects: it runs more seeds than these. `make mutate` names the file. One seed is one test, so
-that the quickest comes first and the first that fails ends the mutant.
+`make test` does not collect this file, because it runs more seeds than these; `make mutate` names it. Each seed is a
+test of its own, so that the first failure ends the run of a mutant.
 """
 
 import pytest
@@ -15,5 +15,5 @@ SEEDS = (
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_is_lost_doubled_invented_or_stuck(seed: int) -> None:
+def test_simulation_under_faults_violates_no_invariant(seed: int) -> None:
     assert not simulate(seed).violations

@@ -1,5 +1,5 @@
-"""Deterministic simulation: many machines, their platform and their clients in one process, under virtual time.
+"""Deterministic simulation: instances, their platform and their clients in one process, under virtual time.
 
-Everything that could differ between two runs comes from the seed: the order of ready callbacks, latencies, faults,
-ids. Run it with `python -m tests.simulation`; one seed gives one trace, byte for byte.
+The seed decides everything that could differ between two runs: the order of ready callbacks, latencies, faults and
+ids. Run it with `python -m tests.simulation`. One seed gives one trace, byte for byte.
 """

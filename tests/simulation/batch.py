@@ -1,12 +1,14 @@
-"""Many seeds on every core, and the table of what happened; or one seed, step by step."""
+"""Many seeds on every core with a table of their faults, or one seed with its trace."""
 
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from tests.simulation.faults import FAULTS
 from tests.simulation.simulator import Outcome, simulate
+
+RARE_RUNS = 100  # a fault that occurs in fewer than one of this number of runs is hardly tested
 
 
 def _simulate(seed: int) -> Outcome:
@@ -16,7 +18,10 @@ def _simulate(seed: int) -> Outcome:
 
 
 def replay(seed: int) -> int:
-    """One seed, every step of it."""
+    """Run one seed and print its trace.
+
+    Return 1 if an invariant was violated.
+    """
     outcome = simulate(seed)
     print("\n".join(outcome.trace))
     print(f"seed {seed}: digest {outcome.digest}, {len(outcome.violations)} violations")
@@ -26,8 +31,11 @@ def replay(seed: int) -> int:
 
 
 def run(first: int, seeds: int, processes: int) -> int:
-    """Many seeds and the table; 1 if any seed failed or a fault hardly ever happened."""
-    began, outcomes, failed = time.monotonic(), [], 0
+    """Run many seeds and print the table.
+
+    Return 1 if a seed failed or a fault was too rare.
+    """
+    started_at, outcomes, failed = time.monotonic(), [], 0
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         for outcome in pool.imap_unordered(_simulate, range(first, first + seeds), chunksize=4):
             outcomes.append(outcome)
@@ -35,28 +43,34 @@ def run(first: int, seeds: int, processes: int) -> int:
                 failed += 1
                 print(f"seed {outcome.seed} FAILED: {outcome.violations[0]}")
                 print(f"  replay it: make simulate SEED={outcome.seed}", flush=True)
-    starved = table(outcomes)
-    print(f"\n{seeds} seeds from {first} in {time.monotonic() - began:.0f} s: {failed} failed")
-    return bool(failed or starved)
+    rare = _print_faults(outcomes)
+    _print_totals(outcomes)
+    print(f"\n{seeds} seeds from {first} in {time.monotonic() - started_at:.0f} s: {failed} failed")
+    return bool(failed or rare)
 
 
-def table(outcomes: Iterable[Outcome]) -> list[str]:
-    """Print the faults fired; the ones that fired too rarely to count as tried."""
-    outcomes = list(outcomes)
-    fired, runs = Counter[str](), Counter[str]()
+def _print_faults(outcomes: Sequence[Outcome]) -> list[str]:
+    """Print how often each fault occurred.
+
+    Return the faults that were too rare.
+    """
+    fault_counts, runs = Counter[str](), Counter[str]()
     for outcome in outcomes:
-        fired.update(outcome.fired)
-        runs.update(outcome.fired.keys())
-    needed = len(outcomes) // 100
-    starved = [name for name in FAULTS if runs[name] < needed]
-    print(f"\n{'fault':<16} {'fired':>8} {'in runs':>8}  what happens")
-    for name, meaning in FAULTS.items():
-        print(f"{name:<16} {fired[name]:>8} {runs[name]:>8}  {meaning}{'  TOO RARE' * (name in starved)}")
-    total = Counter[str]()
+        fault_counts.update(outcome.fault_counts)
+        runs.update(outcome.fault_counts.keys())
+    rare = [name for name in FAULTS if runs[name] < len(outcomes) // RARE_RUNS]
+    print(f"\n{'fault':<18} {'count':>8} {'in runs':>8}  description")
+    for name, description in FAULTS.items():
+        suffix = "  TOO RARE" * (name in rare)
+        print(f"{name:<18} {fault_counts[name]:>8} {runs[name]:>8}  {description}{suffix}")
+    return rare
+
+
+def _print_totals(outcomes: Sequence[Outcome]) -> None:
+    totals = Counter[str]()
     for outcome in outcomes:
-        for name in ("prompts", "calls", "paid_twice", "contended", "losses"):
-            total[name] += getattr(outcome, name)
+        for name in ("prompts", "calls", "repeated_calls", "conflicts", "losses"):
+            totals[name] += getattr(outcome, name)
     hours = sum(outcome.simulated_seconds for outcome in outcomes) / 3600
-    print(f"\nprompts {total['prompts']}, calls {total['calls']}, paid twice {total['paid_twice']}", end=", ")
-    print(f"machines lost or frozen {total['losses']}, conflicts {total['contended']}, hours simulated {hours:.0f}")
-    return starved
+    print(f"\nprompts {totals['prompts']}, calls {totals['calls']}, repeated {totals['repeated_calls']}", end=", ")
+    print(f"crashes and stalls {totals['losses']}, conflicts {totals['conflicts']}, simulated hours {hours:.0f}")

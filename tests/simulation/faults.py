@@ -1,84 +1,90 @@
-"""The faults there are, and which of them a run has: each seed draws a few, so that some runs are rough in one way."""
+"""The faults of the simulation and the plan of a run.
+
+Each seed draws a few faults, so that some runs have many faults of one kind.
+"""
 
 import random
 from dataclasses import dataclass, field
 
 from tests.simulation.cost_accounting import PRICE
 
-STEP = 0.004  # the chance of a fault at one step of a run that has it
+STEP_PROBABILITY = 0.004  # of a fault at one step of a run that has this fault
 
 FAULTS = {
     # at a call to a port
-    "crash": "a machine dies before or after any call to a port, or in the middle of a provider call",
-    "refused": "a store says Unavailable and has done nothing",
-    "answer_lost": "a store has done the work, its answer gets lost",
-    "half_published": "half of the messages are published, then the topic says Unavailable",
+    "crash": "an instance crashes before or after a call to a port, or during a provider call",
+    "unavailable": "a store raises Unavailable and has changed nothing",
+    "response_lost": "a store has applied the change and raises Unavailable",
+    "half_published": "half of the messages are published, then the topic raises Unavailable",
     "outage": "the documents are unavailable for up to ten minutes",
     "slow_store": "a call to a store takes seconds",
-    # to a machine
-    "freeze": "a machine stands still for up to four minutes and then goes on where it was",
-    "sigterm": "a machine is told to stop, and killed ten seconds later",
-    "clock_skew": "machines' clocks are minutes apart",
-    # on the way to a function
-    "duplicate": "a delivery comes two or three times, at once or apart",
-    "late": "a delivery comes minutes late",
-    "very_late": "a delivery comes hours late",
-    "redelivered": "the function did its work, the platform did not hear it",
-    "dropped": "a message, task or event is lost for good",
-    "time_limit": "the platform gives a request up while the function still works on it",
-    # from the provider
-    "throttle": "a call is told to wait, with or without saying how long",
-    "storm": "every call is told to wait, for minutes",
-    "server_error": "a call fails and may be paid for",
-    "hang": "a call never comes back",
+    # of an instance
+    "stall": "an instance stalls for up to four minutes and then continues",
+    "sigterm": "an instance receives SIGTERM, and SIGKILL ten seconds later",
+    "clock_skew": "the clocks of the instances differ by minutes",
+    # of the deliveries to a function
+    "duplicate": "a message is delivered two or three times, at once or later",
+    "late": "a message is delivered minutes late",
+    "very_late": "a message is delivered hours late",
+    "redelivered": "the function has accepted a message and the platform does not receive the response",
+    "dropped": "a message, task or event is lost",
+    "time_limit": "the platform ends a request while the function still handles it",
+    # of the provider
+    "throttled": "a call is throttled, with or without a retry-after",
+    "throttled_period": "every call is throttled, for minutes",
+    "server_error": "a call fails and may be billed",
+    "no_response": "a call never returns",
     "unreachable": "a call cannot be sent",
-    "cut_off": "no call can be sent, for minutes",
-    "slow_answer": "a call takes a minute or more",
-    "bad_key": "the provider refuses the key from some moment on",
-    # in what is asked for
-    "poison": "a prompt kills the machine that asks for it, each time",
-    "hopeless": "a prompt fails at every call",
-    "cost_limit": "a job may cost only so much, or its client spend only so much a day",
-    # from the client
-    "cancelled": "the job is cancelled at some moment, often twice",
-    "deleted": "the job is deleted at some moment, often twice",
-    "init_repeated": "the order for the job is sent several times at once",
-    "uploaded_twice": "the file is sent a second time",
-    "never_uploaded": "the file is never sent",
-    "input_deleted": "the upload vanishes while the job runs",
-    "short_deadline": "the job has a few minutes only",
+    "unreachable_period": "no call can be sent, for minutes",
+    "slow_response": "a call takes a minute or more",
+    "rejected_key": "the provider rejects the key from some time on",
+    # of the job
+    "poison": "a prompt crashes every instance that processes it",
+    "always_failing": "every call for a prompt fails",
+    "cost_limit": "a job has a cost limit, or its client a daily spend quota",
+    # of the client
+    "cancelled": "the job is cancelled at some time, often twice",
+    "deleted": "the job is deleted at some time, often twice",
+    "init_repeated": "the request that creates the job is sent several times at once",
+    "uploaded_twice": "the file is uploaded a second time",
+    "never_uploaded": "the file is never uploaded",
+    "input_deleted": "the upload is deleted while the job is active",
+    "short_deadline": "the job has a deadline of a few minutes",
 }
-CALM_SHARE = 0.05  # of all runs have no fault at all
+FAULTLESS_SHARE = 0.05  # of all runs have no fault
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What one run is like. After `calm_at` seconds nothing goes wrong any more, so that everything must end."""
+class FaultPlan:
+    """The faults and settings of a run.
+
+    After `faults_end_at` seconds no fault occurs, so that every job can finish.
+    """
 
     faults: frozenset[str]
-    calm_at: float
-    storms: tuple[tuple[float, float], ...] = ()
-    cut_offs: tuple[tuple[float, float], ...] = ()
+    faults_end_at: float
+    throttled_periods: tuple[tuple[float, float], ...] = ()
+    unreachable_periods: tuple[tuple[float, float], ...] = ()
     outages: tuple[tuple[float, float], ...] = ()
-    bad_key_at: float = float("inf")
+    key_rejected_at: float = float("inf")
     settings: dict[str, object] = field(default_factory=dict)
 
 
-def draw(rng: random.Random) -> Plan:
-    """A plan from a seed."""
-    calm = rng.random() < CALM_SHARE
+def draw_plan(rng: random.Random) -> FaultPlan:
+    """Draw a plan."""
+    faultless = rng.random() < FAULTLESS_SHARE
     share = rng.choice((0.1, 0.2, 0.35))
-    faults = frozenset(name for name in FAULTS if not calm and rng.random() < _weight(name, share))
-    calm_at = rng.uniform(60, 1800)
+    faults = frozenset(name for name in FAULTS if not faultless and rng.random() < _probability(name, share))
+    faults_end_at = rng.uniform(60, 1800)
     short = "short_deadline" in faults
     lease = rng.choice((12.0, 60.0))
-    return Plan(
+    return FaultPlan(
         faults=faults,
-        calm_at=calm_at,
-        storms=_windows(rng, calm_at, 400) if "storm" in faults else (),
-        cut_offs=_windows(rng, calm_at, 400) if "cut_off" in faults else (),
-        outages=_windows(rng, calm_at, 600) if "outage" in faults else (),
-        bad_key_at=rng.uniform(0, 120) if "bad_key" in faults else float("inf"),
+        faults_end_at=faults_end_at,
+        throttled_periods=_periods(rng, faults_end_at, 400) if "throttled_period" in faults else (),
+        unreachable_periods=_periods(rng, faults_end_at, 400) if "unreachable_period" in faults else (),
+        outages=_periods(rng, faults_end_at, 600) if "outage" in faults else (),
+        key_rejected_at=rng.uniform(0, 120) if "rejected_key" in faults else float("inf"),
         settings={
             "chunk_lines": rng.choice((1, 2, 3, 5, 8)),
             "part_lines": rng.choice((3, 10, 50)),
@@ -95,12 +101,12 @@ def draw(rng: random.Random) -> Plan:
     )
 
 
-def _weight(name: str, share: float) -> float:
-    """Faults that end a job early hide the others: they are drawn less often."""
+def _probability(name: str, share: float) -> float:
+    """Return the probability of a fault: a lower one for the faults that end a job early and hide the others."""
     rare = {
         "never_uploaded",
         "input_deleted",
-        "bad_key",
+        "rejected_key",
         "short_deadline",
         "cancelled",
         "deleted",
@@ -110,6 +116,6 @@ def _weight(name: str, share: float) -> float:
     return share / 2 if name in rare else share
 
 
-def _windows(rng: random.Random, until: float, longest: float) -> tuple[tuple[float, float], ...]:
-    starts = sorted(rng.uniform(0, min(until, 300)) for _ in range(rng.randint(1, 2)))
-    return tuple((start, min(start + rng.uniform(10, longest), until)) for start in starts)
+def _periods(rng: random.Random, end: float, max_seconds: float) -> tuple[tuple[float, float], ...]:
+    starts = sorted(rng.uniform(0, min(end, 300)) for _ in range(rng.randint(1, 2)))
+    return tuple((start, min(start + rng.uniform(10, max_seconds), end)) for start in starts)

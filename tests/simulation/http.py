@@ -1,4 +1,4 @@
-"""The shortest way from a request to an ASGI app's answer; no socket, no client library."""
+"""Requests to ASGI apps without a socket and without a client library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +8,15 @@ from urllib.parse import urlsplit
 import orjson
 from starlette.types import ASGIApp
 
-from tests.harness.raw_asgi import sent
+from tests.harness import raw_asgi
 
 
 @dataclass
-class Reply:
-    """What an app answered."""
+class Response:
+    """The response of an app.
+
+    Status 0 stands for no response.
+    """
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -21,15 +24,15 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """The body, parsed."""
+        """The parsed body."""
         return orjson.loads(self.body)
 
 
-async def request(
+async def send_request(
     app: ASGIApp, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
-) -> Reply:
-    """Send one request and wait for the whole answer."""
+) -> Response:
+    """Send one request and return the whole response."""
     parts = urlsplit(url)
     target = f"{parts.path or '/'}?{parts.query}"
-    answer = await sent(app, method, target, [*(headers or {}).items()], body)
-    return Reply(answer.status, {name.decode(): value.decode() for name, value in answer.headers}, answer.body)
+    response = await raw_asgi.send_request(app, method, target, [*(headers or {}).items()], body)
+    return Response(response.status, {name.decode(): value.decode() for name, value in response.headers}, response.body)

@@ -1,4 +1,4 @@
-"""Machines: each a real App on the shared store, whose every call to a port can go wrong."""
+"""Instances: each a real context on the shared storage, with faults at every call to a port."""
 
 import asyncio
 import contextvars
@@ -12,19 +12,19 @@ from promptforge.ports.clock import Clock
 from promptforge.settings import Settings
 from promptforge.worker.runtime import WorkerRuntime
 from tests.harness.context import with_adapters
-from tests.simulation.faults import STEP
+from tests.simulation.faults import STEP_PROBABILITY
 from tests.simulation.ports import FaultyDocuments, FaultyObjects, FaultyTasks, FaultyTopics
 from tests.simulation.provider import SimulatedProvider
 
 if TYPE_CHECKING:
     from tests.simulation.simulator import Simulator
 
-EPOCH = 1_800_057_000.0  # ten minutes before midnight (UTC)
+EPOCH = 1_800_057_000.0  # ten minutes before midnight (UTC), so that runs cross the end of a quota day
 KILL_AFTER_SIGTERM_SECONDS = 10.0
 
 
 class SimulatedClock:
-    """The time of day on a machine: the loop's, and `skew` seconds off."""
+    """The clock of an instance: the time of the loop, `skew` seconds off."""
 
     def __init__(self, skew: float = 0.0) -> None:
         self.skew = skew
@@ -33,37 +33,40 @@ class SimulatedClock:
         return EPOCH + asyncio.get_running_loop().time() + self.skew
 
 
-def build_instance_context(world: "Simulator", clock: Clock) -> AppContext:
-    """The product on this folder, with chance from the seed."""
-    settings = Settings(data_dir=world.folder, public_url="http://simulation", **world.plan.settings)
-    return build_context(settings, clock, random.Random(world.rng.getrandbits(64)))
+def build_instance_context(simulator: "Simulator", clock: Clock) -> AppContext:
+    """Return a context on the folder of the run, with random numbers from the seed."""
+    settings = Settings(data_dir=simulator.folder, public_url="http://simulation", **simulator.plan.settings)
+    return build_context(settings, clock, random.Random(simulator.rng.getrandbits(64)))
 
 
 class Instance:
-    """One instance of every function. A dead one never goes on: its calls to ports do not return, as if its process
-    were gone; a frozen one goes on later, without having noticed."""
+    """One instance of every function.
 
-    def __init__(self, world: "Simulator", number: int) -> None:
-        self.world = world
-        self.name = f"m{number}"
+    After a crash its calls to ports never return, as if the process did not exist. After a stall it continues without
+    having noticed. `variables` holds the context variables of its tasks.
+    """
+
+    def __init__(self, simulator: "Simulator", number: int) -> None:
+        self.simulator = simulator
+        self.name = f"instance-{number}"
         self.alive = True
-        self.frozen_until = 0.0
+        self.stalled_until = 0.0
         self.stopping = False
-        self.died = asyncio.Event()
-        skewed = "clock_skew" in world.plan.faults and world.rng.random() < 0.5
-        self.clock = SimulatedClock(world.rng.uniform(-300, 300) if skewed else world.rng.uniform(-1, 1))
+        self.crashed = asyncio.Event()
+        skewed = "clock_skew" in simulator.plan.faults and simulator.rng.random() < 0.5
+        self.clock = SimulatedClock(simulator.rng.uniform(-300, 300) if skewed else simulator.rng.uniform(-1, 1))
         if skewed:
-            world.fire("clock_skew", self.name)
-        self.app = self._wrapped(build_instance_context(world, self.clock))
-        self.front = api_app(self.app, world.platform.wake)
-        self.context = contextvars.copy_context()
-        runtime = WorkerRuntime(self.app, lambda name: SimulatedProvider(self), self.name)
-        self.context.run(set_current, self.app, runtime)
+            simulator.record_fault("clock_skew", self.name)
+        self.context = self._with_faults(build_instance_context(simulator, self.clock))
+        self.api = api_app(self.context, simulator.platform.wake)
+        self.variables = contextvars.copy_context()
+        runtime = WorkerRuntime(self.context, lambda name: SimulatedProvider(self), self.name)
+        self.variables.run(set_current, self.context, runtime)
 
-    def _wrapped(self, app: AppContext) -> AppContext:
-        backend = app.backend
+    def _with_faults(self, context: AppContext) -> AppContext:
+        backend = context.backend
         return with_adapters(
-            app,
+            context,
             documents=FaultyDocuments(self, backend.documents),
             uploads=FaultyObjects(self, backend.uploads, "uploads"),
             work=FaultyObjects(self, backend.work, "work"),
@@ -72,39 +75,42 @@ class Instance:
             tasks=FaultyTasks(self, backend.tasks),
         )
 
-    async def reach(self, point: str) -> None:
-        """Where a machine may die, stand still, or turn out to be dead."""
-        world = self.world
-        if world.over:
+    async def step(self, point: str) -> None:
+        """Let the instance crash or stall here.
+
+        After a crash this never returns.
+        """
+        simulator = self.simulator
+        if simulator.finished:
             raise asyncio.CancelledError
-        if self.alive and world.chance("crash", STEP / 4):
-            world.fire("crash", f"{self.name} at {point}")
+        if self.alive and simulator.draws("crash", STEP_PROBABILITY / 4):
+            simulator.record_fault("crash", f"{self.name} at {point}")
             self.crash()
-        if self.alive and world.chance("freeze", STEP / 2):
-            self.freeze(point)
-        while self.alive and (wait := self.frozen_until - world.now) > 0:
-            await asyncio.sleep(wait)
+        if self.alive and simulator.draws("stall", STEP_PROBABILITY / 2):
+            self.stall(point)
+        while self.alive and (seconds := self.stalled_until - simulator.now) > 0:
+            await asyncio.sleep(seconds)
         if not self.alive:
-            await world.end_of_time()
+            await simulator.block_forever()
 
     def crash(self) -> None:
-        """SIGKILL."""
+        """End the instance, as SIGKILL does."""
         if self.alive:
             self.alive = False
-            self.world.note(f"{self.name} dies")
-            self.world.lost(self)
-            self.died.set()
+            self.simulator.note(f"{self.name} crashes")
+            self.simulator.record_loss(self)
+            self.crashed.set()
 
-    def freeze(self, point: str) -> None:
-        """SIGSTOP, and SIGCONT later."""
-        seconds = self.world.rng.choice((20, 90, 240)) * self.world.rng.random()
-        self.world.fire("freeze", f"{self.name} for {seconds:.0f} s at {point}")
-        self.frozen_until = max(self.frozen_until, self.world.now + seconds)
-        self.world.lost(self, self.frozen_until - self.world.now)
+    def stall(self, point: str) -> None:
+        """Stop the instance for some time, as SIGSTOP and a later SIGCONT do."""
+        seconds = self.simulator.rng.choice((20, 90, 240)) * self.simulator.rng.random()
+        self.simulator.record_fault("stall", f"{self.name} for {seconds:.0f} s at {point}")
+        self.stalled_until = max(self.stalled_until, self.simulator.now + seconds)
+        self.simulator.record_loss(self, self.stalled_until - self.simulator.now)
 
     async def terminate(self) -> None:
-        """SIGTERM, and SIGKILL ten seconds later."""
+        """Send SIGTERM, and SIGKILL ten seconds later."""
         self.stopping = True
-        self.app.stopping.set()
+        self.context.stopping.set()
         await asyncio.sleep(KILL_AFTER_SIGTERM_SECONDS)
         self.crash()

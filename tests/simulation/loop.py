@@ -1,4 +1,7 @@
-"""An event loop whose time is a number and whose order of callbacks is drawn from a seed."""
+"""An event loop with virtual time.
+
+A seed decides the order of its callbacks.
+"""
 
 import asyncio
 import contextvars
@@ -13,15 +16,15 @@ MAX_ROUNDS = 400_000
 
 
 class Deadlock(Exception):
-    """Nothing is ready and no timer is set: whoever waits, waits for ever."""
+    """No callback is ready and no timer is set, so the loop can never continue."""
 
 
 class Livelock(Exception):
-    """Far more rounds than any run needs."""
+    """The loop had far more rounds than any run requires."""
 
 
 class _Task(asyncio.Task[Any]):
-    """A task whose place in a set depends on when it was made, not on its address in memory."""
+    """A task whose position in a set depends on the order of creation, not on its address in memory."""
 
     numbers = itertools.count()
 
@@ -34,10 +37,11 @@ class _Task(asyncio.Task[Any]):
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """Jumps from timer to timer, runs whatever is ready in random order, and runs "threads" in between.
+    """Jumps from timer to timer, runs ready callbacks in random order, and runs the work of threads in between.
 
-    asyncio promises first come, first served among ready callbacks; no correct program may build on that between
-    tasks, so any order is fair. Of the loop's inside this uses `_ready` and `_scheduled`, unchanged since Python 3.4.
+    asyncio promises first in, first out among ready callbacks. No correct program relies on that between tasks, so
+    every order is a valid one. The loop uses the private attributes `_ready` and `_scheduled` of its base class, which
+    are unchanged since Python 3.4.
     """
 
     _ready: deque[asyncio.Handle]
@@ -55,7 +59,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def _run_once(self) -> None:
-        """One round: what is ready now, shuffled; what that makes ready comes in the next round."""
+        """Run one round: the ready callbacks, shuffled.
+
+        Callbacks that become ready meanwhile run in the next one.
+        """
         self.rounds += 1
         if self.rounds > MAX_ROUNDS:
             raise Livelock
@@ -79,8 +86,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """What a thread would do, done in one go in a later round. Who stops waiting for a thread does not stop it,
-        unless it had not begun."""
+        """Run the work of a thread in one go, in a later round.
+
+        Cancelling the future does not stop a thread that has started, so half of the cancelled work still runs.
+        """
         future = self.create_future()
 
         def run() -> None:

@@ -1,5 +1,4 @@
-"""The platform: brings deliveries to machines at least once, as badly as the plan wants; runs the timer; keeps enough
-machines alive."""
+"""The platform: it delivers messages at least once, with the faults of the plan, and replaces crashed instances."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from promptforge.domain.commands import SweepJobs
 from promptforge.engine.load_functions import load_function
 from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
 from promptforge.pipeline.sweep import expire_leases
-from tests.simulation.http import Reply, request
+from tests.simulation.http import Response, send_request
 from tests.simulation.instances import Instance, SimulatedClock
 
 if TYPE_CHECKING:
@@ -20,94 +19,101 @@ if TYPE_CHECKING:
     from tests.simulation.simulator import Simulator
 
 SWEEP_SECONDS = 60.0
-AT_ONCE = 4  # deliveries of one source for each machine
-LIMIT_SECONDS = 540.0
+CONCURRENT_DELIVERIES = 4  # of one source, per instance
+TIME_LIMIT_SECONDS = 540.0
 
 
 class Platform:
-    """Everything that is not a machine."""
+    """The queue, the timer of the sweep, and the supervision of the instances."""
 
-    def __init__(self, world: "Simulator") -> None:
-        self.world = world
-        self.database = Database(world.folder / "state.db")
-        self.deliveries = SqliteQueue(self.database, SimulatedClock())
-        self.machines: list[Instance] = []
-        self._made = 0
-        self._news = asyncio.Event()
-        self._under_way = dict.fromkeys(SUBSCRIPTIONS, 0)
+    def __init__(self, simulator: "Simulator") -> None:
+        self.simulator = simulator
+        self.database = Database(simulator.folder / "state.db")
+        self.queue = SqliteQueue(self.database, SimulatedClock())
+        self.instances: list[Instance] = []
+        self._started_count = 0
+        self._changed = asyncio.Event()
+        self._in_flight = dict.fromkeys(SUBSCRIPTIONS, 0)
 
     def wake(self) -> None:
-        """There may be something to deliver."""
-        self._news.set()
+        """Look for due messages now."""
+        self._changed.set()
 
     def start(self) -> None:
-        """Start the machines and everything that goes on by itself."""
-        for _ in range(self.world.rng.choice((1, 2, 3))):
-            self.world.spawn(self._keep_alive())
-        self.world.spawn(self._deliver_all())
-        self.world.spawn(self._sweep())
+        """Start the instances, the deliveries and the timer."""
+        for _ in range(self.simulator.rng.choice((1, 2, 3))):
+            self.simulator.spawn(self._supervise())
+        self.simulator.spawn(self._deliver_all())
+        self.simulator.spawn(self._sweep())
 
-    def machine(self) -> Instance | None:
-        """One that takes requests, by chance."""
-        ready = [machine for machine in self.machines if machine.alive and not machine.stopping]
-        return self.world.rng.choice(ready) if ready else None
+    def pick_instance(self) -> Instance | None:
+        """Return a random instance that accepts requests."""
+        ready = [instance for instance in self.instances if instance.alive and not instance.stopping]
+        return self.simulator.rng.choice(ready) if ready else None
 
     async def call(
         self,
         app: "ASGIApp",
-        machine: Instance,
+        instance: Instance,
         method: str,
         url: str,
         headers: Mapping[str, str],
         body: bytes,
-        limit: float,
-    ) -> Reply:
-        """A request to a machine: its answer; one of status 0 if none came in time or the machine died."""
+        time_limit: float,
+    ) -> Response:
+        """Send a request to an instance.
+
+        The status is 0 if the instance crashes or exceeds the time limit.
+        """
         loop = asyncio.get_running_loop()
-        work = loop.create_task(request(app, method, url, headers, body), context=machine.context.copy())
-        self.world.tasks.append(work)
-        death = self.world.spawn(machine.died.wait())
-        await asyncio.wait([work, death], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        death.cancel()
-        return work.result() if work.done() and not work.cancelled() and machine.alive else Reply()
+        request = loop.create_task(send_request(app, method, url, headers, body), context=instance.variables.copy())
+        self.simulator.tasks.append(request)
+        crash = self.simulator.spawn(instance.crashed.wait())
+        await asyncio.wait([request, crash], timeout=time_limit, return_when=asyncio.FIRST_COMPLETED)
+        crash.cancel()
+        return request.result() if request.done() and not request.cancelled() and instance.alive else Response()
 
-    async def _keep_alive(self) -> None:
-        """A seat: a machine, and the next one when it is gone."""
-        world = self.world
+    async def _supervise(self) -> None:
+        """Run an instance, and start the next one after a crash."""
+        simulator = self.simulator
         while True:
-            machine = Instance(world, self._made)
-            self._made += 1
-            self.machines.append(machine)
-            world.note(f"{machine.name} starts")
-            await self._life_of(machine)
-            await asyncio.sleep(world.rng.uniform(0.1, 20))
-            if world.knows_its_dead:
-                world.spawn(self._clean_up_after(machine))
+            instance = Instance(simulator, self._started_count)
+            self._started_count += 1
+            self.instances.append(instance)
+            simulator.note(f"{instance.name} starts")
+            await self._inject_faults(instance)
+            await asyncio.sleep(simulator.rng.uniform(0.1, 20))
+            if simulator.detects_crashes:
+                simulator.spawn(self._expire_leases(instance))
 
-    async def _life_of(self, machine: Instance) -> None:
-        world = self.world
-        while machine.alive:
+    async def _inject_faults(self, instance: Instance) -> None:
+        """Stall and terminate an instance at random times.
+
+        Returns after its crash.
+        """
+        simulator = self.simulator
+        while instance.alive:
             try:
-                await asyncio.wait_for(machine.died.wait(), world.rng.expovariate(1 / 60))
+                await asyncio.wait_for(instance.crashed.wait(), simulator.rng.expovariate(1 / 60))
             except TimeoutError:
-                if world.chance("freeze", 0.3):
-                    machine.freeze("any point")
-                elif world.chance("sigterm", 0.3):
-                    world.fire("sigterm", machine.name)
-                    await machine.terminate()
+                if simulator.draws("stall", 0.3):
+                    instance.stall("any point")
+                elif simulator.draws("sigterm", 0.3):
+                    simulator.record_fault("sigterm", instance.name)
+                    await instance.terminate()
 
-    async def _clean_up_after(self, machine: Instance) -> None:
-        """What the engine of one machine does when a worker process dies."""
+    async def _expire_leases(self, crashed: Instance) -> None:
+        """Expire the leases of a crashed instance, as the engine does when a worker process exits."""
         while True:
-            alive = self.machine()
-            if alive is None:
+            instance = self.pick_instance()
+            if instance is None:
                 await asyncio.sleep(1)
                 continue
-            work = asyncio.get_running_loop().create_task(expire_leases(alive.app, machine.name))
-            death = self.world.spawn(alive.died.wait())
-            self.world.tasks.append(work)
-            await asyncio.wait([work, death], return_when=asyncio.FIRST_COMPLETED)
-            death.cancel()
+            work = asyncio.get_running_loop().create_task(expire_leases(instance.context, crashed.name))
+            crash = self.simulator.spawn(instance.crashed.wait())
+            self.simulator.tasks.append(work)
+            await asyncio.wait([work, crash], return_when=asyncio.FIRST_COMPLETED)
+            crash.cancel()
             if work.done() and not work.exception():
                 return
             await asyncio.sleep(1)
@@ -116,67 +122,74 @@ class Platform:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             task = Delivery(0, "queue:sweeper", SweepJobs().encode(), 1)
-            self.world.spawn(self._send(task))
+            self.simulator.spawn(self._send(task))
 
     async def _deliver_all(self) -> None:
         while True:
-            self._news.clear()
-            for source in await self.deliveries.sources_due(list(SUBSCRIPTIONS)):
-                free = AT_ONCE * len(self.machines) - self._under_way[source]
+            self._changed.clear()
+            for source in await self.queue.sources_due(list(SUBSCRIPTIONS)):
+                free = CONCURRENT_DELIVERIES * len(self.instances) - self._in_flight[source]
                 if free > 0:
-                    for delivery in await self.deliveries.claim(source, free, SUBSCRIPTIONS[source].ack_seconds):
-                        self._under_way[source] += 1
-                        self.world.spawn(self._deliver(delivery))
+                    for delivery in await self.queue.claim(source, free, SUBSCRIPTIONS[source].ack_seconds):
+                        self._in_flight[source] += 1
+                        self.simulator.spawn(self._deliver(delivery))
             try:
-                await asyncio.wait_for(self._news.wait(), await self._until_next())
+                await asyncio.wait_for(self._changed.wait(), await self._seconds_until_due())
             except TimeoutError:
                 continue
 
-    async def _until_next(self) -> float:
+    async def _seconds_until_due(self) -> float:
         sql = "select min(not_before) from deliveries where dead_lettered = 0 and not_before > ?"
         now = SimulatedClock().now()
         row = await self.database.read(lambda connection: connection.execute(sql, (now,)).fetchone())
         return max(min((row[0] or float("inf")) - now, 600.0), 0.01)
 
     async def _deliver(self, delivery: Delivery) -> None:
-        world = self.world
-        name = f"{delivery.source} {delivery.id}"
         try:
-            if world.chance("dropped", 0.1):
-                world.fire("dropped", name)
-                await self.deliveries.ack(delivery)
-                return
-            if world.chance("late", 0.2):
-                world.fire("late", name)
-                await asyncio.sleep(world.rng.uniform(1, 200))
-            if world.chance("very_late", 0.05):
-                world.fire("very_late", name)
-                await asyncio.sleep(world.rng.uniform(600, 7200))
-            if world.chance("duplicate", 0.3):
-                world.fire("duplicate", name)
-                for _ in range(world.rng.randint(1, 2)):
-                    world.spawn(self._send(delivery, delay=world.rng.choice((0.0, 0.0, world.rng.uniform(0, 100)))))
-            taken = await self._send(delivery)
-            if taken and world.chance("redelivered", 0.2):
-                world.fire("redelivered", name)
-                taken = False
-            await (self.deliveries.ack if taken else self.deliveries.nack)(delivery)
+            await self._deliver_with_faults(delivery)
         finally:
-            self._under_way[delivery.source] -= 1
+            self._in_flight[delivery.source] -= 1
             self.wake()
 
+    async def _deliver_with_faults(self, delivery: Delivery) -> None:
+        simulator, rng = self.simulator, self.simulator.rng
+        name = f"{delivery.source} {delivery.id}"
+        if simulator.draws("dropped", 0.1):
+            simulator.record_fault("dropped", name)
+            await self.queue.ack(delivery)
+            return
+        if simulator.draws("late", 0.2):
+            simulator.record_fault("late", name)
+            await asyncio.sleep(rng.uniform(1, 200))
+        if simulator.draws("very_late", 0.05):
+            simulator.record_fault("very_late", name)
+            await asyncio.sleep(rng.uniform(600, 7200))
+        if simulator.draws("duplicate", 0.3):
+            simulator.record_fault("duplicate", name)
+            for _ in range(rng.randint(1, 2)):
+                simulator.spawn(self._send(delivery, delay=rng.choice((0.0, 0.0, rng.uniform(0, 100)))))
+        accepted = await self._send(delivery)
+        if accepted and simulator.draws("redelivered", 0.2):
+            simulator.record_fault("redelivered", name)
+            accepted = False
+        await (self.queue.ack if accepted else self.queue.nack)(delivery)
+
     async def _send(self, delivery: Delivery, delay: float = 0.0) -> bool:
-        """POST it to a machine; whether that answered 2xx in time."""
+        """POST a message to an instance.
+
+        Return whether it responded with 2xx within the time limit.
+        """
         await asyncio.sleep(delay)
-        machine, world = self.machine(), self.world
-        if machine is None:
+        instance, simulator = self.pick_instance(), self.simulator
+        if instance is None:
             return False
         function = SUBSCRIPTIONS[delivery.source].function
         headers, body = push_request(delivery)
-        limit = LIMIT_SECONDS
-        if world.chance("time_limit", 0.1):
-            world.fire("time_limit", f"{function} on {machine.name}")
-            limit = world.rng.uniform(0.1, 30)
-        world.note(f"{delivery.source} {delivery.id} to {machine.name}")
-        reply = await self.call(load_function(function), machine, "POST", "http://simulation/", headers, body, limit)
-        return 200 <= reply.status < 300
+        time_limit = TIME_LIMIT_SECONDS
+        if simulator.draws("time_limit", 0.1):
+            simulator.record_fault("time_limit", f"{function} on {instance.name}")
+            time_limit = simulator.rng.uniform(0.1, 30)
+        simulator.note(f"{delivery.source} {delivery.id} to {instance.name}")
+        app = load_function(function)
+        response = await self.call(app, instance, "POST", "http://simulation/", headers, body, time_limit)
+        return 200 <= response.status < 300

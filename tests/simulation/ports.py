@@ -1,4 +1,4 @@
-"""The fault layer: a wrapper round every port of a machine, over the real local adapters."""
+"""The fault layer: a wrapper around every port of an instance, over the real local adapters."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -8,7 +8,7 @@ from promptforge.ports.documents import Document, Documents, Scalar, Version, Wr
 from promptforge.ports.objects import ObjectInfo, Objects
 from promptforge.ports.tasks import Tasks
 from promptforge.ports.topics import Topics
-from tests.simulation.faults import STEP
+from tests.simulation.faults import STEP_PROBABILITY
 
 if TYPE_CHECKING:
     from tests.simulation.instances import Instance
@@ -16,47 +16,50 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def _through(machine: "Instance", point: str, operation: Callable[[], Awaitable[T]]) -> T:
-    """A call from a machine to a store, with everything that can happen before and after it."""
-    world = machine.world
-    await machine.reach(f"{point} before")
-    await world.pause(point)
-    if world.in_outage(point):
-        world.fire("outage", f"{machine.name} {point}")
-        raise Unavailable("outage")
-    if world.chance("refused", STEP):
-        world.fire("refused", f"{machine.name} {point}")
-        raise Unavailable("refused")
-    await machine.reach(f"{point} sent")
+async def _call(instance: "Instance", point: str, operation: Callable[[], Awaitable[T]]) -> T:
+    """Call a store with every fault that may occur before and after the operation."""
+    simulator = instance.simulator
+    await instance.step(f"{point} before")
+    await simulator.pause(point)
+    if simulator.in_outage(point):
+        simulator.record_fault("outage", f"{instance.name} {point}")
+        raise Unavailable("simulation", "outage")
+    if simulator.draws("unavailable", STEP_PROBABILITY):
+        simulator.record_fault("unavailable", f"{instance.name} {point}")
+        raise Unavailable("simulation", "unavailable")
+    await instance.step(f"{point} sent")
     value = await operation()
-    await machine.reach(f"{point} done")
-    if world.chance("answer_lost", STEP):
-        world.fire("answer_lost", f"{machine.name} {point}")
-        raise Unavailable("the answer was lost")
+    await instance.step(f"{point} done")
+    if simulator.draws("response_lost", STEP_PROBABILITY):
+        simulator.record_fault("response_lost", f"{instance.name} {point}")
+        raise Unavailable("simulation", "response_lost")
     return value
 
 
 class FaultyDocuments:
-    """The documents port. Every commit that takes effect is shown to the world's referee."""
+    """The documents port.
 
-    def __init__(self, machine: "Instance", inner: Documents) -> None:
-        self._machine = machine
+    It reports every commit that takes effect to the invariant checker.
+    """
+
+    def __init__(self, instance: "Instance", inner: Documents) -> None:
+        self._instance = instance
         self._inner = inner
 
     async def get(self, path: str) -> Document | None:
-        return await _through(self._machine, f"get {path}", lambda: self._inner.get(path))
+        return await _call(self._instance, f"get {path}", lambda: self._inner.get(path))
 
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
         async def commit() -> list[Version]:
             try:
                 versions = await self._inner.commit(writes)
             except Conflict:
-                self._machine.world.contended += 1
+                self._instance.simulator.conflicts += 1
                 raise
-            self._machine.world.referee.committed(self._machine, writes)
+            self._instance.simulator.checker.committed(self._instance, writes)
             return versions
 
-        return await _through(self._machine, f"commit {writes[0].path}", commit)
+        return await _call(self._instance, f"commit {writes[0].path}", commit)
 
     async def query(
         self,
@@ -70,20 +73,23 @@ class FaultyDocuments:
         async def query() -> list[Document]:
             return await self._inner.query(collection, where, order_by=order_by, limit=limit, after=after)
 
-        return await _through(self._machine, f"query {collection}", query)
+        return await _call(self._instance, f"query {collection}", query)
 
     async def count(self, collection: str, where: Mapping[str, Scalar] | None = None) -> int:
-        return await _through(self._machine, f"count {collection}", lambda: self._inner.count(collection, where))
+        return await _call(self._instance, f"count {collection}", lambda: self._inner.count(collection, where))
 
     async def sum(self, collection: str, fields: Sequence[str]) -> dict[str, int]:
-        return await _through(self._machine, f"sum {collection}", lambda: self._inner.sum(collection, fields))
+        return await _call(self._instance, f"sum {collection}", lambda: self._inner.sum(collection, fields))
 
 
 class FaultyObjects:
-    """The objects port of one bucket."""
+    """The objects port of one bucket.
 
-    def __init__(self, machine: "Instance", inner: Objects, bucket: str) -> None:
-        self._machine = machine
+    It reports every created object to the invariant checker.
+    """
+
+    def __init__(self, instance: "Instance", inner: Objects, bucket: str) -> None:
+        self._instance = instance
         self._inner = inner
         self._bucket = bucket
 
@@ -91,7 +97,7 @@ class FaultyObjects:
         return f"{verb} {self._bucket}/{name}"
 
     async def stat(self, name: str) -> ObjectInfo | None:
-        return await _through(self._machine, self._point("stat", name), lambda: self._inner.stat(name))
+        return await _call(self._instance, self._point("stat", name), lambda: self._inner.stat(name))
 
     async def read(
         self, name: str, *, generation: int | None = None, start: int = 0, end: int | None = None
@@ -100,7 +106,7 @@ class FaultyObjects:
             blocks = self._inner.read(name, generation=generation, start=start, end=end)
             return [block async for block in blocks]
 
-        for block in await _through(self._machine, self._point("read", name), read):
+        for block in await _call(self._instance, self._point("read", name), read):
             yield block
 
     async def create(self, name: str, data: bytes | AsyncIterable[bytes]) -> ObjectInfo:
@@ -108,23 +114,23 @@ class FaultyObjects:
 
         async def create() -> ObjectInfo:
             info = await self._inner.create(name, content)
-            self._machine.world.referee.created(self._machine, self._bucket, name, content)
+            self._instance.simulator.checker.object_created(self._instance, self._bucket, name, content)
             return info
 
-        return await _through(self._machine, self._point("create", name), create)
+        return await _call(self._instance, self._point("create", name), create)
 
     async def compose(self, name: str, sources: Sequence[str]) -> ObjectInfo:
-        return await _through(self._machine, self._point("compose", name), lambda: self._inner.compose(name, sources))
+        return await _call(self._instance, self._point("compose", name), lambda: self._inner.compose(name, sources))
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         async def names() -> list[str]:
             return [name async for name in self._inner.list(prefix)]
 
-        for name in await _through(self._machine, self._point("list", prefix), names):
+        for name in await _call(self._instance, self._point("list", prefix), names):
             yield name
 
     async def delete(self, name: str) -> None:
-        await _through(self._machine, self._point("delete", name), lambda: self._inner.delete(name))
+        await _call(self._instance, self._point("delete", name), lambda: self._inner.delete(name))
 
     async def upload_url(self, name: str, expires_at: float) -> str:
         return await self._inner.upload_url(name, expires_at)
@@ -136,34 +142,34 @@ class FaultyObjects:
 class FaultyTopics:
     """The topics port."""
 
-    def __init__(self, machine: "Instance", inner: Topics) -> None:
-        self._machine = machine
+    def __init__(self, instance: "Instance", inner: Topics) -> None:
+        self._instance = instance
         self._inner = inner
 
     async def publish(self, topic: str, messages: Sequence[bytes]) -> None:
-        world = self._machine.world
+        simulator = self._instance.simulator
 
         async def publish() -> None:
-            if world.chance("half_published", STEP * 10):
-                world.fire("half_published", self._machine.name)
+            if simulator.draws("half_published", STEP_PROBABILITY * 10):
+                simulator.record_fault("half_published", self._instance.name)
                 await self._inner.publish(topic, messages[: len(messages) // 2])
-                raise Unavailable("half of it")
+                raise Unavailable("simulation", "half_published")
             await self._inner.publish(topic, messages)
 
-        await _through(self._machine, f"publish {topic}", publish)
-        world.platform.wake()
+        await _call(self._instance, f"publish {topic}", publish)
+        simulator.platform.wake()
 
 
 class FaultyTasks:
     """The tasks port."""
 
-    def __init__(self, machine: "Instance", inner: Tasks) -> None:
-        self._machine = machine
+    def __init__(self, instance: "Instance", inner: Tasks) -> None:
+        self._instance = instance
         self._inner = inner
 
     async def enqueue(self, queue: str, body: bytes, *, name: str, not_before: float = 0.0) -> None:
         async def enqueue() -> None:
             await self._inner.enqueue(queue, body, name=name, not_before=not_before)
 
-        await _through(self._machine, f"enqueue {queue} {name}", enqueue)
-        self._machine.world.platform.wake()
+        await _call(self._instance, f"enqueue {queue} {name}", enqueue)
+        self._instance.simulator.platform.wake()

@@ -1,4 +1,4 @@
-"""The simulated provider of a machine, and the ledger of every call."""
+"""The simulated provider of an instance, and the log of every call."""
 
 import asyncio
 from dataclasses import dataclass
@@ -7,95 +7,98 @@ from typing import TYPE_CHECKING
 from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import CallFailure, Completion, CompletionRequest
 from tests.simulation.cost_accounting import TOKENS
-from tests.simulation.faults import STEP
+from tests.simulation.faults import STEP_PROBABILITY
 
 if TYPE_CHECKING:
     from tests.simulation.instances import Instance
 
-REFUSED = CallFailure(
-    FailureKind.PROMPT, "prompt_rejected", "Refused.", input_tokens=TOKENS[0], output_tokens=TOKENS[1]
+REJECTED = CallFailure(
+    FailureKind.PROMPT, "prompt_rejected", "Rejected.", input_tokens=TOKENS[0], output_tokens=TOKENS[1]
 )
-SERVER_ERROR = CallFailure(FailureKind.UNKNOWN, "provider_error", "A fault.")
-TIMEOUT = CallFailure(FailureKind.UNKNOWN, "provider_timeout", "No answer in time.")
-UNREACHABLE = CallFailure(FailureKind.NOT_SENT, "provider_unreachable", "Not reached.")
-BAD_KEY = CallFailure(FailureKind.ACCOUNT, "provider_account", "The key is refused.")
+SERVER_ERROR = CallFailure(FailureKind.UNKNOWN, "provider_error", "Server error.")
+TIMEOUT = CallFailure(FailureKind.UNKNOWN, "provider_timeout", "Timeout.")
+UNREACHABLE = CallFailure(FailureKind.NOT_SENT, "provider_unreachable", "Unreachable.")
+KEY_REJECTED = CallFailure(FailureKind.ACCOUNT, "provider_account", "Key rejected.")
 
 
 @dataclass
 class Call:
-    """One call: who asked what, when, and what came back ("lost" until something does)."""
+    """One call.
 
-    serial: int
-    machine: str
+    Its outcome is "lost" until the caller has received the response.
+    """
+
+    number: int
+    instance: str
     prompt: str
-    began: float
-    ended: float = float("inf")
+    started_at: float
+    ended_at: float = float("inf")
     outcome: str = "lost"
-
-    @property
-    def paid(self) -> bool:
-        """Whether the provider may have charged for it."""
-        return self.outcome in ("lost", "answered", "unknown")
 
 
 class SimulatedProvider:
-    """The provider port: answers with the prompt and the call's number, so that an answer tells where it is from."""
+    """The provider port.
 
-    def __init__(self, machine: "Instance") -> None:
-        self._machine = machine
+    A completion holds the prompt and the number of the call, so its origin is known.
+    """
 
-    async def complete(self, question: CompletionRequest, timeout_seconds: float) -> Completion | CallFailure:
-        world, machine = self._machine.world, self._machine
-        await machine.reach("ask before")
-        if fault := self._not_sent():
-            world.fire(fault, machine.name)
+    def __init__(self, instance: "Instance") -> None:
+        self._instance = instance
+
+    async def complete(self, request: CompletionRequest, timeout_seconds: float) -> Completion | CallFailure:
+        simulator, instance = self._instance.simulator, self._instance
+        await instance.step("call before")
+        if fault := self._unreachable_fault():
+            simulator.record_fault(fault, instance.name)
             return UNREACHABLE
-        call = Call(len(world.calls), machine.name, question.prompt, world.now)
-        world.calls.append(call)
-        world.note(f"{machine.name} asks {question.prompt!r}, call {call.serial}")
-        if " poison " in question.prompt:
-            world.fire("poison", machine.name)
-            machine.crash()
-        reply = await self._reply(question, timeout_seconds, call)
-        await machine.reach("ask done")
-        call.ended = world.now
-        call.outcome = _outcome(reply)
-        return reply
+        call = Call(len(simulator.calls), instance.name, request.prompt, simulator.now)
+        simulator.calls.append(call)
+        simulator.note(f"{instance.name} calls with {request.prompt!r}, call {call.number}")
+        if " poison " in request.prompt:
+            simulator.record_fault("poison", instance.name)
+            instance.crash()
+        response = await self._respond(request, timeout_seconds, call)
+        await instance.step("call done")
+        call.ended_at = simulator.now
+        call.outcome = _outcome(response)
+        return response
 
     async def check_model(self, model: str) -> CallFailure | None:
         return None
 
-    def _not_sent(self) -> str | None:
-        """The fault that keeps a call from being sent, if one does."""
-        world = self._machine.world
-        if any(start <= world.now < end for start, end in world.plan.cut_offs):
-            return "cut_off"
-        return "unreachable" if world.chance("unreachable", STEP * 10) else None
+    def _unreachable_fault(self) -> str | None:
+        """Return the fault that prevents a call from being sent, if there is one."""
+        simulator = self._instance.simulator
+        if any(start <= simulator.now < end for start, end in simulator.plan.unreachable_periods):
+            return "unreachable_period"
+        return "unreachable" if simulator.draws("unreachable", STEP_PROBABILITY * 10) else None
 
     async def close(self) -> None:
         return None
 
-    async def _reply(self, question: CompletionRequest, timeout_seconds: float, call: Call) -> Completion | CallFailure:
-        world = self._machine.world
-        fate = world.fate_of_call(question.prompt)
-        seconds = world.rng.uniform(60, 130) if fate == "slow_answer" else world.rng.uniform(0.01, 3)
-        await asyncio.sleep(min(timeout_seconds, float("inf") if fate == "hang" else seconds))
-        match fate:
-            case "hang":
+    async def _respond(
+        self, request: CompletionRequest, timeout_seconds: float, call: Call
+    ) -> Completion | CallFailure:
+        simulator = self._instance.simulator
+        fault = simulator.draw_call_fault(request.prompt)
+        seconds = simulator.rng.uniform(60, 130) if fault == "slow_response" else simulator.rng.uniform(0.01, 3)
+        await asyncio.sleep(min(timeout_seconds, float("inf") if fault == "no_response" else seconds))
+        match fault:
+            case "no_response":
                 return TIMEOUT
-            case "slow_answer" if seconds >= timeout_seconds:
+            case "slow_response" if seconds >= timeout_seconds:
                 return TIMEOUT
-            case "server_error" | "hopeless":
+            case "server_error" | "always_failing":
                 return SERVER_ERROR
-            case "bad_key":
-                return BAD_KEY
-            case "refusal":
-                return REFUSED
-            case "throttle" | "storm":
-                wait = world.rng.choice((None, None, 0.5, 2.0, 30.0, 200.0))
-                return CallFailure(FailureKind.THROTTLED, "throttled", "Wait.", wait)
-        return Completion(f"{question.prompt} answered by call {call.serial}", question.model, *TOKENS)
+            case "rejected_key":
+                return KEY_REJECTED
+            case "rejected":
+                return REJECTED
+            case "throttled" | "throttled_period":
+                retry_after = simulator.rng.choice((None, None, 0.5, 2.0, 30.0, 200.0))
+                return CallFailure(FailureKind.THROTTLED, "throttled", "Throttled.", retry_after)
+        return Completion(f"{request.prompt} answered by call {call.number}", request.model, *TOKENS)
 
 
-def _outcome(reply: Completion | CallFailure) -> str:
-    return "answered" if isinstance(reply, Completion) else reply.kind.value
+def _outcome(response: Completion | CallFailure) -> str:
+    return "answered" if isinstance(response, Completion) else response.kind.value

@@ -1,4 +1,4 @@
-"""A small share of what `make simulate` runs; and that a seed is a seed."""
+"""A small share of the runs of `make simulate`, and the determinism of a seed."""
 
 import os
 import subprocess
@@ -16,31 +16,33 @@ GROUPS = 8
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[int, Outcome]:
-    """What the groups came to, for the one test that looks at all of them."""
+    """Return the outcomes of all groups, by seed."""
     return {}
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
-def test_nothing_is_lost_doubled_invented_or_stuck(group: int, outcomes: dict[int, Outcome]) -> None:
+def test_simulation_under_faults_violates_no_invariant(group: int, outcomes: dict[int, Outcome]) -> None:
     for seed in range(group, SEEDS, GROUPS):
         outcome = outcomes[seed] = simulate(seed)
         assert not outcome.violations, f"make simulate SEED={seed}: {outcome.violations}"
 
 
-def test_every_fault_was_there_and_prompts_were_answered(outcomes: dict[int, Outcome]) -> None:
-    runs = Counter(name for outcome in outcomes.values() for name in outcome.fired)
-    calm = [outcome for outcome in outcomes.values() if not outcome.fired]
+def test_simulation_of_all_seeds_has_every_fault_and_many_calls(outcomes: dict[int, Outcome]) -> None:
+    runs = Counter(name for outcome in outcomes.values() for name in outcome.fault_counts)
+    faultless = [outcome for outcome in outcomes.values() if not outcome.fault_counts]
 
     assert len(outcomes) == SEEDS
     assert {name for name in FAULTS if not runs[name]} == set()
     assert sum(outcome.calls for outcome in outcomes.values()) > 10 * SEEDS
     assert sum(outcome.losses for outcome in outcomes.values()) > SEEDS
-    assert calm
-    assert all(outcome.paid_twice == 0 for outcome in calm)
+    assert faultless
+    assert all(outcome.repeated_calls == 0 for outcome in faultless)
 
 
-def test_a_seed_gives_the_same_run_in_another_process_with_another_hash_seed(outcomes: dict[int, Outcome]) -> None:
-    busiest = sorted(outcomes.values(), key=lambda outcome: -sum(outcome.fired.values()))[:4]
+def test_simulation_in_another_process_with_another_hash_seed_has_the_same_digest(
+    outcomes: dict[int, Outcome],
+) -> None:
+    busiest = sorted(outcomes.values(), key=lambda outcome: -sum(outcome.fault_counts.values()))[:4]
     for number, outcome in enumerate(busiest):
         code = f"from tests.simulation.simulator import simulate; print(simulate({outcome.seed}).digest)"
         environ = {**os.environ, "PYTHONHASHSEED": str(number)}

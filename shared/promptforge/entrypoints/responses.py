@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Iterable
 from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from promptforge import logs
@@ -39,11 +39,15 @@ STATUS_BY_CODE = {code: status for status, codes in ERROR_CODES.items() for code
 class HealthResponse(BaseModel):
     """The response of GET /healthz."""
 
+    model_config = ConfigDict(defer_build=True)
+
     status: Literal["ok"] = "ok"
 
 
 class ProblemDetails(BaseModel):
     """An error as RFC 9457 problem details: `code` is stable and meant for programs, `detail` is for people."""
+
+    model_config = ConfigDict(defer_build=True)
 
     type: Literal["about:blank"] = "about:blank"
     status: int

@@ -111,6 +111,16 @@ class ChunkStore:
 
         return await retry_on_conflict(self._rng, attempt)
 
+    async def reload(self, claim: ClaimedChunk) -> ClaimedChunk:
+        """Return the claim at the current version of its chunk.
+
+        Raises LeaseLost if its epoch is over.
+        """
+        document = await self._documents.get(chunk_path(claim.job_id, claim.chunk.number))
+        if document is None or document.data["epoch"] != claim.chunk.epoch:
+            raise LeaseLost(claim.job_id)
+        return ClaimedChunk(claim.job_id, Chunk.model_validate(document.data), document.version)
+
     async def expire_lease(self, job_id: str, chunk: Chunk, due_at: float) -> bool:
         """Leave the chunk without a holder until `due_at`; a holder that it still has counts as crashed.
 

@@ -22,6 +22,7 @@ class ChunkLease:
         self._claim = claim
         self._attempts = attempts
         self._lock = asyncio.Lock()
+        self._outcome_unknown = False
         self._renewed_at = monotonic_time()
 
     @property
@@ -41,9 +42,16 @@ class ChunkLease:
     async def update(self, change: Callable[[Chunk], Chunk]) -> None:
         """Write the chunk that `change` returns, with the attempts so far."""
         async with self._lock:
+            if self._outcome_unknown:  # a lost answer may have been a success: keep what it stored
+                self._claim = await self._context.chunks.reload(self._claim)
+                if not self.chunk.open:  # completed by the write whose answer was lost: it must not change any more
+                    self._attempts.write_finished(self.chunk.cost_nanos)
+                    return
+            self._outcome_unknown = True
             cost = self._attempts.write_started()
             chunk = change(self.chunk).with_calls(self._attempts.failures, cost)
             self._claim = await self._context.chunks.update(self._claim, chunk)
+            self._outcome_unknown = False
             self._renewed_at = monotonic_time()
             self._attempts.write_finished(cost)
 

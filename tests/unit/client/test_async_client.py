@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from promptforge.client.async_client import AsyncClient, RequestFailed
-from tests.harness.loopback import loopback
+from tests.harness.loopback import serve_handler
 
 
 async def test_client_signed_url_is_sent_byte_for_byte(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ async def test_client_signed_url_is_sent_byte_for_byte(tmp_path: Path) -> None:
 
     path = "/bucket/a%20b?credential=a%40p.com%2F2026&type=application%2Fx-ndjson&name=%22x%22&signature=1"
     (tmp_path / "file").write_bytes(b"x")
-    async with loopback(answer) as url, AsyncClient(url, "key") as client:
+    async with serve_handler(answer) as url, AsyncClient(url, "key") as client:
         await client.upload(url + path, tmp_path / "file")
         await client.download(url + path, tmp_path / "downloaded")
 
@@ -38,7 +38,7 @@ async def test_upload_aborted_connection_closes_file(tmp_path: Path) -> None:
 
     file = tmp_path / "file"
     file.write_bytes(b"x" * 50_000_000)
-    async with loopback(abort) as url, AsyncClient(url, "key") as client:
+    async with serve_handler(abort) as url, AsyncClient(url, "key") as client:
         with pytest.raises(aiohttp.ClientError) as aborted:  # keeps the objects of the frames alive
             await client.upload(url, file)
         files = [each for each in gc.get_objects() if isinstance(each, io.FileIO) and each.name == str(file)]
@@ -60,7 +60,7 @@ async def test_client_retries_429_and_503_for_idempotent_calls() -> None:
         methods.append(request.method)
         return responses.pop() if responses else web.json_response({"status": "QUEUED"})
 
-    async with loopback(answer) as url, AsyncClient(url, "key") as client:
+    async with serve_handler(answer) as url, AsyncClient(url, "key") as client:
         assert await client.status("job_1") == {"status": "QUEUED"}
         responses.append(busy(429, "rate_limited", "0"))
         assert await client.init("echo", "m", idempotency_key="k") == {"status": "QUEUED"}
@@ -81,7 +81,7 @@ async def test_client_raises_for_long_wait_or_other_code(status: int, code: str,
     async def answer(request: web.Request) -> web.Response:
         return busy(status, code, retry_after)
 
-    async with loopback(answer) as url, AsyncClient(url, "key") as client:
+    async with serve_handler(answer) as url, AsyncClient(url, "key") as client:
         with pytest.raises(RequestFailed) as failed:
             await client.status("job_1")
 
@@ -95,7 +95,7 @@ async def test_client_does_not_retry_calls_that_are_not_idempotent() -> None:
         methods.append(request.method)
         return busy(503, "unavailable", "0")
 
-    async with loopback(answer) as url, AsyncClient(url, "key") as client:
+    async with serve_handler(answer) as url, AsyncClient(url, "key") as client:
         with pytest.raises(RequestFailed):
             await client.init("echo", "m")
         with pytest.raises(RequestFailed):

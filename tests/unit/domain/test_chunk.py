@@ -45,16 +45,16 @@ def test_chunk_with_unknown_fields_is_read() -> None:
     assert read.model_extra == {"from_the_future": [1]}
 
 
-@pytest.mark.parametrize(("seconds_early", "claimable"), [(-1.0, True), (0.0, True), (0.5, False), (60.0, False)])
-def test_chunk_deferred_can_be_claimed_at_its_time_minus_the_clock_skew(seconds_early: float, claimable: bool) -> None:
+@pytest.mark.parametrize(("seconds_early", "can_claim"), [(-1.0, True), (0.0, True), (0.5, False), (60.0, False)])
+def test_chunk_deferred_can_be_claimed_at_its_time_minus_the_clock_skew(seconds_early: float, can_claim: bool) -> None:
     deferred = new_chunk(epoch=1, resume_at=500.0)
 
-    assert deferred.can_claim(500.0 - CLOCK_SKEW_SECONDS - seconds_early) is claimable
+    assert deferred.can_claim(500.0 - CLOCK_SKEW_SECONDS - seconds_early) is can_claim
 
 
-@pytest.mark.parametrize(("now", "claimable"), [(499.5, False), (500.0, True), (501.0, True)])
-def test_chunk_leased_can_be_claimed_at_the_end_of_its_lease(now: float, claimable: bool) -> None:
-    assert new_chunk(holder="h", epoch=1, due_at=500.0).can_claim(now) is claimable
+@pytest.mark.parametrize(("now", "can_claim"), [(499.5, False), (500.0, True), (501.0, True)])
+def test_chunk_leased_can_be_claimed_at_the_end_of_its_lease(now: float, can_claim: bool) -> None:
+    assert new_chunk(holder="h", epoch=1, due_at=500.0).can_claim(now) is can_claim
 
 
 @pytest.mark.parametrize("holder", ["h", None])

@@ -10,13 +10,14 @@ from promptforge.domain.job import CANCELLED, Status
 from promptforge.errors import Unavailable
 from promptforge.pipeline.finalize import finalize
 from promptforge.ports.objects import MAX_COMPOSE
-from tests.harness.clock import HandClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.clock import ManualClock
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.processed_job import processed_job
 
 
-async def outcome(one: InProcessStack, job_id: str) -> tuple[str, str | None]:
-    job = await one.job(job_id)
+async def outcome(stack: InProcessStack, job_id: str) -> tuple[str, str | None]:
+    job = await stack.job(job_id)
     return job.status.value, job.error.code if job.error else None
 
 
@@ -32,19 +33,19 @@ async def outcome(one: InProcessStack, job_id: str) -> tuple[str, str | None]:
     ],
 )
 async def test_finalize_with_counts_that_differ_fails_the_job(tmp_path: Path, changes: dict[str, Any]) -> None:
-    async with in_process_stack(tmp_path) as one:
-        job_id = await processed_job(one, [(2, 2), (2, 2)], **changes)
-        await finalize(one.app, job_id)
+    async with in_process_stack(tmp_path) as stack:
+        job_id = await processed_job(stack, [(2, 2), (2, 2)], **changes)
+        await finalize(stack.context, job_id)
 
-        assert await outcome(one, job_id) == ("FAILED", "result_incomplete")
+        assert await outcome(stack, job_id) == ("FAILED", "result_incomplete")
 
 
 async def test_finalize_with_a_line_in_no_chunk_fails_the_job(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        job_id = await processed_job(one, [(2, 2)])
-        await one.app.jobs.update(job_id, lambda job: job.model_copy(update={"prompt_count": 5}))
-        await finalize(one.app, job_id)
-        finished = await one.job(job_id)
+    async with in_process_stack(tmp_path) as stack:
+        job_id = await processed_job(stack, [(2, 2)])
+        await stack.context.jobs.update(job_id, lambda job: job.model_copy(update={"prompt_count": 5}))
+        await finalize(stack.context, job_id)
+        finished = await stack.job(job_id)
 
     assert (finished.status, finished.error and finished.error.code) == (Status.FAILED, "result_incomplete")
     assert (finished.completed_count, finished.failed_count) == (2, 3)
@@ -65,66 +66,66 @@ async def test_finalize_with_a_line_in_no_chunk_fails_the_job(tmp_path: Path) ->
 async def test_finalize_sets_the_status_of_the_most_severe_error(
     tmp_path: Path, counts: tuple[int, int], changes: dict[str, Any], expected: tuple[str, str | None]
 ) -> None:
-    clock = HandClock()
-    async with in_process_stack(tmp_path, clock) as one:
-        job_id = await processed_job(one, [counts])
-        await one.app.jobs.update(job_id, lambda job: job.model_copy(update=changes))
-        clock.move(12)
-        await finalize(one.app, job_id)
+    clock = ManualClock()
+    async with in_process_stack(tmp_path, clock) as stack:
+        job_id = await processed_job(stack, [counts])
+        await stack.context.jobs.update(job_id, lambda job: job.model_copy(update=changes))
+        clock.advance(12)
+        await finalize(stack.context, job_id)
 
-        assert await outcome(one, job_id) == expected
-        assert (await one.job(job_id)).completed_at == clock.time
+        assert await outcome(stack, job_id) == expected
+        assert (await stack.job(job_id)).completed_at == clock.time
 
 
 async def test_finalize_with_open_chunk_or_unknown_job_changes_nothing(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        busy = await processed_job(one, [(1, 0), (1, 0)], open=True)
-        before = await one.job(busy), [name async for name in one.app.results.list("")]
-        await finalize(one.app, busy)
-        await finalize(one.app, "unknown")
+    async with in_process_stack(tmp_path) as stack:
+        busy = await processed_job(stack, [(1, 0), (1, 0)], open=True)
+        before = await stack.job(busy), [name async for name in stack.context.results.list("")]
+        await finalize(stack.context, busy)
+        await finalize(stack.context, "unknown")
 
-        assert (await one.job(busy), [name async for name in one.app.results.list("")]) == before
+        assert (await stack.job(busy), [name async for name in stack.context.results.list("")]) == before
 
 
 async def test_finalize_after_a_failed_run_completes_the_job(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        job_id = await processed_job(one, [(1, 1)] * (MAX_COMPOSE + 1))
-        assert isinstance(one.app.results, FileObjects)
-        folder = one.app.results.folder
+    async with in_process_stack(tmp_path) as stack:
+        job_id = await processed_job(stack, [(1, 1)] * (MAX_COMPOSE + 1))
+        assert isinstance(stack.context.results, FileObjects)
+        folder = stack.context.results.folder
         away = folder.rename(folder.with_name("away"))
         with pytest.raises(Unavailable):
-            await finalize(one.app, job_id)
+            await finalize(stack.context, job_id)
         away.rename(folder)
-        still_open = (await one.job(job_id)).open
-        await finalize(one.app, job_id)
+        still_open = (await stack.job(job_id)).open
+        await finalize(stack.context, job_id)
 
         assert still_open
-        assert await outcome(one, job_id) == ("COMPLETED", None)
+        assert await outcome(stack, job_id) == ("COMPLETED", None)
 
 
 async def test_finalize_of_a_finished_job_removes_late_objects_of_this_job_only(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        job_id, neighbour = await processed_job(one, [(1, 0)]), await processed_job(one, [(1, 0)])
-        await finalize(one.app, job_id)
-        for bucket, name in ((one.app.work, "00000000/000001-000000"), (one.app.results, "parts/x")):
+    async with in_process_stack(tmp_path) as stack:
+        job_id, neighbour = await processed_job(stack, [(1, 0)]), await processed_job(stack, [(1, 0)])
+        await finalize(stack.context, job_id)
+        for bucket, name in ((stack.context.work, "00000000/000001-000000"), (stack.context.results, "parts/x")):
             for owner in (job_id, neighbour):
                 await bucket.create(f"{owner}/{name}", b"late")
-        finished = await one.job(job_id)
-        await finalize(one.app, job_id)
+        finished = await stack.job(job_id)
+        await finalize(stack.context, job_id)
 
-        assert [name async for name in one.app.work.list("")] == [f"{neighbour}/00000000/000001-000000"]
-        assert [name async for name in one.app.results.list(f"{job_id}/parts/")] == []
-        assert len([name async for name in one.app.results.list(f"{neighbour}/parts/")]) == 2
-        assert await one.job(job_id) == finished
+        assert [name async for name in stack.context.work.list("")] == [f"{neighbour}/00000000/000001-000000"]
+        assert [name async for name in stack.context.results.list(f"{job_id}/parts/")] == []
+        assert len([name async for name in stack.context.results.list(f"{neighbour}/parts/")]) == 2
+        assert await stack.job(job_id) == finished
 
 
 async def test_finalize_removes_objects_of_stale_epochs(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        job_id = await one.submit(prompts(3))
-        await one.app.work.create(f"{job_id}/00000000/000009-000000", b"of a stale epoch")
-        await one.app.results.create(f"{job_id}/parts/00000000-000009.results", b"of a stale epoch")
-        await one.until_ended(job_id)
-        await finalize(one.app, job_id)
+    async with in_process_stack(tmp_path) as stack:
+        job_id = await stack.submit(prompts(3))
+        await stack.context.work.create(f"{job_id}/00000000/000009-000000", b"of a stale epoch")
+        await stack.context.results.create(f"{job_id}/parts/00000000-000009.results", b"of a stale epoch")
+        await stack.wait_until_finished(job_id)
+        await finalize(stack.context, job_id)
 
-        assert [name async for name in one.app.work.list("")] == []
-        assert [name async for name in one.app.results.list(f"{job_id}/parts/")] == []
+        assert [name async for name in stack.context.work.list("")] == []
+        assert [name async for name in stack.context.results.list(f"{job_id}/parts/")] == []

@@ -10,7 +10,8 @@ from promptforge.pipeline.finalize import finalize
 from promptforge.pipeline.split import split
 from promptforge.ports.objects import MAX_COMPOSE
 from promptforge.worker.process_chunk import process_chunk
-from tests.harness.in_process import in_process_stack, prompts
+from tests.harness.in_process import in_process_stack
+from tests.harness.lines import prompts
 from tests.harness.processed_job import DIFFERENT_PARTS, processed_job
 
 
@@ -22,11 +23,11 @@ def numbers(content: bytes) -> list[int]:
 async def test_publish_joins_the_parts_of_any_number_of_chunks_in_order_and_removes_them(
     tmp_path: Path, count: int
 ) -> None:
-    async with in_process_stack(tmp_path) as one:
-        job_id = await processed_job(one, [(1, 1)] * count, part_lines=10_000)
-        await finalize(one.app, job_id)
-        files = await one.files(job_id)
-        names = [name async for name in one.app.results.list("")]
+    async with in_process_stack(tmp_path) as stack:
+        job_id = await processed_job(stack, [(1, 1)] * count, part_lines=10_000)
+        await finalize(stack.context, job_id)
+        files = await stack.files(job_id)
+        names = [name async for name in stack.context.results.list("")]
 
     expected = [number % DIFFERENT_PARTS for number in range(count)]
     assert {name: numbers(content) for name, content in files.items()} == {
@@ -37,27 +38,27 @@ async def test_publish_joins_the_parts_of_any_number_of_chunks_in_order_and_remo
 
 
 async def test_publish_fills_a_file_with_whole_parts_up_to_its_limit(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
+    async with in_process_stack(tmp_path) as stack:
         counts = [(2, 0), (3, 0), (5, 1), (1, 0), (0, 2), (4, 0), (1, 0), (7, 0)]
-        job_id = await processed_job(one, counts, part_lines=5)
-        await finalize(one.app, job_id)
-        published = await one.files(job_id)
-        finished = await one.job(job_id)
+        job_id = await processed_job(stack, counts, part_lines=5)
+        await finalize(stack.context, job_id)
+        found = await stack.files(job_id)
+        finished = await stack.job(job_id)
 
-    assert list(published) == [*(f"results_part_{number:03d}.jsonl" for number in (1, 2, 3, 4, 5)), "errors.jsonl"]
-    files = [numbers(content) for content in published.values()]
+    assert list(found) == [*(f"results_part_{number:03d}.jsonl" for number in (1, 2, 3, 4, 5)), "errors.jsonl"]
+    files = [numbers(content) for content in found.values()]
     assert files == [[0, 0, 1, 1, 1], [2] * 5, [3, 5, 5, 5, 5], [6], [7] * 7, [2, 4, 4]]
     assert (finished.result_parts, finished.completed_count, finished.failed_count) == (5, 23, 3)
     assert finished.tokens_used == 69
 
 
 async def test_publish_with_missing_parts_joins_the_others_in_order(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        job_id = await processed_job(one, [(1, 0)] * 6)
+    async with in_process_stack(tmp_path) as stack:
+        job_id = await processed_job(stack, [(1, 0)] * 6)
         for number in (0, 3):
-            await one.app.results.delete(f"{job_id}/parts/{number}.results")
-        await finalize(one.app, job_id)
-        files, finished = await one.files(job_id), await one.job(job_id)
+            await stack.context.results.delete(f"{job_id}/parts/{number}.results")
+        await finalize(stack.context, job_id)
+        files, finished = await stack.files(job_id), await stack.job(job_id)
 
         assert (finished.status, finished.error and finished.error.code) == (Status.FAILED, "result_incomplete")
         assert numbers(files["results_part_001.jsonl"]) == [1, 2, 4, 5]
@@ -65,12 +66,12 @@ async def test_publish_with_missing_parts_joins_the_others_in_order(tmp_path: Pa
 
 
 async def test_publish_with_a_part_deleted_after_its_file_was_joined_completes(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        job_id = await one.submit(prompts(1))
-        await split(one.app, job_id)
-        await process_chunk(one.runtime, ProcessChunk(job_id=job_id, chunk=0))
-        (part,) = [name async for name in one.app.results.list(f"{job_id}/parts/")]
-        await one.app.results.compose(f"{job_id}/results_part_001.jsonl", [part])
-        await one.app.results.delete(part)
+    async with in_process_stack(tmp_path) as stack:
+        job_id = await stack.submit(prompts(1))
+        await split(stack.context, job_id)
+        await process_chunk(stack.runtime, ProcessChunk(job_id=job_id, chunk=0))
+        (part,) = [name async for name in stack.context.results.list(f"{job_id}/parts/")]
+        await stack.context.results.compose(f"{job_id}/results_part_001.jsonl", [part])
+        await stack.context.results.delete(part)
 
-        assert (await one.until_ended(job_id)).status is Status.COMPLETED
+        assert (await stack.wait_until_finished(job_id)).status is Status.COMPLETED

@@ -1,7 +1,7 @@
 """The cache of a store: a value is loaded once within its time, also for many readers."""
 
 from promptforge.state.cache import MAX_ENTRIES, ExpiringCache
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
 
 class Source:
@@ -16,21 +16,21 @@ class Source:
 
 
 async def test_expiring_cache_loads_again_only_after_its_time() -> None:
-    clock, source = HandClock(), Source()
+    clock, source = ManualClock(), Source()
     cache: ExpiringCache[int] = ExpiringCache(clock, 2.0)
     seen = []
     for seconds in (0.0, 1.0, 0.75, 0.25, 1.75, 0.25):
-        clock.move(seconds)
+        clock.advance(seconds)
         seen.append(await cache.get("a", source.load))
 
     assert seen == [1, 1, 1, 2, 2, 3]
 
 
 async def test_expiring_cache_with_a_clock_set_back_loads_again() -> None:
-    clock, source = HandClock(), Source()
+    clock, source = ManualClock(), Source()
     cache: ExpiringCache[int] = ExpiringCache(clock, 2.0)
     await cache.get("a", source.load)
-    clock.move(-0.5)
+    clock.advance(-0.5)
 
     assert await cache.get("a", source.load) == 2
 
@@ -40,7 +40,7 @@ async def test_expiring_cache_keeps_keys_apart_and_caches_none() -> None:
         loaded.append(None)
 
     loaded: list[None] = []
-    cache: ExpiringCache[None] = ExpiringCache(HandClock(), 2.0)
+    cache: ExpiringCache[None] = ExpiringCache(ManualClock(), 2.0)
     for key in ("a", "b", "a", "b"):
         await cache.get(key, nothing)
 
@@ -49,7 +49,7 @@ async def test_expiring_cache_keeps_keys_apart_and_caches_none() -> None:
 
 async def test_expiring_cache_when_full_drops_the_key_unused_for_longest() -> None:
     source = Source()
-    cache: ExpiringCache[int] = ExpiringCache(HandClock(), 2.0)
+    cache: ExpiringCache[int] = ExpiringCache(ManualClock(), 2.0)
     for number in range(MAX_ENTRIES):
         await cache.get(str(number), source.load)
     await cache.get("0", source.load)
@@ -64,7 +64,7 @@ async def test_expiring_cache_stores_nothing_after_a_failed_load() -> None:
         raise ZeroDivisionError
 
     source = Source()
-    cache: ExpiringCache[int] = ExpiringCache(HandClock(), 2.0)
+    cache: ExpiringCache[int] = ExpiringCache(ManualClock(), 2.0)
     try:
         await cache.get("a", failing)
     except ZeroDivisionError:

@@ -9,7 +9,7 @@ import pytest
 from promptforge.errors import Conflict, PromptForgeError, Unavailable
 from promptforge.ports.documents import Document, Scalar
 from promptforge.state.commit import MAX_TRIES, PAGE_SIZE, read_pages, retry_on_conflict
-from tests.harness.chance import NoPause
+from tests.harness.chance import MinimumDelay
 
 
 class Attempt:
@@ -29,7 +29,7 @@ class Attempt:
 async def test_retry_on_conflict_returns_the_first_success() -> None:
     attempt = Attempt(Conflict(), Conflict(), Conflict())
 
-    assert await retry_on_conflict(NoPause(), attempt) == "done"
+    assert await retry_on_conflict(MinimumDelay(), attempt) == "done"
     assert attempt.count == 4
 
 
@@ -39,22 +39,22 @@ async def test_retry_on_conflict_after_its_last_try_raises_unavailable(tries: in
     attempt = Attempt(*[Conflict() for _ in range(100)])
 
     with pytest.raises(Unavailable):
-        await retry_on_conflict(NoPause(), attempt, **limit)
+        await retry_on_conflict(MinimumDelay(), attempt, **limit)
     assert attempt.count == (tries or MAX_TRIES)
 
 
 async def test_retry_on_conflict_raises_any_other_error_at_once() -> None:
-    attempt = Attempt(Conflict(), Unavailable("documents"))
+    attempt = Attempt(Conflict(), Unavailable("documents", "timeout"))
 
     with pytest.raises(Unavailable):
-        await retry_on_conflict(NoPause(), attempt)
+        await retry_on_conflict(MinimumDelay(), attempt)
     assert attempt.count == 2
 
 
 async def test_retry_on_conflict_can_retry_a_lost_reply_as_well() -> None:
-    attempt = Attempt(Unavailable("documents"), Conflict(), Unavailable("documents"))
+    attempt = Attempt(Unavailable("documents", "timeout"), Conflict(), Unavailable("documents", "timeout"))
 
-    assert await retry_on_conflict(NoPause(), attempt, retry_on=(Conflict, Unavailable)) == "done"
+    assert await retry_on_conflict(MinimumDelay(), attempt, retry_on=(Conflict, Unavailable)) == "done"
     assert attempt.count == 4
 
 

@@ -21,7 +21,7 @@ from promptforge.worker.stop_signal import JobStopped, Release
 from tests.fakes.faulty_documents import SlowSums, UnavailableWrites
 from tests.harness.chunk_scenario import LEASE_SECONDS, ChunkScenario, chunk_scenario
 from tests.harness.context import replaced_adapters
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 COMPLETION = Completion("Yes.", "m", 1, 2)
 KEY_REJECTED = CallFailure(FailureKind.ACCOUNT, "provider_account", "The key is rejected.")
@@ -78,11 +78,11 @@ class Setup:
 async def setup(folder: Path, **settings: Any) -> AsyncIterator[Setup]:
     async with chunk_scenario(folder, prices={"openai/m": (1.0, 1.0)}, **settings) as scenario:
         job_id = await scenario.submit(prompts(3), model="m", max_cost_usd=1)
-        documents = SlowSums(scenario.one.app.documents)
-        async with replaced_adapters(scenario.one, documents=documents):
+        documents = SlowSums(scenario.stack.context.documents)
+        async with replaced_adapters(scenario.stack, documents=documents):
             run, slots = await scenario.claim(job_id), ControlledSlots()
-            breaker = scenario.one.runtime.circuit_breaker("openai", "m")
-            admission = Admission(scenario.one.app, run.stop, run.lease, run.attempts, run.budget, slots)
+            breaker = scenario.stack.runtime.circuit_breaker("openai", "m")
+            admission = Admission(scenario.stack.context, run.stop, run.lease, run.attempts, run.budget, slots)
             yield Setup(scenario, documents, run, breaker, slots, admission)
 
 
@@ -120,7 +120,7 @@ async def test_admission_with_rejected_key_stops_the_job_before_budget_and_slot(
         assert not await s.admits()
         error = JobError(code="provider_account", message="The key is rejected.")
         assert s.run.stop.reason == JobStopped(error)
-        assert (await s.scenario.one.job(s.run.job.job_id)).stop_reason == error
+        assert (await s.scenario.stack.job(s.run.job.job_id)).stop_reason == error
         assert (s.documents.sum_count, s.slots.requested.is_set()) == (0, False)
 
 
@@ -157,7 +157,7 @@ async def test_admission_renews_an_expired_lease_only_with_a_slot(tmp_path: Path
     async with setup(tmp_path) as s:
         before, claimed_at = s.run.lease.chunk, s.scenario.clock.time
         request = await s.wait_for_slot()
-        s.scenario.clock.move(LEASE_SECONDS)
+        s.scenario.clock.advance(LEASE_SECONDS)
         await asyncio.sleep(0)
         assert await s.scenario.chunk(s.run.job.job_id) == before
         s.grant()
@@ -194,7 +194,7 @@ async def test_admission_stopped_during_the_wait_for_a_slot_renews_nothing(tmp_p
         before = s.run.lease.chunk
         request = await s.wait_for_slot()
         s.run.stop.release_at()
-        s.scenario.clock.move(LEASE_SECONDS + 1)
+        s.scenario.clock.advance(LEASE_SECONDS + 1)
         s.grant()
 
         assert not await request
@@ -205,7 +205,7 @@ async def test_admission_stopped_during_the_wait_for_a_slot_renews_nothing(tmp_p
 async def test_admission_with_lease_lost_during_the_wait_for_a_slot_raises(tmp_path: Path) -> None:
     async with setup(tmp_path) as s:
         request = await s.wait_for_slot()
-        s.scenario.clock.move(LEASE_SECONDS + 1)
+        s.scenario.clock.advance(LEASE_SECONDS + 1)
         await s.scenario.claim(s.run.job.job_id)
         s.grant()
 
@@ -217,10 +217,10 @@ async def test_admission_with_lease_lost_during_the_wait_for_a_slot_raises(tmp_p
 
 async def test_admission_without_a_stored_lease_releases_the_chunk(tmp_path: Path) -> None:
     async with setup(tmp_path) as s:
-        documents = UnavailableWrites(s.scenario.one.app.documents)
-        async with replaced_adapters(s.scenario.one, documents=documents):
+        documents = UnavailableWrites(s.scenario.stack.context.documents)
+        async with replaced_adapters(s.scenario.stack, documents=documents):
             run = await s.scenario.claim(await s.scenario.submit(prompts(1)))
-            s.scenario.clock.move(LEASE_SECONDS)
+            s.scenario.clock.advance(LEASE_SECONDS)
             documents.rejections = 1
             assert not await s.scenario.admits_call(run)
 

@@ -10,14 +10,15 @@ from promptforge.domain.chunk import ChunkCounts, Segment
 from promptforge.worker import answer_buffer
 from promptforge.worker.answer_buffer import AnswerBuffer
 from tests.harness.chunk_scenario import LEASE_SECONDS, add_result, chunk_scenario
-from tests.harness.clock import HandClock
-from tests.harness.in_process import InProcessStack, in_process_stack, prompts
+from tests.harness.clock import ManualClock
+from tests.harness.in_process import InProcessStack, in_process_stack
+from tests.harness.lines import prompts
 
 
-async def flushed(one: InProcessStack, buffer: AnswerBuffer, name: str) -> Segment:
+async def flushed(stack: InProcessStack, buffer: AnswerBuffer, name: str) -> Segment:
     """Write the buffer's next segment."""
     lines, content = buffer.segment()
-    info = await one.app.work.create(name, content)
+    info = await stack.context.work.create(name, content)
     buffer.mark_flushed(name, lines)
     return Segment(name=name, size=info.size)
 
@@ -26,9 +27,9 @@ async def in_order(buffer: AnswerBuffer, ok: bool) -> bytes:
     return b"".join([block async for block in buffer.in_order(ok)])
 
 
-def filled(one: InProcessStack) -> AnswerBuffer:
+def filled(stack: InProcessStack) -> AnswerBuffer:
     """Return a buffer with three results and two errors, added in no order."""
-    buffer = AnswerBuffer(one.app.work)
+    buffer = AnswerBuffer(stack.context.work)
     buffer.add(9, True, 30, b"nine\n", 3)
     buffer.add(2, False, 0, b"two\n")
     buffer.add(4, True, 10, b"four\n", 1)
@@ -38,8 +39,8 @@ def filled(one: InProcessStack) -> AnswerBuffer:
 
 
 async def test_answer_buffer_second_answer_of_a_line_raises(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        buffer = filled(one)
+    async with in_process_stack(tmp_path) as stack:
+        buffer = filled(stack)
         with pytest.raises(ValueError, match="line 9"):
             buffer.add(9, False, 0, b"again\n")
 
@@ -47,8 +48,8 @@ async def test_answer_buffer_second_answer_of_a_line_raises(tmp_path: Path) -> N
 
 
 async def test_answer_buffer_counts_and_orders_by_kind(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        buffer = filled(one)
+    async with in_process_stack(tmp_path) as stack:
+        buffer = filled(stack)
 
         assert buffer.counts == ChunkCounts(completed=3, failed=2, tokens=45, output_tokens=6)
         assert await in_order(buffer, ok=True) == b"one 1\nfour\nnine\n"
@@ -56,15 +57,15 @@ async def test_answer_buffer_counts_and_orders_by_kind(tmp_path: Path) -> None:
 
 
 async def test_answer_buffer_recovers_what_was_flushed(tmp_path: Path) -> None:
-    async with in_process_stack(tmp_path) as one:
-        buffer = filled(one)
-        first = await flushed(one, buffer, "a")
+    async with in_process_stack(tmp_path) as stack:
+        buffer = filled(stack)
+        first = await flushed(stack, buffer, "a")
         buffer.add(3, True, 1, b"three\n")
         assert (buffer.unflushed, buffer.unflushed_bytes) == (1, 6)
-        second = await flushed(one, buffer, "b")
+        second = await flushed(stack, buffer, "b")
         assert (buffer.unflushed, buffer.unflushed_bytes) == (0, 0)
         buffer.add(5, True, 1, b"never flushed\n")
-        recovered = AnswerBuffer(one.app.work)
+        recovered = AnswerBuffer(stack.context.work)
         await recovered.recover([first, second])
 
         assert recovered.counts == ChunkCounts(completed=4, failed=2, tokens=46, output_tokens=6)
@@ -77,10 +78,10 @@ async def test_answer_buffer_over_its_memory_limit_reads_flushed_answers_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answer_buffer, "MAX_BUFFERED_BYTES", 10)
-    async with in_process_stack(tmp_path) as one:
-        buffer = filled(one)
-        segment = await flushed(one, buffer, "a")
-        recovered = AnswerBuffer(one.app.work)
+    async with in_process_stack(tmp_path) as stack:
+        buffer = filled(stack)
+        segment = await flushed(stack, buffer, "a")
+        recovered = AnswerBuffer(stack.context.work)
         await recovered.recover([segment])
 
         for each in (buffer, recovered):
@@ -90,17 +91,17 @@ async def test_answer_buffer_over_its_memory_limit_reads_flushed_answers_back(
 
 
 async def test_answer_buffer_recovers_answers_larger_than_the_present_limit(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with chunk_scenario(tmp_path) as scenario:
         job_id = await scenario.submit(prompts(1), provider="echo", model="echo-1")
         run = await scenario.claim(job_id)
         add_result(run, 1, "x" * 50_000)
         await run.output.flush()
-    clock.move(LEASE_SECONDS + 1)
+    clock.advance(LEASE_SECONDS + 1)
     async with in_process_stack(tmp_path, clock, max_answer_bytes=1024) as later:
-        (chunk,) = [chunk async for chunk in later.app.chunks.list_all(job_id)]
-        await later.app.queues.publish_chunks(job_id, [0])
-        await later.until_ended(job_id)
+        (chunk,) = [chunk async for chunk in later.context.chunks.list_all(job_id)]
+        await later.context.queues.publish_chunks(job_id, [0])
+        await later.wait_until_finished(job_id)
         files = await later.files(job_id)
 
     public = {"prompt_id": "id-0", "result": "x" * 50_000, "tokens_used": 3, "usage": {"output_tokens": 1}}
@@ -114,12 +115,12 @@ async def test_answer_buffer_with_lost_segment_answers_its_lines_again(tmp_path:
         run = await scenario.claim(job_id)
         add_result(run, 1, "lost")
         await run.output.flush()
-        await scenario.one.app.work.delete(run.lease.chunk.segments[0].name)
-        scenario.clock.move(LEASE_SECONDS + 1)
+        await scenario.stack.context.work.delete(run.lease.chunk.segments[0].name)
+        scenario.clock.advance(LEASE_SECONDS + 1)
         await scenario.process(job_id)
-        await scenario.one.until_ended(job_id)
+        await scenario.stack.wait_until_finished(job_id)
 
-        assert [line["result"] for line in await scenario.one.results(job_id)] == ["PROMPT 0"]
+        assert [line["result"] for line in await scenario.stack.results(job_id)] == ["PROMPT 0"]
 
 
 async def test_answer_buffer_of_a_large_job_publishes_every_answer_in_order(tmp_path: Path) -> None:
@@ -128,10 +129,10 @@ async def test_answer_buffer_of_a_large_job_publishes_every_answer_in_order(tmp_
         return web.json_response({"choices": [{"message": {"content": text}}], "usage": {}})
 
     async with chunk_scenario(tmp_path, chunk_lines=40, flush_count=2) as scenario:
-        scenario.provider.act = act
+        scenario.provider.script = act
         content = b"".join(b'{"prompt_id": "%d", "prompt": "p%d%s"}\n' % (n, n, b" " * 3000) for n in range(640))
-        job_id = await scenario.one.run(content[: 60 * 3040], provider="openai")
-        results = await scenario.one.results(job_id)
+        job_id = await scenario.stack.run(content[: 60 * 3040], provider="openai")
+        results = await scenario.stack.results(job_id)
 
     assert [line["prompt_id"] for line in results] == [str(number) for number in range(len(results))]
     assert all(line["result"].startswith(f"p{line['prompt_id']} ") for line in results)

@@ -51,17 +51,42 @@ def test_attempts_cost_is_unstored_until_its_write_is_confirmed() -> None:
     assert (cost, attempts.has_unstored_cost, attempts.write_started()) == (7, True, 8)
 
 
+async def fits(budget: CostBudget) -> bool:
+    """Return whether another call fits into the limit."""
+    async with asyncio.timeout(2):
+        return await budget.wait(asyncio.Event())
+
+
+async def test_attempts_confirmed_writes_count_each_cost_once() -> None:
+    stored = [0]
+    budget = budget_of(10, stored)
+    attempts = ChunkAttempts(chunk(), budget)
+    for amount in (4, 3):
+        attempts.add_cost(amount)
+        cost = attempts.write_started()
+        stored.append(cost)
+        attempts.write_finished(cost)
+        assert await fits(budget)
+    attempts.add_cost(3)
+
+    assert stored == [0, 4, 7]
+    assert not await fits(budget)
+
+
 async def test_attempts_closed_with_an_unconfirmed_write_trust_the_stored_cost() -> None:
     stored = [0]
     budget = budget_of(10, stored)
     attempts = ChunkAttempts(chunk(), budget)
-    attempts.add_cost(9)
-    attempts.write_started()
-    stored.append(9)
+    attempts.add_cost(4)
+    attempts.write_finished(attempts.write_started())
+    attempts.add_cost(5)
+    stored.append(attempts.write_started())
     waiting = asyncio.create_task(budget.wait(asyncio.Event()))
     for _ in range(5):
         await asyncio.sleep(0)
     assert not waiting.done()
     attempts.close()
 
-    assert await asyncio.wait_for(waiting, 10)
+    assert await asyncio.wait_for(waiting, 2)
+    budget.add_spent(1)
+    assert not await fits(budget)

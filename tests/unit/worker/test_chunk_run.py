@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from promptforge.errors import LeaseLost
-from tests.harness.chunk_scenario import LEASE_SECONDS, ONE_CHUNK, add_result, chunk_scenario
-from tests.harness.in_process import prompts
+from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, add_result, chunk_scenario
+from tests.harness.lines import prompts
 
 
 async def test_chunk_run_with_lost_lease_cancels_the_work_and_raises_lease_lost(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ async def test_chunk_run_with_lost_lease_cancels_the_work_and_raises_lease_lost(
         ended: list[str] = []
 
         async def work() -> None:
-            scenario.clock.move(LEASE_SECONDS + 1)
+            scenario.clock.advance(LEASE_SECONDS + 1)
             await scenario.claim(job_id)
             try:
                 await asyncio.Event().wait()
@@ -64,7 +64,7 @@ async def test_chunk_run_ends_its_background_tasks_with_the_work(tmp_path: Path)
 
 async def test_chunk_run_flushes_regularly_beside_its_work(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path, flush_seconds=0.01) as scenario:
-        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
+        job_id = await scenario.submit(prompts(9) + PADDING)
         run = await scenario.claim(job_id)
 
         async def work() -> None:

@@ -75,15 +75,17 @@ def test_circuit_breaker_retry_after_sets_the_wait(breaker: CircuitBreaker) -> N
 
 
 def test_circuit_breaker_longest_retry_after_wins(breaker: CircuitBreaker) -> None:
-    for asked in (3.0, 30.0, 5.0, None):
-        breaker.record(0.0, 10.0, throttled(asked))
+    for retry_after in (3.0, 30.0, 5.0, None):
+        breaker.record(0.0, 10.0, throttled(retry_after))
 
     assert breaker.blocked_until == 40.0
 
 
-@pytest.mark.parametrize(("asked", "wait"), [(0.0, 0.5), (-5.0, 0.5), (1e9, 300.0), (300.0, 300.0)])
-def test_circuit_breaker_extreme_retry_after_is_limited(breaker: CircuitBreaker, asked: float, wait: float) -> None:
-    breaker.record(0.0, 10.0, throttled(asked))
+@pytest.mark.parametrize(("retry_after", "wait"), [(0.0, 0.5), (-5.0, 0.5), (1e9, 300.0), (300.0, 300.0)])
+def test_circuit_breaker_extreme_retry_after_is_limited(
+    breaker: CircuitBreaker, retry_after: float, wait: float
+) -> None:
+    breaker.record(0.0, 10.0, throttled(retry_after))
 
     assert breaker.blocked_until == 10.0 + wait
 

@@ -8,7 +8,7 @@ import pytest
 from promptforge.domain.timeouts import TOTAL_REFRESH_SECONDS
 from promptforge.errors import Unavailable
 from promptforge.worker.cost_budget import CostBudget
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
 CHUNK = 7
 
@@ -23,14 +23,14 @@ class Chunks:
         self.reading = asyncio.Event()
         self.replying = asyncio.Event()
         self.replying.set()
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self.stopped = asyncio.Event()
         self.budget = CostBudget(limit, self.read_total, self.clock.now)
 
     async def read_total(self) -> int:
         self.reads += 1
         if self.unavailable:
-            raise Unavailable
+            raise Unavailable("documents", "timeout")
         total = self.total
         self.reading.set()
         await self.replying.wait()
@@ -57,7 +57,7 @@ async def test_cost_budget_counts_own_calls_at_once_and_once() -> None:
         assert await chunks.fits()
         chunks.call(3)
     chunks.write(9)  # the stored cost is not counted twice
-    chunks.clock.move(TOTAL_REFRESH_SECONDS)
+    chunks.clock.advance(TOTAL_REFRESH_SECONDS)
     assert await chunks.fits()
     chunks.call(1)
     assert not await chunks.fits()
@@ -68,7 +68,7 @@ async def test_cost_budget_reads_cost_of_others_once_a_refresh() -> None:
     assert all(await asyncio.gather(*[chunks.fits() for _ in range(20)]))
     chunks.total = 10
     assert await chunks.fits()
-    chunks.clock.move(TOTAL_REFRESH_SECONDS)
+    chunks.clock.advance(TOTAL_REFRESH_SECONDS)
 
     assert not any(await asyncio.gather(*[chunks.fits() for _ in range(20)]))
     assert chunks.reads == 2
@@ -132,7 +132,7 @@ async def before_a_slow_refresh() -> Chunks:
     assert await chunks.fits()
     for _ in range(3):
         chunks.call(3)
-    chunks.clock.move(TOTAL_REFRESH_SECONDS)
+    chunks.clock.advance(TOTAL_REFRESH_SECONDS)
     chunks.replying.clear()
     chunks.reading.clear()
     return chunks
@@ -174,7 +174,7 @@ async def test_cost_budget_write_without_reply_counts_as_stored_when_chunk_is_dr
         chunks.call(3)
     chunks.budget.write_started(CHUNK)
     chunks.total = 9
-    chunks.clock.move(TOTAL_REFRESH_SECONDS)
+    chunks.clock.advance(TOTAL_REFRESH_SECONDS)
     waiting = asyncio.create_task(chunks.fits())
     await chunks.reading.wait()
     assert not waiting.done()

@@ -7,13 +7,13 @@ import pytest
 from promptforge.domain.formats.native import Prompt
 from promptforge.domain.job import INPUT_CHANGED
 from promptforge.errors import LeaseLost
-from tests.harness.chunk_scenario import LEASE_SECONDS, ONE_CHUNK, add_result, chunk_scenario
-from tests.harness.in_process import prompts
+from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, add_result, chunk_scenario
+from tests.harness.lines import prompts
 
 
 async def test_output_flush_if_full_flushes_at_flush_count_and_not_before(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path, flush_count=3) as scenario:
-        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
+        job_id = await scenario.submit(prompts(9) + PADDING)
         run = await scenario.claim(job_id)
         durable = []
         for line in range(1, 8):
@@ -28,7 +28,7 @@ async def test_output_flush_if_full_flushes_at_flush_count_and_not_before(tmp_pa
 
 async def test_output_flush_if_full_flushes_at_flush_bytes(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path, flush_count=50, flush_bytes=3000) as scenario:
-        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
+        job_id = await scenario.submit(prompts(9) + PADDING)
         run = await scenario.claim(job_id)
         durable = []
         for line in range(1, 5):
@@ -41,12 +41,12 @@ async def test_output_flush_if_full_flushes_at_flush_bytes(tmp_path: Path) -> No
 
 async def test_output_flush_renews_lease_and_drops_failures_of_answered_lines(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
+        job_id = await scenario.submit(prompts(9) + PADDING)
         run = await scenario.claim(job_id)
         for line in (1, 1, 2):
             run.attempts.record_failure(line)
         add_result(run, 1)
-        scenario.clock.move(40)
+        scenario.clock.advance(40)
         await run.output.flush()
         chunk = await scenario.chunk(job_id)
 
@@ -56,21 +56,21 @@ async def test_output_flush_renews_lease_and_drops_failures_of_answered_lines(tm
 
 async def test_output_flush_without_new_answers_writes_nothing(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
+        job_id = await scenario.submit(prompts(9) + PADDING)
         run = await scenario.claim(job_id)
         before = await scenario.chunk(job_id)
-        scenario.clock.move(10)
+        scenario.clock.advance(10)
         await run.output.flush()
 
         assert await scenario.chunk(job_id) == before
-        assert [name async for name in scenario.one.app.work.list(job_id)] == []
+        assert [name async for name in scenario.stack.context.work.list(job_id)] == []
 
 
 async def test_output_with_lost_lease_leaves_no_object_and_no_change(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
+        job_id = await scenario.submit(prompts(9) + PADDING)
         old = await scenario.claim(job_id)
-        scenario.clock.move(LEASE_SECONDS + 1)
+        scenario.clock.advance(LEASE_SECONDS + 1)
         new = await scenario.claim(job_id)
         add_result(old, 1)
         old.output.add_error(2, Prompt("id-1", "p"), "refused", "No.")
@@ -78,8 +78,8 @@ async def test_output_with_lost_lease_leaves_no_object_and_no_change(tmp_path: P
             with pytest.raises(LeaseLost):
                 await write()
 
-        assert [name async for name in scenario.one.app.work.list("")] == []
-        assert [name async for name in scenario.one.app.results.list(f"{job_id}/")] == []
+        assert [name async for name in scenario.stack.context.work.list("")] == []
+        assert [name async for name in scenario.stack.context.results.list(f"{job_id}/")] == []
         assert await scenario.chunk(job_id) == new.lease.chunk
         with pytest.raises(LeaseLost):
             await scenario.admits_call(old)
@@ -89,7 +89,7 @@ async def test_output_of_lost_lease_is_never_published(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
         job_id = await scenario.submit(prompts(1))
         stale = await scenario.claim(job_id)
-        scenario.clock.move(LEASE_SECONDS + 1)
+        scenario.clock.advance(LEASE_SECONDS + 1)
         await scenario.process(job_id)
 
         add_result(stale, 1, "of a stale epoch")
@@ -97,13 +97,13 @@ async def test_output_of_lost_lease_is_never_published(tmp_path: Path) -> None:
             await stale.output.flush()
         with pytest.raises(LeaseLost):
             await stale.output.complete()
-        await scenario.one.until_ended(job_id)
-        assert [line["result"] for line in await scenario.one.results(job_id)] == ["PROMPT 0"]
+        await scenario.stack.wait_until_finished(job_id)
+        assert [line["result"] for line in await scenario.stack.results(job_id)] == ["PROMPT 0"]
 
 
 async def test_output_fail_unread_gives_each_remaining_line_one_error(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(b"\n" + prompts(4) + ONE_CHUNK)
+        job_id = await scenario.submit(b"\n" + prompts(4) + PADDING)
         run = await scenario.claim(job_id)
         add_result(run, 3)
         for _ in range(2):
@@ -112,8 +112,8 @@ async def test_output_fail_unread_gives_each_remaining_line_one_error(tmp_path: 
         await run.output.complete()
         chunk = await scenario.chunk(job_id)
         await scenario.process(job_id)
-        finished = await scenario.one.until_ended(job_id)
-        errors = await scenario.one.errors(job_id)
+        finished = await scenario.stack.wait_until_finished(job_id)
+        errors = await scenario.stack.errors(job_id)
 
     assert (chunk.completed, chunk.failed, chunk.line_count) == (1, 3, 4)
     assert [(error["line"], error["attempts"]) for error in errors] == [(1, 0), (2, 2), (4, 0)]

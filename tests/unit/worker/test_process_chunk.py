@@ -24,27 +24,28 @@ from promptforge.worker.process_chunk import (
 )
 from tests.fakes.faulty_documents import LostReplies
 from tests.fakes.faulty_objects import FailingReads
-from tests.fakes.openai_server import refusal, slow
-from tests.harness.chunk_scenario import LEASE_SECONDS, ONE_CHUNK, ChunkScenario, add_result, chunk_scenario
+from tests.fakes.provider import answer_after, openai_error
+from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, ChunkScenario, add_result, chunk_scenario
 from tests.harness.context import replaced_adapters
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
+from tests.harness.queue_entries import QueueEntry, queue_entries
 
 
 async def error_lines(scenario: ChunkScenario, job_id: str) -> list[tuple[int, str | None, str, str, int]]:
     """Return the error lines of the job once it has finished."""
-    await scenario.one.until_ended(job_id)
+    await scenario.stack.wait_until_finished(job_id)
     names = ("line", "prompt_id", "error", "message", "attempts")
-    return [tuple(line[name] for name in names) for line in await scenario.one.errors(job_id)]
+    return [tuple(line[name] for name in names) for line in await scenario.stack.errors(job_id)]
 
 
 async def test_process_chunk_fails_prompts_after_ten_errors_and_not_before(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path / "one") as scenario:
-        job_id = await scenario.submit(prompts(3) + ONE_CHUNK)
+        job_id = await scenario.submit(prompts(3) + PADDING)
         await scenario.rewrite_chunk(job_id, error_count=FAIL_PROMPTS_AFTER_ERRORS - 1)
         await scenario.process(job_id)
         assert (await scenario.chunk(job_id)).completed == 3
     async with chunk_scenario(tmp_path / "two") as scenario:
-        job_id = await scenario.submit(b"\n" + prompts(2) + b"bad\n" + ONE_CHUNK)
+        job_id = await scenario.submit(b"\n" + prompts(2) + b"bad\n" + PADDING)
         await scenario.rewrite_chunk(job_id, error_count=FAIL_PROMPTS_AFTER_ERRORS, attempt_failures={3: 2})
         await scenario.process(job_id)
         errors = await error_lines(scenario, job_id)
@@ -53,7 +54,7 @@ async def test_process_chunk_fails_prompts_after_ten_errors_and_not_before(tmp_p
     assert errors[:2] == [(2, "id-0", *fault, 0), (3, "id-1", *fault, 2)]
     assert errors[2][2] == "invalid_json"
     assert WORKER_FAULT.message == "Internal error: processing failed 10 times."
-    assert scenario.provider.calls.total() == 0
+    assert scenario.provider.call_counts.total() == 0
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ async def test_process_chunk_abandons_without_reading_only_at_its_limit(
     ids = {}
     for early in (1, 0):
         async with chunk_scenario(tmp_path / str(early)) as scenario:
-            job_id = await scenario.submit(prompts(3) + ONE_CHUNK)
+            job_id = await scenario.submit(prompts(3) + PADDING)
             counts = {name: count - early for name, count in past.items()}
             isolated = {"isolated_line": 1, "isolated_crash_count": MAX_ISOLATED_CRASHES}
             await scenario.rewrite_chunk(job_id, **counts, **isolated)
@@ -81,15 +82,20 @@ async def test_process_chunk_abandons_without_reading_only_at_its_limit(
 
 @pytest.mark.parametrize(
     ("error", "error_count"),
-    [(ZeroDivisionError(), 1), (Unavailable(), 0), (asyncio.CancelledError(), 0), (KeyboardInterrupt(), 0)],
+    [
+        (ZeroDivisionError(), 1),
+        (Unavailable("documents", "timeout"), 0),
+        (asyncio.CancelledError(), 0),
+        (KeyboardInterrupt(), 0),
+    ],
 )
 async def test_process_chunk_after_an_error_flushes_releases_and_raises(
     tmp_path: Path, error: BaseException, error_count: int
 ) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(b"bad line\n" + prompts(3) + ONE_CHUNK)
-        scenario.clock.move(5)
-        async with replaced_adapters(scenario.one, uploads=FailingReads(scenario.one.app.uploads, error)):
+        job_id = await scenario.submit(b"bad line\n" + prompts(3) + PADDING)
+        scenario.clock.advance(5)
+        async with replaced_adapters(scenario.stack, uploads=FailingReads(scenario.stack.context.uploads, error)):
             try:
                 await scenario.process(job_id)
             except BaseException as exc:
@@ -105,9 +111,9 @@ async def test_process_chunk_after_an_error_flushes_releases_and_raises(
 
 async def test_process_chunk_with_an_error_each_time_ends_with_error_lines(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(b"bad line\n" + prompts(1) + ONE_CHUNK)
-        uploads = FailingReads(scenario.one.app.uploads, ZeroDivisionError())
-        async with replaced_adapters(scenario.one, uploads=uploads):
+        job_id = await scenario.submit(b"bad line\n" + prompts(1) + PADDING)
+        uploads = FailingReads(scenario.stack.context.uploads, ZeroDivisionError())
+        async with replaced_adapters(scenario.stack, uploads=uploads):
             for _ in range(FAIL_PROMPTS_AFTER_ERRORS):
                 with pytest.raises(ZeroDivisionError):
                     await scenario.process(job_id)
@@ -119,12 +125,12 @@ async def test_process_chunk_with_an_error_each_time_ends_with_error_lines(tmp_p
 
 async def test_process_chunk_with_last_answer_during_shutdown_completes(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(1) + ONE_CHUNK)
+        job_id = await scenario.submit(prompts(1) + PADDING)
 
         async def act(prompt: str, call: int) -> None:
-            scenario.one.app.stopping.set()
+            scenario.stack.context.stopping.set()
 
-        scenario.provider.act = act
+        scenario.provider.script = act
         await scenario.process(job_id)
         chunk = await scenario.chunk(job_id)
 
@@ -133,93 +139,93 @@ async def test_process_chunk_with_last_answer_during_shutdown_completes(tmp_path
 
 async def test_process_chunk_at_shutdown_waits_for_calls_and_releases_to_the_next_worker(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path, max_in_flight=3) as scenario:
-        scenario.provider.act = slow(0.2)
-        job_id = await scenario.submit(prompts(10) + ONE_CHUNK)
+        scenario.provider.script = answer_after(0.2)
+        job_id = await scenario.submit(prompts(10) + PADDING)
         processing = asyncio.create_task(scenario.process(job_id))
         while scenario.provider.in_flight < 3:
             await asyncio.sleep(0.005)
-        scenario.one.app.stopping.set()
+        scenario.stack.context.stopping.set()
         await processing
-        calls_at_shutdown = scenario.provider.calls.total()
-        scenario.one.app.stopping.clear()
-        finished = await scenario.one.until_ended(job_id)
+        calls_at_shutdown = scenario.provider.call_counts.total()
+        scenario.stack.context.stopping.clear()
+        finished = await scenario.stack.wait_until_finished(job_id)
 
     assert calls_at_shutdown == 1 + 3  # the probe runs alone
     assert (finished.status, finished.completed_count) == (Status.COMPLETED, 10)
-    assert set(scenario.provider.calls.values()) == {1}
+    assert set(scenario.provider.call_counts.values()) == {1}
 
 
 async def test_process_chunk_of_a_later_holder_calls_no_answered_prompt_again(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(5) + ONE_CHUNK)
+        job_id = await scenario.submit(prompts(5) + PADDING)
         crashed = await scenario.claim(job_id)
         add_result(crashed, 2, "paid before", tokens=9)
         crashed.output.add_error(1, Prompt("id-0", "prompt 0"), "failed_before", "Failed before.")
         await crashed.output.flush()
-        scenario.clock.move(LEASE_SECONDS + 1)
+        scenario.clock.advance(LEASE_SECONDS + 1)
         await scenario.process(job_id)
-        finished = await scenario.one.until_ended(job_id)
-        results = await scenario.one.results(job_id)
+        finished = await scenario.stack.wait_until_finished(job_id)
+        results = await scenario.stack.results(job_id)
 
         assert [line["prompt_id"] for line in results] == ["id-1", "id-2", "id-3", "id-4"]
         assert results[0]["result"] == "paid before"
-        assert (await scenario.one.errors(job_id))[0]["error"] == "failed_before"
-        assert sorted(scenario.provider.calls.elements()) == ["prompt 2", "prompt 3", "prompt 4"]
+        assert (await scenario.stack.errors(job_id))[0]["error"] == "failed_before"
+        assert sorted(scenario.provider.call_counts.elements()) == ["prompt 2", "prompt 3", "prompt 4"]
         assert (finished.completed_count, finished.failed_count, finished.tokens_used) == (4, 1, 9 + 3 * 12)
 
 
 async def test_process_chunk_counts_attempts_of_an_earlier_holder(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(2) + ONE_CHUNK, max_retries=2)
+        job_id = await scenario.submit(prompts(2) + PADDING, max_retries=2)
 
         async def act(prompt: str, call: int) -> web.Response | None:
-            return refusal(500) if prompt == "prompt 1" else None
+            return openai_error(500) if prompt == "prompt 1" else None
 
-        scenario.provider.act = act
+        scenario.provider.script = act
         await scenario.rewrite_chunk(job_id, attempt_failures={2: 2})
         await scenario.process(job_id)
         errors = await error_lines(scenario, job_id)
 
     assert [(error[0], error[2], error[4]) for error in errors] == [(2, "provider_error", 3)]
-    assert scenario.provider.calls == {"prompt 0": 1, "prompt 1": 1}
+    assert scenario.provider.call_counts == {"prompt 0": 1, "prompt 1": 1}
 
 
 async def test_process_chunk_leased_to_another_schedules_a_task_for_the_end_of_the_lease(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
         job_id = await scenario.submit(prompts(1))
-        held = await scenario.claim(job_id)
+        leased = await scenario.claim(job_id)
         await scenario.process(job_id)
 
-        tasks = await scenario.worker_tasks()
-        end = held.lease.chunk.due_at + CLOCK_SKEW_SECONDS
-        assert tasks == [(ProcessChunk(job_id=job_id, chunk=0).encode(), end)]
-        scenario.clock.move(LEASE_SECONDS + CLOCK_SKEW_SECONDS)
-        assert (await scenario.one.until_ended(job_id)).status is Status.COMPLETED
+        tasks = await queue_entries(scenario.stack, "queue:worker")
+        command, end = ProcessChunk(job_id=job_id, chunk=0).encode(), leased.lease.chunk.due_at + CLOCK_SKEW_SECONDS
+        assert tasks == [QueueEntry("queue:worker", command, end)]
+        scenario.clock.advance(LEASE_SECONDS + CLOCK_SKEW_SECONDS)
+        assert (await scenario.stack.wait_until_finished(job_id)).status is Status.COMPLETED
 
 
 async def test_process_chunk_of_an_unknown_or_finished_job_changes_nothing(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(3) + ONE_CHUNK)
-        unsplit: str = (await scenario.one.init())["job_id"]
+        job_id = await scenario.submit(prompts(3) + PADDING)
+        unsplit: str = (await scenario.stack.init())["job_id"]
         for unknown, number in (("00000000-0000-4000-8000-000000000000", 0), (unsplit, 0), (job_id, 7)):
             await scenario.process(unknown, number)
         await scenario.process(job_id)
-        finished, chunk = await scenario.one.until_ended(job_id), await scenario.chunk(job_id)
+        finished, chunk = await scenario.stack.wait_until_finished(job_id), await scenario.chunk(job_id)
         await scenario.process(job_id)
 
-        assert (await scenario.one.job(job_id), await scenario.chunk(job_id)) == (finished, chunk)
+        assert (await scenario.stack.job(job_id), await scenario.chunk(job_id)) == (finished, chunk)
         assert finished.completed_count == 3
 
 
 async def test_process_chunk_of_a_complete_chunk_requests_the_lost_finalization(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(3) + ONE_CHUNK)
+        job_id = await scenario.submit(prompts(3) + PADDING)
         await scenario.process(job_id)
-        await scenario.one.lose("queue:finalizer")
-        await scenario.one.database.write(lambda connection: connection.execute("delete from task_names"))
+        await scenario.stack.drop_messages("queue:finalizer")
+        await scenario.stack.database.write(lambda connection: connection.execute("delete from task_names"))
         await scenario.process(job_id)
 
-        assert (await scenario.one.until_ended(job_id)).status is Status.COMPLETED
+        assert (await scenario.stack.wait_until_finished(job_id)).status is Status.COMPLETED
 
 
 async def test_process_chunk_whose_completion_lost_its_reply_stays_complete(tmp_path: Path) -> None:
@@ -230,9 +236,9 @@ async def test_process_chunk_whose_completion_lost_its_reply_stays_complete(tmp_
 
     async with chunk_scenario(tmp_path) as scenario:
         job_id = await scenario.submit(prompts(1))
-        documents = LostReplies(scenario.one.app.documents)
+        documents = LostReplies(scenario.stack.context.documents)
         documents.lose_next = completes
-        async with replaced_adapters(scenario.one, documents=documents):
+        async with replaced_adapters(scenario.stack, documents=documents):
             with pytest.raises(Unavailable):
                 await scenario.process(job_id)
             chunk = await scenario.chunk(job_id)
@@ -240,14 +246,14 @@ async def test_process_chunk_whose_completion_lost_its_reply_stays_complete(tmp_
 
         assert (chunk.open, chunk.results and chunk.results.lines) == (False, 1)
         assert chunk == await scenario.chunk(job_id)
-        assert (await scenario.one.until_ended(job_id)).status is Status.COMPLETED
+        assert (await scenario.stack.wait_until_finished(job_id)).status is Status.COMPLETED
 
 
 async def claim_elsewhere(scenario: ChunkScenario, job_id: str) -> ClaimedChunk:
     """Let the lease expire and claim the chunk; a holder that renewed its lease in between keeps it once more."""
     while True:
-        scenario.clock.move(LEASE_SECONDS + 1)
-        claim = await scenario.one.app.chunks.claim(job_id, 0, "elsewhere", LEASE_SECONDS)
+        scenario.clock.advance(LEASE_SECONDS + 1)
+        claim = await scenario.stack.context.chunks.claim(job_id, 0, "elsewhere", LEASE_SECONDS)
         if isinstance(claim, ClaimedChunk):
             return claim
 
@@ -256,16 +262,16 @@ async def test_process_chunk_with_lost_lease_starts_no_call(tmp_path: Path) -> N
     settings: dict[str, Any] = {"max_in_flight": 2, "flush_count": 1}
     async with chunk_scenario(tmp_path, **settings) as scenario:
         provider = scenario.provider
-        provider.act = slow(0.05)
-        job_id = await scenario.submit(prompts(20) + ONE_CHUNK)
+        provider.script = answer_after(0.05)
+        job_id = await scenario.submit(prompts(20) + PADDING)
         processing = asyncio.create_task(scenario.process(job_id))
-        while provider.calls.total() < 4:
+        while provider.call_counts.total() < 4:
             await asyncio.sleep(0.005)
         new = await claim_elsewhere(scenario, job_id)
-        at_the_loss = provider.calls.total()
+        at_the_loss = provider.call_counts.total()
         await processing
-        when_it_ended = provider.calls.total()
+        when_it_ended = provider.call_counts.total()
         await asyncio.sleep(0.2)
 
-        assert provider.calls.total() == when_it_ended <= at_the_loss + 2
+        assert provider.call_counts.total() == when_it_ended <= at_the_loss + 2
         assert await scenario.chunk(job_id) == new.chunk

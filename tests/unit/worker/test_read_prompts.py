@@ -8,8 +8,8 @@ from promptforge.state.objects import upload_object
 from promptforge.worker.chunk_run import ChunkRun
 from promptforge.worker.read_prompts import read_prompts
 from promptforge.worker.stop_signal import JobStopped
-from tests.harness.chunk_scenario import ONE_CHUNK, add_result, chunk_scenario
-from tests.harness.in_process import prompts
+from tests.harness.chunk_scenario import PADDING, add_result, chunk_scenario
+from tests.harness.lines import prompts
 
 
 async def read(run: ChunkRun) -> dict[int, Prompt]:
@@ -19,7 +19,7 @@ async def read(run: ChunkRun) -> dict[int, Prompt]:
 
 async def test_read_prompts_keeps_physical_line_numbers_and_fails_invalid_lines(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(b"\n" + prompts(2) + b"  \nbad line\n" + prompts(1) + prompts(1, 7) + ONE_CHUNK)
+        job_id = await scenario.submit(b"\n" + prompts(2) + b"  \nbad line\n" + prompts(1) + prompts(1, 7) + PADDING)
         run = await scenario.claim(job_id)
         found = await read(run)
         await run.output.flush()
@@ -32,7 +32,7 @@ async def test_read_prompts_keeps_physical_line_numbers_and_fails_invalid_lines(
 
 async def test_read_prompts_skips_lines_that_have_their_answer(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(b"bad line\n" + prompts(3) + ONE_CHUNK)
+        job_id = await scenario.submit(b"bad line\n" + prompts(3) + PADDING)
         run = await scenario.claim(job_id)
         for line in (1, 3):
             add_result(run, line)
@@ -42,10 +42,10 @@ async def test_read_prompts_skips_lines_that_have_their_answer(tmp_path: Path) -
 
 async def test_read_prompts_with_duplicate_id_names_the_first_line(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(2) + prompts(1) + ONE_CHUNK)
+        job_id = await scenario.submit(prompts(2) + prompts(1) + PADDING)
         await scenario.process(job_id)
-        await scenario.one.until_ended(job_id)
-        (error,) = await scenario.one.errors(job_id)
+        await scenario.stack.wait_until_finished(job_id)
+        (error,) = await scenario.stack.errors(job_id)
 
     assert (error["line"], error["prompt_id"], error["error"]) == (3, "id-0", "duplicate_prompt_id")
     assert "line 1" in error["message"]
@@ -53,12 +53,12 @@ async def test_read_prompts_with_duplicate_id_names_the_first_line(tmp_path: Pat
 
 async def test_read_prompts_without_its_input_stops_the_job_and_fails_every_line(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(3) + ONE_CHUNK)
+        job_id = await scenario.submit(prompts(3) + PADDING)
         run = await scenario.claim(job_id)
         add_result(run, 2)
-        await scenario.one.app.uploads.delete(upload_object(job_id))
+        await scenario.stack.context.uploads.delete(upload_object(job_id))
 
         assert await read(run) == {}
         assert run.output.is_complete
         assert run.stop.reason == JobStopped(INPUT_CHANGED)
-        assert (await scenario.one.job(job_id)).stop_reason == INPUT_CHANGED
+        assert (await scenario.stack.job(job_id)).stop_reason == INPUT_CHANGED

@@ -11,24 +11,24 @@ from promptforge.state.chunks import ClaimedChunk
 from promptforge.worker.chunk_run import ChunkRun
 from promptforge.worker.stop_signal import JobStopped, Release
 from tests.fakes.faulty_documents import UnavailableReads
-from tests.harness.chunk_scenario import LEASE_SECONDS, ONE_CHUNK, chunk_scenario
+from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, chunk_scenario
 from tests.harness.context import replaced_adapters
-from tests.harness.in_process import prompts
+from tests.harness.lines import prompts
 
 
 async def test_stop_signal_of_either_reason_admits_no_call_and_renews_nothing(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
-        claim = await scenario.one.app.chunks.claim(job_id, 0, "holder", LEASE_SECONDS)
+        job_id = await scenario.submit(prompts(9) + PADDING)
+        claim = await scenario.stack.context.chunks.claim(job_id, 0, "holder", LEASE_SECONDS)
         assert isinstance(claim, ClaimedChunk)
-        job = await scenario.one.job(job_id)
-        released, stopped = ChunkRun(scenario.one.runtime, job, claim), ChunkRun(scenario.one.runtime, job, claim)
+        job = await scenario.stack.job(job_id)
+        released, stopped = ChunkRun(scenario.stack.runtime, job, claim), ChunkRun(scenario.stack.runtime, job, claim)
         before = await scenario.chunk(job_id)
         assert not released.stop.is_set
         assert not await released.stop.wait(0.0)
         released.stop.release_at()
         await stopped.stop.stop_job(CANCELLED)
-        scenario.clock.move(LEASE_SECONDS + 1)
+        scenario.clock.advance(LEASE_SECONDS + 1)
 
         for run in (released, stopped):
             assert await run.stop.wait(60.0)
@@ -40,8 +40,8 @@ async def test_stop_signal_of_either_reason_admits_no_call_and_renews_nothing(tm
 
 async def test_stop_signal_of_a_stopped_job_is_set_from_the_start(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
-        job_id = await scenario.submit(prompts(9) + ONE_CHUNK)
-        await scenario.one.app.jobs.stop(job_id, CANCELLED)
+        job_id = await scenario.submit(prompts(9) + PADDING)
+        await scenario.stack.context.jobs.stop(job_id, CANCELLED)
         run = await scenario.claim(job_id)
 
         assert (run.stop.reason, run.stop.is_set) == (JobStopped(CANCELLED), True)
@@ -68,7 +68,7 @@ async def test_stop_signal_of_a_stopped_job_outweighs_a_release(tmp_path: Path) 
         await run.stop.stop_job(CANCELLED)
 
         assert run.stop.reason == JobStopped(COST_LIMIT)
-        assert (await scenario.one.job(job_id)).stop_reason == COST_LIMIT
+        assert (await scenario.stack.job(job_id)).stop_reason == COST_LIMIT
 
 
 @pytest.mark.parametrize("stopping", [True, False])
@@ -81,7 +81,7 @@ async def test_stop_signal_watch_process_releases_at_shutdown_and_at_soft_deadli
         await asyncio.sleep(0)
         assert run.stop.reason is None
         if stopping:
-            scenario.one.app.stopping.set()
+            scenario.stack.context.stopping.set()
         await asyncio.wait_for(watching, 20)
 
         assert run.stop.reason == Release()
@@ -95,8 +95,8 @@ async def test_stop_signal_poll_job_finds_a_stop_requested_elsewhere(
         job_id = await scenario.submit(prompts(1))
         run = await scenario.claim(job_id)
         polling = asyncio.create_task(run.stop.poll_job())
-        await scenario.one.app.jobs.stop(job_id, DEADLINE_EXCEEDED)
-        scenario.clock.move(60)  # past the cache
+        await scenario.stack.context.jobs.stop(job_id, DEADLINE_EXCEEDED)
+        scenario.clock.advance(60)  # past the cache
         await asyncio.wait_for(polling, 20)
 
         assert run.stop.reason == JobStopped(DEADLINE_EXCEEDED)
@@ -109,7 +109,7 @@ async def test_stop_signal_poll_job_of_a_deleted_job_raises_lease_lost(
     async with chunk_scenario(tmp_path) as scenario:
         job_id = await scenario.submit(prompts(1))
         run = await scenario.claim(job_id)
-        await scenario.one.delete(job_id)
+        await scenario.stack.delete(job_id)
 
         with pytest.raises(LeaseLost):
             await asyncio.wait_for(run.stop.poll_job(), 20)
@@ -121,10 +121,10 @@ async def test_stop_signal_poll_job_after_a_failed_read_polls_again(
     monkeypatch.setattr("promptforge.worker.stop_signal.STOP_POLL_SECONDS", 0.001)
     async with chunk_scenario(tmp_path) as scenario:
         job_id = await scenario.submit(prompts(1))
-        documents = UnavailableReads(scenario.one.app.documents)
-        async with replaced_adapters(scenario.one, documents=documents):
+        documents = UnavailableReads(scenario.stack.context.documents)
+        async with replaced_adapters(scenario.stack, documents=documents):
             run = await scenario.claim(job_id)
-            await scenario.one.app.jobs.stop(job_id, CANCELLED)
+            await scenario.stack.context.jobs.stop(job_id, CANCELLED)
             documents.rejections = 3
             await asyncio.wait_for(run.stop.poll_job(), 20)
 

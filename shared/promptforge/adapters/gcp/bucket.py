@@ -23,9 +23,9 @@ CONTENT_TYPE = "application/octet-stream"
 LIST_PAGE = 1000
 TIMEOUT = (5, 15)  # to connect, and between two blocks that arrive
 RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=4, multiplier=2)
-SENDS_PER_PIECE = 8
+MAX_SENDS_PER_PIECE = 8
 
-RENAMED: dict[type[Exception], type[PromptForgeError]] = {  # the first match counts
+ERRORS: dict[type[Exception], type[PromptForgeError]] = {  # the first match counts
     exceptions.PreconditionFailed: ObjectExists,
     exceptions.NotFound: ObjectMissing,
     exceptions.GoogleAPIError: Unavailable,
@@ -44,10 +44,13 @@ class Bucket:
     """
 
     def __init__(self, name: str, connections: int, retry_seconds: float, endpoint: str) -> None:
+        self._name = name
         self._retry = RETRY.with_timeout(retry_seconds)
-        at = {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": endpoint}} if endpoint else {}
-        with _translated(name):
-            self._client = Client(project=None, **at)
+        emulator = (
+            {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": endpoint}} if endpoint else {}
+        )
+        with self._translate_errors(name):
+            self._client = Client(project=None, **emulator)
         # Otherwise the library reads the bucket itself for its traces, in threads of its own, after each 404.
         self._client._bucket_metadata_cache = None
         self._http: requests.Session = self._client._http
@@ -56,18 +59,18 @@ class Bucket:
         self._bucket = self._client.bucket(name)
 
     def stat(self, name: str) -> ObjectInfo | None:
-        with _translated(name):
+        with self._translate_errors(name):
             blob = self._bucket.get_blob(name, timeout=TIMEOUT, retry=self._retry)
         return blob and _info(blob)
 
-    def block(self, name: str, generation: int, start: int, end: int) -> bytes:
+    def read_range(self, name: str, generation: int, start: int, end: int) -> bytes:
         """Return the bytes [start, end) of one generation; a range past the end is cut."""
         blob = self._bucket.blob(name, generation=generation)
-        exactly = {"raw_download": True, "checksum": None, "single_shot_download": True}
-        with _translated(name):
+        options = {"raw_download": True, "checksum": None, "single_shot_download": True}
+        with self._translate_errors(name):
             try:
                 data: bytes = blob.download_as_bytes(
-                    start=start, end=end - 1, timeout=TIMEOUT, retry=self._retry, **exactly
+                    start=start, end=end - 1, timeout=TIMEOUT, retry=self._retry, **options
                 )
             except exceptions.RequestRangeNotSatisfiable:
                 return b""
@@ -79,33 +82,33 @@ class Bucket:
         The request has the checksum, so that Cloud Storage rejects damaged content.
         """
         blob = self._bucket.blob(name)
-        how = {"content_type": CONTENT_TYPE, "checksum": "crc32c", "timeout": TIMEOUT, "retry": self._retry}
-        with _translated(name):
-            blob.upload_from_string(data, if_generation_match=0, **how)
+        options = {"content_type": CONTENT_TYPE, "checksum": "crc32c", "timeout": TIMEOUT, "retry": self._retry}
+        with self._translate_errors(name):
+            blob.upload_from_string(data, if_generation_match=0, **options)
         return _info(blob)
 
-    def begin(self, name: str) -> str:
+    def start_session(self, name: str) -> str:
         """Return the URL, a secret, of a session that receives an object piece by piece.
 
         The object exists after the last piece.
         """
-        how = {"content_type": CONTENT_TYPE, "checksum": None, "timeout": TIMEOUT, "retry": self._retry}
-        with _translated(name):
-            url: str = self._bucket.blob(name).create_resumable_upload_session(if_generation_match=0, **how)
+        options = {"content_type": CONTENT_TYPE, "checksum": None, "timeout": TIMEOUT, "retry": self._retry}
+        with self._translate_errors(name):
+            url: str = self._bucket.blob(name).create_resumable_upload_session(if_generation_match=0, **options)
         return url
 
-    def send(self, session: str, piece: bytes, start: int) -> None:
+    def send_piece(self, session: str, piece: bytes, start: int) -> None:
         """Send a session's next piece, which is not its last."""
-        self._transmit(session, piece, start)
+        self._send(session, piece, start)
 
-    def finish(self, name: str, session: str, piece: bytes, start: int, crc32c: str) -> ObjectInfo:
-        """Send a session's last piece, with the checksum of the whole, and so make the object."""
-        reply = self._transmit(session, piece, start, crc32c)
-        with _translated(name):
-            made = reply.json()
-        return ObjectInfo(name, int(made["generation"]), int(made["size"]), made["crc32c"])
+    def send_last_piece(self, name: str, session: str, piece: bytes, start: int, crc32c: str) -> ObjectInfo:
+        """Send a session's last piece, with the checksum of the whole, which creates the object."""
+        reply = self._send(session, piece, start, crc32c)
+        with self._translate_errors(name):
+            created = reply.json()
+        return ObjectInfo(name, int(created["generation"]), int(created["size"]), created["crc32c"])
 
-    def abandon(self, session: str) -> None:
+    def delete_session(self, session: str) -> None:
         """Delete a session and what it received.
 
         Otherwise it lasts a week.
@@ -116,48 +119,48 @@ class Bucket:
         blob = self._bucket.blob(name)
         blob.content_type = CONTENT_TYPE
         blobs = [self._bucket.blob(source) for source in sources]
-        with _translated(name):
+        with self._translate_errors(name):
             blob.compose(blobs, if_generation_match=0, timeout=TIMEOUT, retry=self._retry)
         return _info(blob)
 
-    def page(self, prefix: str, token: str) -> tuple[list[str], str | None]:
+    def list_page(self, prefix: str, token: str) -> tuple[list[str], str | None]:
         """Return one page of names, and the token of the next page, if there is one."""
-        what = {
+        options = {
             "prefix": prefix,
             "page_token": token or None,
             "page_size": LIST_PAGE,
             "fields": "items(name),nextPageToken",
         }
-        with _translated(prefix):
-            found = self._client.list_blobs(self._bucket, timeout=TIMEOUT, retry=self._retry, **what)
+        with self._translate_errors(prefix):
+            found = self._client.list_blobs(self._bucket, timeout=TIMEOUT, retry=self._retry, **options)
             names = [blob.name for blob in next(found.pages, ())]
         return names, found.next_page_token
 
     def delete(self, name: str) -> None:
-        with _translated(name):
+        with self._translate_errors(name):
             self._bucket.delete_blob(name, timeout=TIMEOUT, retry=self._retry)
 
     def close(self) -> None:
         self._client.close()
 
-    def _transmit(self, session: str, piece: bytes, start: int, crc32c: str = "") -> requests.Response:
+    def _send(self, session: str, piece: bytes, start: int, crc32c: str = "") -> requests.Response:
         """Send a piece until all of it is stored.
 
         Cloud Storage may store a part of it, and it stores a repeated piece once. The library's own BlobWriter handles
         neither, and it publishes an incomplete object when it is discarded.
         """
-        kept, end = start, start + len(piece)
-        with _translated("upload session"):
-            for _ in range(SENDS_PER_PIECE):
-                reply = self._put(session, piece[kept - start :], kept, crc32c)
+        stored, end = start, start + len(piece)
+        with self._translate_errors("upload session"):
+            for _ in range(MAX_SENDS_PER_PIECE):
+                reply = self._put(session, piece[stored - start :], stored, crc32c)
                 if reply.status_code != requests.codes.permanent_redirect:
                     return reply
-                kept = int(reply.headers.get("Range", "bytes=0--1").removeprefix("bytes=0-")) + 1
-                if kept == end and not crc32c:
+                stored = int(reply.headers.get("Range", "bytes=0--1").removeprefix("bytes=0-")) + 1
+                if stored == end and not crc32c:
                     return reply
-                if not start <= kept <= end:
+                if not start <= stored <= end:
                     break
-        raise Unavailable("upload session: what was sent is not kept")
+        raise Unavailable(self._name, "upload_incomplete")
 
     def _put(self, session: str, data: bytes, start: int, crc32c: str) -> requests.Response:
         end = start + len(data)
@@ -169,7 +172,7 @@ class Bucket:
         def put() -> requests.Response:
             reply = self._http.put(session, data=data, headers=headers, timeout=TIMEOUT, allow_redirects=False)
             if reply.status_code == requests.codes.not_found:
-                raise Unavailable("upload session: it has ended")
+                raise Unavailable(self._name, "upload_session_expired")
             if reply.status_code not in (requests.codes.ok, requests.codes.created, requests.codes.permanent_redirect):
                 raise exceptions.from_http_status(reply.status_code, "upload session")  # the URL is not for logs
             return reply
@@ -177,14 +180,15 @@ class Bucket:
         answer: requests.Response = self._retry(put)()
         return answer
 
-
-@contextmanager
-def _translated(name: str) -> Iterator[None]:
-    try:
-        yield
-    except tuple(RENAMED) as exc:
-        ours = next(ours for theirs, ours in RENAMED.items() if isinstance(exc, theirs))
-        raise ours(name if ours is not Unavailable else f"{name}: {type(exc).__name__}") from exc
+    @contextmanager
+    def _translate_errors(self, object_name: str) -> Iterator[None]:
+        try:
+            yield
+        except tuple(ERRORS) as exc:
+            error = next(error for kind, error in ERRORS.items() if isinstance(exc, kind))
+            if error is Unavailable:
+                raise Unavailable(self._name, type(exc).__name__) from exc
+            raise error(object_name) from exc
 
 
 def _info(blob: Blob) -> ObjectInfo:

@@ -13,7 +13,7 @@ ONE = 1 << 31
 BYTE = 1 << 23  # x^8: one zero byte
 
 
-def joined(parts: Iterable[ObjectInfo]) -> tuple[int, str]:
+def combine(parts: Iterable[ObjectInfo]) -> tuple[int, str]:
     """Return the size and the checksum of the parts in order."""
     size, whole = 0, 0
     for part in parts:

@@ -22,8 +22,8 @@ from google.cloud.firestore_v1.types import firestore as wire
 from google.cloud.firestore_v1.types import write as writes_wire
 
 from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
-from promptforge.adapters.gcp.firestore_values import Value, decoded, encoded, moment, timestamp
-from promptforge.adapters.gcp.grpc_channels import ANSWER_SECONDS, RETRY, connected
+from promptforge.adapters.gcp.firestore_values import Value, decode, encode, expiry_timestamp, parse_version
+from promptforge.adapters.gcp.grpc_channels import ANSWER_SECONDS, RETRY, open_transport
 from promptforge.errors import Conflict, Unavailable
 from promptforge.ports.documents import (
     EXPIRE_FIELD,
@@ -38,13 +38,13 @@ from promptforge.ports.documents import (
     Write,
 )
 
-COMMIT = "_commit"
+COMMIT_FIELD = "_commit"
 """A field of every document with another value in each commit: otherwise a write without changes keeps the version."""
 
-ENTRIES_A_READ = 1000
+ENTRIES_PER_READ = 1000
 
-READING: dict[type[Exception], type[Exception]] = {exceptions.InvalidArgument: ValueError}
-COMMITTING = READING | {
+READ_ERRORS: dict[type[Exception], type[Exception]] = {exceptions.InvalidArgument: ValueError}
+COMMIT_ERRORS = READ_ERRORS | {
     exceptions.Aborted: Conflict,
     exceptions.AlreadyExists: Conflict,
     exceptions.FailedPrecondition: Conflict,
@@ -52,7 +52,7 @@ COMMITTING = READING | {
 }
 """The errors of this package for those of Google; all others become Unavailable."""
 
-FOREIGN = "base version"
+LATER_VERSION_TEXT = "base version"
 """The text of an InvalidArgument for a version that is later than the document's, and so of another document."""
 
 Fields = documents_wire.Document.pb()
@@ -94,7 +94,7 @@ class FirestoreDocuments:
         for write in writes:
             deleted = isinstance(write, Delete)
             self.operations.add(BilledOperation.DOCUMENT_DELETE if deleted else BilledOperation.DOCUMENT_WRITE)
-        with _translated(COMMITTING):
+        with _translate_errors(COMMIT_ERRORS):
             # Sent once: a second try after a lost answer would report the commit of the first one as a conflict.
             answer = await self._client.commit(
                 wire.CommitRequest.wrap(request), retry=None, timeout=ANSWER_SECONDS, metadata=self._metadata
@@ -114,12 +114,12 @@ class FirestoreDocuments:
         limit: int,
         after: Document | None = None,
     ) -> list[Document]:
-        parent, query = self._question(collection, where)
+        parent, query = self._structured_query(collection, where)
         names = [order_by, "__name__"] if order_by else ["__name__"]
         query["order_by"] = [{"field": {"field_path": name}, "direction": "ASCENDING"} for name in names]
         query["limit"] = {"value": limit}
         if after:
-            values = [encoded(after.data[order_by])] if order_by else []
+            values = [encode(after.data[order_by])] if order_by else []
             query["start_at"] = {"values": [*values, Value(reference_value=self._root + after.path)]}
         request = QueryRequest(parent=parent, structured_query=query)
         answers = await self._read(self._client.run_query, wire.RunQueryRequest, request)
@@ -132,8 +132,8 @@ class FirestoreDocuments:
 
     async def sum(self, collection: str, fields: Sequence[str]) -> dict[str, int]:
         # One by one: a query for several sums leaves out documents without one of the fields.
-        wanted: list[Data] = [{"sum": {"field": {"field_path": field}}} for field in fields]
-        sums = await asyncio.gather(*(self._aggregate(collection, None, each) for each in wanted))
+        aggregations: list[Data] = [{"sum": {"field": {"field_path": field}}} for field in fields]
+        sums = await asyncio.gather(*(self._aggregate(collection, None, each) for each in aggregations))
         return dict(zip(fields, sums, strict=True))
 
     async def close(self) -> None:
@@ -144,27 +144,27 @@ class FirestoreDocuments:
     @cached_property
     def _client(self) -> FirestoreAsyncClient:
         """The client, created at the first use because it belongs to the running event loop."""
-        return FirestoreAsyncClient(transport=connected(FirestoreGrpcAsyncIOTransport, self._emulator))
+        return FirestoreAsyncClient(transport=open_transport(FirestoreGrpcAsyncIOTransport, self._emulator))
 
     async def _read(self, call: Callable[..., Awaitable[Any]], kind: Any, request: Any) -> list[Any]:
         async def attempt() -> list[Any]:
             answers = await call(kind.wrap(request), retry=None, timeout=ANSWER_SECONDS, metadata=self._metadata)
             return [type(answer).pb(answer) async for answer in answers]
 
-        with _translated(READING):
+        with _translate_errors(READ_ERRORS):
             return await RETRY(attempt)()
 
-    async def _aggregate(self, collection: str, where: Mapping[str, Scalar] | None, wanted: Data) -> int:
-        parent, query = self._question(collection, where)
-        both = [{"alias": "entries", "count": {}}, {"alias": "wanted", **wanted}]
-        asked = {"structured_query": query, "aggregations": both}
-        request = AggregationRequest(parent=parent, structured_aggregation_query=asked)
+    async def _aggregate(self, collection: str, where: Mapping[str, Scalar] | None, aggregation: Data) -> int:
+        parent, query = self._structured_query(collection, where)
+        aggregations = [{"alias": "entries", "count": {}}, {"alias": "value", **aggregation}]
+        aggregation_query = {"structured_query": query, "aggregations": aggregations}
+        request = AggregationRequest(parent=parent, structured_aggregation_query=aggregation_query)
         (answer,) = await self._read(self._client.run_aggregation_query, wire.RunAggregationQueryRequest, request)
         values = answer.result.aggregate_fields
-        self.operations.add(BilledOperation.DOCUMENT_READ, max(1, -(-decoded(values["entries"]) // ENTRIES_A_READ)))
-        return int(decoded(values["wanted"]))
+        self.operations.add(BilledOperation.DOCUMENT_READ, max(1, -(-decode(values["entries"]) // ENTRIES_PER_READ)))
+        return int(decode(values["value"]))
 
-    def _question(self, collection: str, where: Mapping[str, Scalar] | None) -> tuple[str, Data]:
+    def _structured_query(self, collection: str, where: Mapping[str, Scalar] | None) -> tuple[str, Data]:
         parent, _, name = (self._root + collection).rpartition("/")
         query: Data = {"from_": [{"collection_id": name}]}
         if where:
@@ -175,15 +175,15 @@ class FirestoreDocuments:
     def _write(self, write: Write, token: str) -> Any:
         name = self._root + write.path
         if isinstance(write, Delete):
-            return WireWrite(delete=name, current_document=_at(write))
-        fields = {name: encoded(value) for name, value in {**write.data, COMMIT: token}.items()}
+            return WireWrite(delete=name, current_document=_version_precondition(write))
+        fields = {name: encode(value) for name, value in {**write.data, COMMIT_FIELD: token}.items()}
         if EXPIRE_FIELD in write.data:
-            fields[EXPIRE_FIELD] = moment(write.data[EXPIRE_FIELD])
-        there = {"exists": False} if isinstance(write, Create) else _at(write)
-        return WireWrite(update=Fields(name=name, fields=fields), current_document=there)
+            fields[EXPIRE_FIELD] = expiry_timestamp(write.data[EXPIRE_FIELD])
+        precondition = {"exists": False} if isinstance(write, Create) else _version_precondition(write)
+        return WireWrite(update=Fields(name=name, fields=fields), current_document=precondition)
 
     def _document(self, found: Any) -> Document:
-        data = {name: decoded(value) for name, value in found.fields.items() if name != COMMIT}
+        data = {name: decode(value) for name, value in found.fields.items() if name != COMMIT_FIELD}
         return Document(found.name.removeprefix(self._root), data, found.update_time.ToJsonString())
 
 
@@ -191,21 +191,24 @@ def _condition(name: str, value: Scalar) -> Data:
     field = {"field_path": name}
     if value is None:
         return {"unary_filter": {"field": field, "op": "IS_NULL"}}
-    return {"field_filter": {"field": field, "op": "EQUAL", "value": encoded(value)}}
+    return {"field_filter": {"field": field, "op": "EQUAL", "value": encode(value)}}
 
 
-def _at(write: Update | Delete) -> Data:
+def _version_precondition(write: Update | Delete) -> Data:
     """Return the precondition that a document is at the version of the write."""
     try:
-        return {"update_time": timestamp(write.version)}
+        return {"update_time": parse_version(write.version)}
     except ValueError:
         raise Conflict(write.path) from None  # no document ever had that version
 
 
 @contextmanager
-def _translated(names: Mapping[type[Exception], type[Exception]]) -> Iterator[None]:
+def _translate_errors(names: Mapping[type[Exception], type[Exception]]) -> Iterator[None]:
     try:
         yield
     except exceptions.GoogleAPIError as exc:
-        error = Conflict if FOREIGN in str(exc) else names.get(type(exc), Unavailable)
-        raise error(f"Firestore did not take the work: {type(exc).__name__}") from exc
+        cause = type(exc).__name__
+        error = Conflict if LATER_VERSION_TEXT in str(exc) else names.get(type(exc))
+        if error is None:
+            raise Unavailable("firestore", cause) from exc
+        raise error(f"Firestore rejected the request: {cause}") from exc

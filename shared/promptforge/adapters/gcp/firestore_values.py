@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 Value = document.Value.pb()
 
 
-def encoded(value: Any) -> Any:
+def encode(value: Any) -> Any:
     """Return a value of a document with exactly its type."""
     match value:
         case None:
@@ -30,12 +30,12 @@ def encoded(value: Any) -> Any:
     return Value(map_value={"fields": {"json": Value(string_value=orjson.dumps(value).decode())}})
 
 
-def moment(seconds: float | None) -> Any:
+def expiry_timestamp(seconds: float | None) -> Any:
     """Return a time in whole seconds as the timestamp that Firestore's expiry requires, or null."""
     return Value(null_value=0) if seconds is None else Value(timestamp_value=Timestamp(seconds=int(seconds)))
 
 
-def decoded(value: Any) -> Any:
+def decode(value: Any) -> Any:
     """Return the value that was encoded."""
     match value.WhichOneof("value_type"):
         case "null_value":
@@ -48,7 +48,7 @@ def decoded(value: Any) -> Any:
             return getattr(value, kind)
 
 
-def timestamp(version: str) -> Any:
+def parse_version(version: str) -> Any:
     """Return the time that a version is, to the last digit.
 
     Raises ValueError if it is not a version.

@@ -35,7 +35,7 @@ RETRY = AsyncRetry(
 """The retry of calls that may run twice. The defaults of the clients continue for one to ten minutes."""
 
 
-def connected(transport: Any, emulator: str) -> Any:
+def open_transport(transport: Any, emulator: str) -> Any:
     """Return a transport on a channel of the running event loop.
 
     It connects to the emulator at HOST:PORT, or to Google with the credentials of the environment. Raises SettingsError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import google_crc32c
 
 from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
-from promptforge.adapters.gcp.crc32c import joined
+from promptforge.adapters.gcp.crc32c import combine
 from promptforge.adapters.gcp.signing import SignedUrls
 from promptforge.adapters.gcp.threads import Lazy, Threads
 from promptforge.errors import ObjectExists, ObjectMissing, Unavailable
@@ -46,8 +46,8 @@ class BucketObjects:
     ) -> None:
         self.bucket = bucket
         self._urls, self._operations = urls, operations
-        self._threads = Threads(f"bucket {bucket}", THREADS, CALL_SECONDS)
-        self._opened = Lazy(lambda: _open(bucket, retry_seconds, endpoint))
+        self._threads = Threads(bucket, THREADS, CALL_SECONDS)
+        self._bucket = Lazy(lambda: _open(bucket, retry_seconds, endpoint))
 
     async def stat(self, name: str) -> ObjectInfo | None:
         return await self._call(BilledOperation.CLASS_B, lambda bucket: bucket.stat(name))
@@ -61,21 +61,21 @@ class BucketObjects:
                 raise ObjectMissing(name)
             generation, end = info.generation, min(info.size, info.size if end is None else end)
         while start < end:
-            block = await self._block(name, generation, start, min(start + BLOCK_BYTES, end))
+            block = await self._read_range(name, generation, start, min(start + BLOCK_BYTES, end))
             if not block:
                 return
             yield block
             start += len(block)  # a short block is not the end: the rest is read next
 
     async def create(self, name: str, data: bytes | AsyncIterable[bytes]) -> ObjectInfo:
-        written = _Written()
-        async with aclosing(written.pieces(_once(data) if isinstance(data, bytes) else data)) as pieces:
+        digest = _ContentDigest()
+        async with aclosing(digest.pieces(_as_stream(data) if isinstance(data, bytes) else data)) as pieces:
             try:
-                return await self._write(name, pieces, written)
+                return await self._write(name, pieces, digest)
             except ObjectExists:
                 async for _ in pieces:  # the existing object may have this content: compute all of it
                     pass
-        return await self._equal(name, written.size, written.crc32c)
+        return await self._get_if_equal(name, digest.size, digest.crc32c)
 
     async def compose(self, name: str, sources: Sequence[str]) -> ObjectInfo:
         if not 1 <= len(sources) <= MAX_COMPOSE:
@@ -86,12 +86,12 @@ class BucketObjects:
             parts = [part for part in await asyncio.gather(*map(self.stat, sources)) if part]
         if len(parts) < len(sources):
             raise ObjectMissing(name)
-        return await self._equal(name, *joined(parts))
+        return await self._get_if_equal(name, *combine(parts))
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         token: str | None = ""
         while token is not None:
-            names, token = await self._page(prefix, token)
+            names, token = await self._list_page(prefix, token)
             for name in names:
                 yield name
 
@@ -109,15 +109,17 @@ class BucketObjects:
     def close(self) -> None:
         """Close the threads and the connections."""
         self._threads.close()
-        if bucket := self._opened.get_if_created():
+        if bucket := self._bucket.get_if_created():
             bucket.close()
 
-    async def _write(self, name: str, pieces: AsyncIterator[tuple[bytes, bool]], written: "_Written") -> ObjectInfo:
+    async def _write(
+        self, name: str, pieces: AsyncIterator[tuple[bytes, bool]], digest: "_ContentDigest"
+    ) -> ObjectInfo:
         piece, last = await anext(pieces)
         if last:
             return await self._call(BilledOperation.CLASS_A, lambda bucket: bucket.insert(name, piece))
         session = await self._call(
-            BilledOperation.CLASS_A, lambda bucket: bucket.begin(name)
+            BilledOperation.CLASS_A, lambda bucket: bucket.start_session(name)
         )  # billed once, with all pieces
         try:
             sent = 0
@@ -125,36 +127,38 @@ class BucketObjects:
                 await self._send(session, piece, sent)
                 sent += len(piece)
                 piece, last = await anext(pieces)
-            return await self._call(None, lambda bucket: bucket.finish(name, session, piece, sent, written.crc32c))
+            return await self._call(
+                None, lambda bucket: bucket.send_last_piece(name, session, piece, sent, digest.crc32c)
+            )
         except BaseException:
-            self._threads.start(lambda: self._opened().abandon(session))
+            self._threads.start(lambda: self._bucket().delete_session(session))
             raise
 
     async def _send(self, session: str, piece: bytes, start: int) -> None:
-        await self._call(None, lambda bucket: bucket.send(session, piece, start))
+        await self._call(None, lambda bucket: bucket.send_piece(session, piece, start))
 
-    async def _block(self, name: str, generation: int, start: int, end: int) -> bytes:
-        return await self._call(BilledOperation.CLASS_B, lambda bucket: bucket.block(name, generation, start, end))
+    async def _read_range(self, name: str, generation: int, start: int, end: int) -> bytes:
+        return await self._call(BilledOperation.CLASS_B, lambda bucket: bucket.read_range(name, generation, start, end))
 
-    async def _equal(self, name: str, size: int, crc32c: str) -> ObjectInfo:
+    async def _get_if_equal(self, name: str, size: int, crc32c: str) -> ObjectInfo:
         """Return the existing object if it equals the result of an own earlier try."""
         info = await self.stat(name)
         if info is None:
-            raise Unavailable(f"{name}: refused as written already, and not there")
+            raise Unavailable(self.bucket, "object_deleted_meanwhile")
         if (info.size, info.crc32c) != (size, crc32c):
             raise ObjectExists(name)
         return info
 
-    async def _page(self, prefix: str, token: str) -> tuple[Sequence[str], str | None]:
-        return await self._call(BilledOperation.CLASS_A, lambda bucket: bucket.page(prefix, token))
+    async def _list_page(self, prefix: str, token: str) -> tuple[Sequence[str], str | None]:
+        return await self._call(BilledOperation.CLASS_A, lambda bucket: bucket.list_page(prefix, token))
 
     async def _call(self, operation: BilledOperation | None, call: "Callable[[Bucket], T]") -> T:
         if operation:
             self._operations.add(operation)
-        return await self._threads.run(lambda: call(self._opened()))
+        return await self._threads.run(lambda: call(self._bucket()))
 
 
-class _Written:
+class _ContentDigest:
     """The size and the checksum of the content so far, in the form of Cloud Storage."""
 
     def __init__(self) -> None:
@@ -166,18 +170,18 @@ class _Written:
 
     async def pieces(self, data: AsyncIterable[bytes]) -> AsyncGenerator[tuple[bytes, bool], None]:
         """Yield pieces of BLOCK_BYTES, each with whether it is the last, which may be shorter."""
-        held = bytearray()
+        buffer = bytearray()
         async for block in data:
             self.size += len(block)
             self._checksum.update(block)
-            held += block
-            while len(held) > BLOCK_BYTES:
-                yield bytes(held[:BLOCK_BYTES]), False
-                del held[:BLOCK_BYTES]
-        yield bytes(held), True
+            buffer += block
+            while len(buffer) > BLOCK_BYTES:
+                yield bytes(buffer[:BLOCK_BYTES]), False
+                del buffer[:BLOCK_BYTES]
+        yield bytes(buffer), True
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
+async def _as_stream(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 

@@ -50,7 +50,7 @@ class IamAccount:
     def __init__(self, email: str, emulator: str = "") -> None:
         self.signer_email = email
         self._url = f"{emulator or IAM}/v1/projects/-/serviceAccounts/{email}:signBlob"
-        self._http = Lazy(lambda: _authorized(AnonymousCredentials() if emulator else None))
+        self._http = Lazy(lambda: _authorized_http(AnonymousCredentials() if emulator else None))
 
     def sign_bytes(self, message: bytes) -> bytes:
         """Return the signature.
@@ -81,13 +81,13 @@ class SignedUrls:
     async def put(self, bucket: str, name: str, expires_at: float) -> str:
         """Return a URL to PUT an object with `Content-Type: application/octet-stream`."""
         headers = {"content-type": UPLOAD_TYPE, "host": urlsplit(self._endpoint).netloc}
-        return await self._url(self._upload, "PUT", f"/{bucket}/{_in_path(name)}", headers, {}, expires_at)
+        return await self._url(self._upload, "PUT", f"/{bucket}/{_quote_path(name)}", headers, {}, expires_at)
 
     async def get(self, bucket: str, name: str, filename: str, expires_at: float) -> str:
         """Return a URL to GET an object, saved as `filename`."""
         headers = {"host": urlsplit(self._endpoint).netloc}
         answer = {"response-content-disposition": _attachment(filename), "response-content-type": DOWNLOAD_TYPE}
-        return await self._url(self._download, "GET", f"/{bucket}/{_in_path(name)}", headers, answer, expires_at)
+        return await self._url(self._download, "GET", f"/{bucket}/{_quote_path(name)}", headers, answer, expires_at)
 
     def close(self) -> None:
         """Close the threads."""
@@ -115,7 +115,7 @@ class SignedUrls:
             "X-Goog-Expires": str(ends - signed_at),
             "X-Goog-SignedHeaders": ";".join(headers),
         }
-        text = "&".join(f"{_in_query(key)}={_in_query(value)}" for key, value in sorted(query.items()))
+        text = "&".join(f"{_quote_query(key)}={_quote_query(value)}" for key, value in sorted(query.items()))
         lines = "".join(f"{key}:{value}\n" for key, value in headers.items())
         request = "\n".join((method, path, text, lines, ";".join(headers), "UNSIGNED-PAYLOAD"))
         digest = hashlib.sha256(request.encode()).hexdigest()
@@ -127,10 +127,10 @@ class SignedUrls:
         try:
             return await self._threads.run(lambda: account.sign_bytes(message))
         except (GoogleAuthError, urllib3.exceptions.HTTPError, KeyError, ValueError) as exc:
-            raise Unavailable(f"{account.signer_email} could not sign: {type(exc).__name__}") from exc
+            raise Unavailable(account.signer_email, type(exc).__name__) from exc
 
 
-def _authorized(credentials: Credentials | None) -> AuthorizedHttp:
+def _authorized_http(credentials: Credentials | None) -> AuthorizedHttp:
     retries = urllib3.Retry(
         3,
         backoff_factor=0.2,
@@ -144,11 +144,11 @@ def _authorized(credentials: Credentials | None) -> AuthorizedHttp:
     return AuthorizedHttp(credentials or google.auth.default(scopes=[SCOPE])[0], http=pool)
 
 
-def _in_path(name: str) -> str:
+def _quote_path(name: str) -> str:
     return quote(name, safe="/~")
 
 
-def _in_query(text: str) -> str:
+def _quote_query(text: str) -> str:
     return quote(text, safe="-_.~")
 
 

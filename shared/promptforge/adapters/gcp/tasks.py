@@ -21,7 +21,7 @@ from google.api_core.retry import AsyncRetry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
 
 from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
-from promptforge.adapters.gcp.grpc_channels import connected
+from promptforge.adapters.gcp.grpc_channels import open_transport
 from promptforge.domain.commands import task_headers
 from promptforge.domain.functions import FUNCTIONS
 from promptforge.errors import Unavailable
@@ -29,7 +29,7 @@ from promptforge.errors import Unavailable
 if TYPE_CHECKING:
     from google.cloud.tasks_v2 import CloudTasksAsyncClient
 
-TRY_SECONDS = 5.0
+CALL_SECONDS = 5.0
 RETRYABLE = (
     Aborted,
     DeadlineExceeded,
@@ -51,12 +51,12 @@ DISPATCH_SECONDS = {
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Replace the errors of Google's library."""
     try:
         yield
     except UNAVAILABLE as exc:
-        raise Unavailable(type(exc).__name__) from exc
+        raise Unavailable("cloud_tasks", type(exc).__name__) from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,13 @@ class CloudTasks:
     """
 
     def __init__(
-        self, target: Target, operations: BilledOperations, emulator: str = "", give_up_seconds: float = 12.0
+        self, target: Target, operations: BilledOperations, emulator: str = "", retry_seconds: float = 12.0
     ) -> None:
         self._target = target
         self._operations = operations
         self._emulator = emulator
         self._client: CloudTasksAsyncClient | None = None
-        self._retry = AsyncRetry(if_exception_type(*RETRYABLE), initial=0.1, maximum=2.0, timeout=give_up_seconds)
+        self._retry = AsyncRetry(if_exception_type(*RETRYABLE), initial=0.1, maximum=2.0, timeout=retry_seconds)
 
     async def enqueue(self, queue: str, body: bytes, *, name: str, not_before: float = 0.0) -> None:
         parent = f"{self._target.location}/queues/{self._target.prefix}{queue}"
@@ -100,9 +100,9 @@ class CloudTasks:
             task["schedule_time"] = datetime.fromtimestamp(not_before, UTC)
         request = {"parent": parent, "task": task}
         self._operations.add(BilledOperation.TASK)
-        with translated():
+        with translate_errors():
             try:
-                await self._connected().create_task(request=request, retry=self._retry, timeout=TRY_SECONDS)
+                await self._get_client().create_task(request=request, retry=self._retry, timeout=CALL_SECONDS)
             except AlreadyExists:
                 return
 
@@ -117,15 +117,15 @@ class CloudTasks:
         headers = task_headers(queue, task_id)
         return {"url": url, "http_method": "POST", "headers": headers, "body": body, "oidc_token": token}
 
-    def _connected(self) -> "CloudTasksAsyncClient":
-        """The client.
+    def _get_client(self) -> "CloudTasksAsyncClient":
+        """Return the client.
 
-        Its code is imported at the first task: few functions enqueue one.
+        Its code is imported at the first task, because few functions enqueue one.
         """
         if self._client is None:
             from google.cloud.tasks_v2 import CloudTasksAsyncClient
             from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
-            transport = connected(CloudTasksGrpcAsyncIOTransport, self._emulator)
+            transport = open_transport(CloudTasksGrpcAsyncIOTransport, self._emulator)
             self._client = CloudTasksAsyncClient(transport=transport)
         return self._client

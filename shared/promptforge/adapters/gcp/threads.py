@@ -31,7 +31,7 @@ class Threads:
             async with asyncio.timeout(self._seconds):
                 return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except TimeoutError as exc:
-            raise Unavailable(f"{self._name}: no answer in {self._seconds:g} s") from exc
+            raise Unavailable(self._name, "timeout") from exc
 
     def start(self, call: Callable[[], object]) -> None:
         """Start a call without waiting for its outcome, unless the threads are closed."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from google.api_core import exceptions
 
 from promptforge.adapters.gcp.billing import BilledOperation, BilledOperations
-from promptforge.adapters.gcp.grpc_channels import ANSWER_SECONDS, RETRY, connected
+from promptforge.adapters.gcp.grpc_channels import ANSWER_SECONDS, RETRY, open_transport
 from promptforge.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class PubsubTopics:
             except exceptions.InvalidArgument as exc:
                 raise ValueError("Pub/Sub takes messages of 1 byte to 10 MB") from exc
             except exceptions.GoogleAPIError as exc:
-                raise Unavailable(f"Pub/Sub did not take the messages: {type(exc).__name__}") from exc
+                raise Unavailable("pubsub", type(exc).__name__) from exc
             self._operations.add(BilledOperation.PUBLISHED_MESSAGE, len(batch))
             self._operations.add(BilledOperation.PUBLISHED_BYTE, max(MIN_BILLED_BYTES, sum(map(len, batch))))
 
@@ -62,7 +62,7 @@ class PubsubTopics:
         from google.pubsub_v1.services.publisher import PublisherAsyncClient
         from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 
-        return PublisherAsyncClient(transport=connected(PublisherGrpcAsyncIOTransport, self._emulator))
+        return PublisherAsyncClient(transport=open_transport(PublisherGrpcAsyncIOTransport, self._emulator))
 
 
 def _batches(messages: Sequence[bytes]) -> Iterator[list[bytes]]:

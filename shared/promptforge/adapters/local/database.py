@@ -13,7 +13,7 @@ from promptforge.errors import Unavailable
 
 T = TypeVar("T")
 BUSY_SECONDS = 20.0
-CLEARING_SECONDS = 1.0  # the longest wait of all others when a reader stands still
+CLEAR_LOG_SECONDS = 1.0  # the longest wait of all others when a reader stands still
 
 
 class Database:
@@ -27,7 +27,7 @@ class Database:
         self._path = path
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        with _translated():
+        with _translate_errors():
             for pragma in ("journal_mode=wal", "synchronous=full", "secure_delete=on", "temp_store=memory"):
                 self._connection.execute(f"pragma {pragma}")
             schema = resources.files(__package__).joinpath("schema.sql").read_text()
@@ -54,11 +54,11 @@ class Database:
             self._connection.close()
 
     def _clear_log(self) -> None:
-        with _translated(), closing(sqlite3.connect(self._path, timeout=CLEARING_SECONDS)) as connection:
+        with _translate_errors(), closing(sqlite3.connect(self._path, timeout=CLEAR_LOG_SECONDS)) as connection:
             connection.execute("pragma wal_checkpoint(truncate)")
 
     def _run(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock, _translated():
+        with self._lock, _translate_errors():
             self._connection.execute(begin)
             try:
                 value = work(self._connection)
@@ -77,7 +77,7 @@ def next_number(connection: sqlite3.Connection) -> int:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as exc:

@@ -20,7 +20,7 @@ from promptforge.ports.documents import (
     Write,
 )
 
-KINDS: dict[type, tuple[str, ...]] = {
+JSON_TYPES: dict[type, tuple[str, ...]] = {
     bool: ("true", "false"),
     int: ("integer", "real"),
     float: ("integer", "real"),
@@ -69,11 +69,11 @@ class SqliteDocuments:
         order = "path"
         if order_by:
             order = f"{_field(order_by)}, path"
-            condition += f" and {_kind(order_by)} is not null"
+            condition += f" and {_json_type(order_by)} is not null"
         if after:
             row = "(?, ?)" if order_by else "(?)"
             condition += f" and ({order}) > {row}"
-            values += [after.data[order_by]] * bool(order_by) + [after.path] if order_by else [after.path]
+            values += [after.data[order_by], after.path] if order_by else [after.path]
         sql = f"select path, version, data from documents where {condition} order by {order} limit ?"  # noqa: S608
 
         def work(connection: sqlite3.Connection) -> list[Document]:
@@ -129,7 +129,7 @@ def _field(name: str) -> str:
     return f"json_extract(data, '$.{name}')"
 
 
-def _kind(name: str) -> str:
+def _json_type(name: str) -> str:
     """Return the SQL of the JSON type of a field, null for a missing field."""
     return _field(name).replace("json_extract", "json_type")
 
@@ -138,7 +138,7 @@ def _condition(collection: str, where: Mapping[str, Scalar] | None) -> tuple[str
     values: list[Any] = [collection]
     condition = "collection = ?"
     for name, value in (where or {}).items():
-        kinds = ", ".join(f"'{kind}'" for kind in KINDS[type(value)])
-        condition += f" and {_field(name)} is ? and {_kind(name)} in ({kinds})"
+        kinds = ", ".join(f"'{kind}'" for kind in JSON_TYPES[type(value)])
+        condition += f" and {_field(name)} is ? and {_json_type(name)} in ({kinds})"
         values.append(value)
     return condition, values

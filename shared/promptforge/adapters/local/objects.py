@@ -51,12 +51,12 @@ class FileObjects:
         if info is None or generation not in (None, info.generation):
             raise ObjectMissing(name)
         left = max(min(info.size, info.size if end is None else end) - start, 0)
-        with _translated(), self._open(name, info.generation) as file:
+        with _translate_errors(), self._open(name, info.generation) as file:
             file.seek(start)
             while left > 0:
                 block = await asyncio.to_thread(file.read, min(left, BLOCK_BYTES))
                 if not block:
-                    raise Unavailable(f"{self.bucket}: a file is shorter than its object")
+                    raise Unavailable(self.bucket, "file_truncated")
                 left -= len(block)
                 yield block
 
@@ -64,14 +64,14 @@ class FileObjects:
         generation = await self.database.write(next_number)
         path = self._path(generation)
         try:
-            with _translated():
+            with _translate_errors():
                 size, crc32c = await _write_file(path, data)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
         info = ObjectInfo(name, generation, size, crc32c)
         # From here on a row may name the file, also without an answer. `sweep` removes the file if no row names it.
-        kept = await self.database.write(lambda connection: self._finish(connection, info))
+        kept = await self.database.write(lambda connection: self._insert_row(connection, info))
         if kept.generation != generation:
             path.unlink(missing_ok=True)
             if (kept.size, kept.crc32c) != (size, crc32c):
@@ -81,14 +81,14 @@ class FileObjects:
     async def compose(self, name: str, sources: Sequence[str]) -> ObjectInfo:
         if not 1 <= len(sources) <= MAX_COMPOSE:
             raise ValueError(f"compose takes 1 to {MAX_COMPOSE} sources, not {len(sources)}")
-        return await self.create(name, self._joined(sources))
+        return await self.create(name, self._concatenate(sources))
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         sql = "select name from objects where bucket = ? and name > ? and substr(name, 1, ?) = ? order by name limit ?"
         last = prefix[:-1]
         while True:
             values = (self.bucket, last, len(prefix), prefix, LIST_PAGE)
-            rows = await self.database.read(partial(_all, sql, values))
+            rows = await self.database.read(partial(_fetch_all, sql, values))
             for (name,) in rows:
                 yield name
             if len(rows) < LIST_PAGE:
@@ -140,12 +140,12 @@ class FileObjects:
         except FileNotFoundError as exc:
             raise ObjectMissing(name) from exc
 
-    async def _joined(self, sources: Sequence[str]) -> AsyncIterator[bytes]:
+    async def _concatenate(self, sources: Sequence[str]) -> AsyncIterator[bytes]:
         for source in sources:
             async for block in self.read(source):
                 yield block
 
-    def _finish(self, connection: sqlite3.Connection, info: ObjectInfo) -> ObjectInfo:
+    def _insert_row(self, connection: sqlite3.Connection, info: ObjectInfo) -> ObjectInfo:
         if there := _find(connection, self.bucket, info.name):
             return there
         row = (self.bucket, info.name, info.generation, info.size, info.crc32c)
@@ -156,7 +156,7 @@ class FileObjects:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Report a full or failing disk as Unavailable."""
     try:
         yield
@@ -167,7 +167,7 @@ def _translated() -> Iterator[None]:
 async def _write_file(path: Path, data: bytes | AsyncIterable[bytes]) -> tuple[int, str]:
     checksum, size = google_crc32c.Checksum(), 0
     with path.open("xb", buffering=BLOCK_BYTES) as file:
-        async for block in _once(data) if isinstance(data, bytes) else data:
+        async for block in _as_stream(data) if isinstance(data, bytes) else data:
             checksum.update(block)
             # A small block only fills the buffer, so a thread costs more than it saves.
             size += await asyncio.to_thread(file.write, block) if len(block) >= BLOCK_BYTES else file.write(block)
@@ -175,7 +175,7 @@ async def _write_file(path: Path, data: bytes | AsyncIterable[bytes]) -> tuple[i
     return size, base64.b64encode(checksum.digest()).decode()
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
+async def _as_stream(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
@@ -196,7 +196,7 @@ def _find(connection: sqlite3.Connection, bucket: str, name: str) -> ObjectInfo 
     return ObjectInfo(*row) if row else None
 
 
-def _all(sql: str, values: tuple[object, ...], connection: sqlite3.Connection) -> list[tuple[str]]:
+def _fetch_all(sql: str, values: tuple[object, ...], connection: sqlite3.Connection) -> list[tuple[str]]:
     return connection.execute(sql, values).fetchall()
 
 

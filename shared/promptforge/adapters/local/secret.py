@@ -23,14 +23,14 @@ def load_secret(data_dir: Path) -> bytes:
     """
     path = data_dir / "secret"
     if not path.exists():
-        _make(path)
+        _create(path)
     secret = path.read_bytes()
     if len(secret) != SECRET_BYTES:
         raise SettingsError(f"{path} is damaged: put its {SECRET_BYTES} bytes back, or start with a new data folder.")
     return secret
 
 
-def _make(path: Path) -> None:
+def _create(path: Path) -> None:
     """Write the secret completely before it has its name: another process may read it at the same time."""
     with tempfile.NamedTemporaryFile(dir=path.parent) as file:  # readable by its owner only
         file.write(secrets.token_bytes(SECRET_BYTES))

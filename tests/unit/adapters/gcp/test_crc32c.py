@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptforge.adapters.gcp.crc32c import joined
+from promptforge.adapters.gcp.crc32c import combine
 from promptforge.ports.objects import ObjectInfo
 from tests.harness.crc32c import checksum
 
@@ -13,7 +13,7 @@ def test_joined_any_parts_return_checksum_of_whole(parts: list[bytes]) -> None:
     infos = [ObjectInfo("part", 1, len(part), checksum(part)) for part in parts]
     whole = b"".join(parts)
 
-    assert joined(infos) == (len(whole), checksum(whole))
+    assert combine(infos) == (len(whole), checksum(whole))
 
 
 def test_joined_large_parts_return_checksum_of_whole() -> None:
@@ -21,4 +21,4 @@ def test_joined_large_parts_return_checksum_of_whole() -> None:
 
     infos = [ObjectInfo("part", 1, len(part), checksum(part)) for part in (zeros, ones, zeros)]
 
-    assert joined(infos) == (8_000_005, checksum(zeros + ones + zeros))
+    assert combine(infos) == (8_000_005, checksum(zeros + ones + zeros))

@@ -1,4 +1,4 @@
-"""How each provider adapter is brought to behave in a certain way, so that one suite can judge them all."""
+"""Each provider adapter in front of a server with a chosen behaviour, so that one suite tests all of them."""
 
 import random
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from promptforge.domain.retry import FailureKind
 from promptforge.ports.provider import Provider
 from promptforge.settings import Settings
 from tests.contract.provider_server import ProviderServer, json_reply
-from tests.harness.clock import HandClock
+from tests.harness.clock import ManualClock
 
 Body = dict[str, Any]
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
@@ -50,33 +50,33 @@ GEMINI_ANSWER: Body = {
 }
 
 
-class ProviderBench(Protocol):
+class ProviderAdapter(Protocol):
     """One adapter, and the kind of its failure for a fault of its own."""
 
     fault_kind: FailureKind
 
     def answering(self) -> Provider:
-        """One that answers every question."""
+        """Return a provider that answers every request."""
         ...
 
     def hanging(self) -> Provider:
-        """One that answers too late for any test."""
+        """Return a provider that does not answer during a test."""
         ...
 
     def throttling(self) -> Provider:
-        """One that tells every caller to wait."""
+        """Return a provider that throttles every call."""
         ...
 
     def failing(self) -> Provider:
-        """One that has a fault of its own with every question."""
+        """Return a provider whose every call fails with a server error."""
         ...
 
     async def close(self) -> None:
-        """Close all that was handed out."""
+        """Close every returned provider."""
         ...
 
 
-class EchoBench:
+class EchoAdapter:
     fault_kind = FailureKind.UNKNOWN  # it fails the same prompts each time
 
     def __init__(self, server: ProviderServer) -> None:
@@ -98,12 +98,12 @@ class EchoBench:
         return None
 
     def _make(self, **given: float) -> Provider:
-        return echo.build(Settings.from_env({}, **given), HandClock(), random.Random(1))
+        return echo.build(Settings.from_env({}, **given), ManualClock(), random.Random(1))
 
 
 @dataclass(frozen=True)
-class Wire:
-    """A provider's name, what its base URL ends with, and an answer of its own."""
+class ProviderApi:
+    """The name of a provider, the path of its base URL, and a valid answer."""
 
     name: str
     base: str
@@ -114,11 +114,11 @@ class Wire:
         return f"sk-canary-{self.name}-key"
 
 
-OPENAI = Wire("openai", "/v1", OPENAI_ANSWER)
-ANTHROPIC = Wire("anthropic", "", ANTHROPIC_ANSWER)
-GEMINI = Wire("gemini", "", GEMINI_ANSWER)
-MISTRAL = Wire("mistral", "", MISTRAL_ANSWER)
-WIRES = {wire.name: wire for wire in (OPENAI, ANTHROPIC, GEMINI, MISTRAL)}
+OPENAI = ProviderApi("openai", "/v1", OPENAI_ANSWER)
+ANTHROPIC = ProviderApi("anthropic", "", ANTHROPIC_ANSWER)
+GEMINI = ProviderApi("gemini", "", GEMINI_ANSWER)
+MISTRAL = ProviderApi("mistral", "", MISTRAL_ANSWER)
+PROVIDER_APIS = {api.name: api for api in (OPENAI, ANTHROPIC, GEMINI, MISTRAL)}
 OPENAI_KEY = OPENAI.key
 
 
@@ -135,23 +135,23 @@ OWN: dict[str, tuple[Callable[[], ProviderFormat], Callable[[str], dict[str, str
 """The format of each provider at its own address, and its headers."""
 
 
-def own_provider(name: str, url: str, key: str, clock: HandClock) -> HttpProvider:
+def own_provider(name: str, url: str, key: str, clock: ManualClock) -> HttpProvider:
     """Return an adapter that takes `url` for the provider's own address."""
     make_format, headers = OWN[name]
     return HttpProvider(Transport(url, headers(key), 4, 1024**2), make_format(), clock, key, lists_models=True)
 
 
-class HttpBench:
+class HttpAdapter:
     fault_kind = FailureKind.PROVIDER
 
-    def __init__(self, wire: Wire, server: ProviderServer) -> None:
-        self.wire = wire
+    def __init__(self, api: ProviderApi, server: ProviderServer) -> None:
+        self.api = api
         self.server = server
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self._made: list[Provider] = []
 
     def answering(self) -> Provider:
-        self.server.reply = json_reply(self.wire.answer)
+        self.server.reply = json_reply(self.api.answer)
         return self.make()
 
     def hanging(self) -> Provider:
@@ -167,12 +167,12 @@ class HttpBench:
         return self.make()
 
     def make(self, url: str | None = None, max_answer_bytes: int = 64 * 1024) -> Provider:
-        """One that calls the test's server, or another address."""
-        name = self.wire.name
+        """Return a provider that calls the test's server, or another address."""
+        name = self.api.name
         settings = Settings.from_env(
             {},
-            provider_keys={name: self.wire.key},
-            provider_urls={name: url or self.server.url + self.wire.base},
+            provider_keys={name: self.api.key},
+            provider_urls={name: url or self.server.url + self.api.base},
             max_answer_bytes=max_answer_bytes,
         )
         built: Provider = import_module(f"promptforge.adapters.llm.{name}").build(
@@ -183,8 +183,8 @@ class HttpBench:
 
     def make_own(self) -> HttpProvider:
         """One that takes the test's server for the provider's own address."""
-        url = self.server.url + self.wire.base
-        self._made.append(built := own_provider(self.wire.name, url, self.wire.key, self.clock))
+        url = self.server.url + self.api.base
+        self._made.append(built := own_provider(self.api.name, url, self.api.key, self.clock))
         return built
 
     async def close(self) -> None:
@@ -192,7 +192,7 @@ class HttpBench:
             await provider.close()
 
 
-BENCHES: dict[str, Callable[[ProviderServer], ProviderBench]] = {
-    "echo": EchoBench,
-    **{name: partial(HttpBench, wire) for name, wire in WIRES.items()},
+ADAPTERS: dict[str, Callable[[ProviderServer], ProviderAdapter]] = {
+    "echo": EchoAdapter,
+    **{name: partial(HttpAdapter, api) for name, api in PROVIDER_APIS.items()},
 }

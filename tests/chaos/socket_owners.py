@@ -1,4 +1,4 @@
-"""Which process a connection on the loopback belongs to, read from /proc: the storm runs on Linux only."""
+"""The owner of a connection on loopback, read from /proc: chaos runs require Linux."""
 
 import os
 from collections.abc import Iterable
@@ -6,12 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def owner_of(port: int, pids: Iterable[int]) -> int:
-    """The one of these processes that has the local TCP port; 0 if none has it, or not any more."""
+def socket_owner(port: int, pids: Iterable[int]) -> int:
+    """Return the one of these processes that uses the local TCP port, or 0 if none does."""
     inode = _inode(port)
     if inode:
         for pid in pids:
-            if _holds(pid, f"socket:[{inode}]"):
+            if _has_open(pid, f"socket:[{inode}]"):
                 return pid
     return 0
 
@@ -25,7 +25,7 @@ def _inode(port: int) -> str:
     return ""
 
 
-def _holds(pid: int, target: str) -> bool:
+def _has_open(pid: int, target: str) -> bool:
     with suppress(OSError):
         for name in os.listdir(f"/proc/{pid}/fd"):
             with suppress(OSError):
