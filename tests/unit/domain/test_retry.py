@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptforge.domain.retry import FailureKind, backoff_seconds, can_retry, throttle_seconds
+from promptforge.domain.retry import (
+    FailureKind,
+    backoff_seconds,
+    can_retry,
+    fault_backoff_seconds,
+    outage_seconds,
+    throttle_seconds,
+)
 
-FREE = {FailureKind.NOT_SENT, FailureKind.THROTTLED}
+FREE = [FailureKind.NOT_SENT, FailureKind.THROTTLED]
 
 
 @given(st.floats(allow_nan=False), st.integers(0, 100), st.integers())
@@ -42,18 +49,64 @@ def test_backoff_seconds_uses_whole_range() -> None:
     assert max(waits) > 3.6
 
 
-@pytest.mark.parametrize("kind", FailureKind)
+@given(st.integers(1, 10**6), st.integers())
+def test_fault_backoff_seconds_triples_from_two_seconds_to_thirty(failures: int, seed: int) -> None:
+    base = min(30.0, 2.0 * 3.0 ** min(failures - 1, 16))
+
+    assert base <= fault_backoff_seconds(failures, random.Random(seed)) <= 1.25 * base
+
+
+def test_fault_backoff_seconds_of_three_retries_outlasts_a_short_outage() -> None:
+    rng = random.Random(1)
+
+    assert sum(fault_backoff_seconds(failures, rng) for failures in (1, 2, 3)) >= 2 + 6 + 18
+
+
+@given(st.integers(0, 10**6), st.integers())
+def test_outage_seconds_grows_with_the_failed_probes_up_to_a_limit(probes: int, seed: int) -> None:
+    base = min(30.0, 1.5 ** min(probes, 16))
+
+    assert 0.8 * base <= outage_seconds(probes, random.Random(seed)) <= 1.2 * base
+
+
+@pytest.mark.parametrize("kind", FREE)
+@pytest.mark.parametrize("failures", [1, 100])
+def test_can_retry_call_without_cost_is_always_retried(kind: FailureKind, failures: int) -> None:
+    assert can_retry(kind, failures, failures, max_retries=0)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.PROMPT, FailureKind.ACCOUNT])
+@pytest.mark.parametrize("max_retries", [0, 3])
+def test_can_retry_rejection_is_never_retried(kind: FailureKind, max_retries: int) -> None:
+    assert not can_retry(kind, 1, 1, max_retries)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.UNKNOWN, FailureKind.PROVIDER])
 @pytest.mark.parametrize("max_retries", [0, 1, 3])
 @pytest.mark.parametrize("failures", [1, 2, 3, 4, 100])
-def test_can_retry_depends_on_kind_and_failures(kind: FailureKind, max_retries: int, failures: int) -> None:
-    allowed = kind in FREE or (kind is FailureKind.UNKNOWN and failures <= max_retries)
+def test_can_retry_failed_call_is_retried_up_to_max_retries(kind: FailureKind, max_retries: int, failures: int) -> None:
+    assert can_retry(kind, failures, failures, max_retries) is (failures <= max_retries)
 
-    assert can_retry(kind, failures, max_retries) is allowed
+
+@pytest.mark.parametrize("kind", [FailureKind.TIMEOUT, FailureKind.UNREADABLE])
+@pytest.mark.parametrize(("max_retries", "calls"), [(0, 1), (1, 2), (3, 2)])
+def test_can_retry_call_at_full_cost_is_retried_once_at_most(kind: FailureKind, max_retries: int, calls: int) -> None:
+    assert count_calls(kind, max_retries) == calls
+
+
+@pytest.mark.parametrize("kind", [FailureKind.TIMEOUT, FailureKind.UNREADABLE])
+def test_can_retry_first_failure_of_its_kind_counts_the_failures_of_other_kinds(kind: FailureKind) -> None:
+    assert can_retry(kind, failures=3, failures_of_kind=1, max_retries=3)
+    assert not can_retry(kind, failures=4, failures_of_kind=1, max_retries=3)
 
 
 def test_can_retry_unknown_allows_max_retries_further_calls() -> None:
-    calls = 1
-    while can_retry(FailureKind.UNKNOWN, calls, max_retries=3):
-        calls += 1
+    assert count_calls(FailureKind.UNKNOWN, max_retries=3) == 4
 
-    assert calls == 4
+
+def count_calls(kind: FailureKind, max_retries: int) -> int:
+    """Return the number of calls of a prompt whose calls all fail in this way."""
+    calls = 1
+    while can_retry(kind, calls, calls, max_retries):
+        calls += 1
+    return calls
