@@ -63,17 +63,21 @@ def test_chunk_complete_can_never_be_claimed(holder: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("crash_count", "isolated", "after"), [(0, False, 0), (2, False, 0), (3, True, 3), (9, True, 3)]
+    ("crash_count", "isolated", "after"), [(0, False, 0), (1, False, 1), (2, True, 2), (9, True, 2)]
 )
-def test_chunk_after_three_crashes_stays_isolated(crash_count: int, isolated: bool, after: int) -> None:
+def test_chunk_after_two_crashes_stays_isolated_in_spite_of_progress(
+    crash_count: int, isolated: bool, after: int
+) -> None:
     chunk = new_chunk(crash_count=crash_count)
+    progressed = chunk.checkpointed(Segment(name="s", size=5), COUNTS, until=60.0)
 
-    assert ISOLATE_AFTER_CRASHES == 3
-    assert (chunk.isolated, chunk.crashes_after_progress) == (isolated, after)
+    assert ISOLATE_AFTER_CRASHES == 2
+    assert (chunk.isolated, progressed.isolated, progressed.crash_count) == (isolated, isolated, after)
 
 
 def test_chunk_claimed_counts_a_holder_that_it_still_has_as_crashed() -> None:
-    free, leased = new_chunk(epoch=1), new_chunk(epoch=1, holder="old", isolated_line=11, isolated_call_active=True)
+    free = new_chunk(epoch=1)
+    leased = new_chunk(epoch=1, holder="old", isolated_lines=(11, 11), isolated_calls_active=True)
     claim = {"epoch": 2, "holder": "new", "due_at": 60.0}
 
     assert changes(free, free.claimed("new", until=60.0)) == claim
@@ -81,15 +85,21 @@ def test_chunk_claimed_counts_a_holder_that_it_still_has_as_crashed() -> None:
         **claim,
         "crash_count": 1,
         "isolated_crash_count": 1,
-        "isolated_call_active": False,
+        "isolated_calls_active": False,
     }
 
 
 def test_chunk_with_crashed_holder_counts_an_isolated_crash_only_during_the_call() -> None:
-    leased = new_chunk(holder="h", isolated_line=11, isolated_crash_count=2)
+    leased = new_chunk(holder="h", isolated_lines=(11, 11), isolated_crash_count=2)
 
     assert changes(leased, leased.with_crashed_holder()) == {"crash_count": 1}
-    assert new_chunk(isolated_call_active=True).with_crashed_holder() == new_chunk(isolated_call_active=True)
+    assert new_chunk(isolated_calls_active=True).with_crashed_holder() == new_chunk(isolated_calls_active=True)
+
+
+def test_chunk_with_crashed_holder_counts_no_isolated_crash_for_a_group_and_keeps_its_lines() -> None:
+    leased = new_chunk(holder="h", isolated_lines=(11, 12), isolated_calls_active=True)
+
+    assert changes(leased, leased.with_crashed_holder()) == {"crash_count": 1, "isolated_calls_active": False}
 
 
 def test_chunk_transitions_of_a_holder_change_only_their_fields() -> None:
@@ -100,41 +110,69 @@ def test_chunk_transitions_of_a_holder_change_only_their_fields() -> None:
     assert changes(leased, leased.with_calls({11: 2}, 7)) == {"attempt_failures": {11: 2}, "cost_nanos": 7}
     assert changes(leased, leased.checkpointed(segment, COUNTS, until=60.0)) == {
         "segments": [segment],
-        "crash_count": 0,
         "due_at": 60.0,
         **COUNTED,
     }
-    assert changes(leased, leased.isolating(11, until=60.0)) == {
-        "isolated_line": 11,
-        "isolated_call_active": True,
+    assert changes(leased, leased.isolating(11, 13, until=60.0)) == {
+        "isolated_lines": (11, 13),
+        "isolated_calls_active": True,
         "due_at": 60.0,
     }
     assert changes(leased, leased.completed_with(part, None, COUNTS)) == {"open": False, "results": part, **COUNTED}
 
 
-def test_chunk_isolating_another_line_starts_its_crash_count_again() -> None:
-    chunk = new_chunk(holder="h", isolated_line=11, isolated_crash_count=2)
+@pytest.mark.parametrize(
+    ("before", "after", "crashes"),
+    [
+        ((11, 11), (11, 11), 2),  # the same prompt alone
+        ((11, 11), (12, 12), 0),  # another prompt
+        ((11, 11), (11, 12), 0),  # a group that has the prompt
+        ((11, 12), (11, 12), 0),  # the same group
+        (None, (11, 11), 0),
+    ],
+)
+def test_chunk_isolating_keeps_the_crash_count_only_for_the_same_prompt_alone(
+    before: tuple[int, int] | None, after: tuple[int, int], crashes: int
+) -> None:
+    chunk = new_chunk(holder="h", isolated_lines=before, isolated_crash_count=2)
 
-    assert chunk.isolating(11, until=60.0).isolated_crash_count == 2
-    assert chunk.isolating(12, until=60.0).isolated_crash_count == 0
+    assert chunk.isolating(*after, until=60.0).isolated_crash_count == crashes
 
 
-def test_chunk_checkpointed_ends_the_isolated_call_and_keeps_the_isolation() -> None:
-    chunk = new_chunk(
-        holder="h", crash_count=7, isolated_line=11, isolated_call_active=True, isolated_crash_count=2
-    ).checkpointed(Segment(name="s", size=5), COUNTS, until=60.0)
+def test_chunk_checkpointed_limits_the_crash_count_and_keeps_the_isolated_lines() -> None:
+    isolated = new_chunk(
+        holder="h", crash_count=7, isolated_lines=(11, 13), isolated_calls_active=True, isolated_crash_count=2
+    )
+    chunk = isolated.checkpointed(Segment(name="s", size=5), COUNTS, until=60.0)
 
-    assert (chunk.isolated_line, chunk.isolated_call_active, chunk.isolated_crash_count) == (None, False, 0)
+    assert (chunk.isolated_lines, chunk.isolated_calls_active, chunk.isolated_crash_count) == ((11, 13), True, 2)
     assert (chunk.crash_count, chunk.isolated) == (ISOLATE_AFTER_CRASHES, True)
 
 
-@pytest.mark.parametrize(("progressed", "crash_count"), [(True, 0), (False, 2)])
+@pytest.mark.parametrize(("progressed", "crash_count"), [(True, ISOLATE_AFTER_CRASHES), (False, 7)])
 def test_chunk_released_has_no_holder_until_its_time(progressed: bool, crash_count: int) -> None:
-    leased = new_chunk(epoch=1, holder="h", crash_count=2, isolated_call_active=True)
+    leased = new_chunk(epoch=1, holder="h", crash_count=7)
     released = leased.released(resume_at=50.0, due_at=110.0, progressed=progressed)
 
-    expected = {"holder": None, "resume_at": 50.0, "due_at": 110.0, "isolated_call_active": False}
-    assert changes(leased, released) == expected | ({} if crash_count == 2 else {"crash_count": crash_count})
+    expected = {"holder": None, "resume_at": 50.0, "due_at": 110.0}
+    assert changes(leased, released) == expected | ({} if crash_count == 7 else {"crash_count": crash_count})
+
+
+@pytest.mark.parametrize("after_error", [False, True])
+def test_chunk_released_during_isolated_calls_suspects_no_line(after_error: bool) -> None:
+    leased = new_chunk(holder="h", isolated_lines=(11, 11), isolated_calls_active=True, isolated_crash_count=2)
+    released = leased.released_after_error(50.0, True) if after_error else leased.released(50.0, 110.0, True)
+
+    assert (released.isolated_lines, released.isolated_calls_active) == (None, False)
+    assert released.isolated_crash_count == 0
+
+
+@pytest.mark.parametrize("after_error", [False, True])
+def test_chunk_released_before_isolated_calls_keeps_the_lines_of_the_last_crash(after_error: bool) -> None:
+    leased = new_chunk(holder="h", isolated_lines=(11, 11), isolated_crash_count=2)
+    released = leased.released_after_error(50.0, True) if after_error else leased.released(50.0, 110.0, False)
+
+    assert (released.isolated_lines, released.isolated_crash_count) == ((11, 11), 2)
 
 
 @pytest.mark.parametrize(("unexpected", "error_count"), [(True, 1), (False, 0)])
