@@ -12,7 +12,9 @@ from promptforge.domain.job import PinnedInput
 
 LIMIT = 200
 ids = st.sampled_from(["a", "b", "c", "dd", "é", "1"])
-valid = st.builds(lambda name, n: orjson.dumps({"prompt_id": f"{name}{n}", "prompt": "p"}), ids, st.integers(0, 3))
+texts = st.builds(lambda name, n: f"{name}{n}", ids, st.integers(0, 3))
+numbers = st.sampled_from([-1, 0, 1, 10, 11, 12, 13, 2**63, 2**64 - 1])  # 10 to 13 are texts too
+valid = st.builds(lambda prompt_id: orjson.dumps({"prompt_id": prompt_id, "prompt": "p"}), texts | numbers)
 odd = st.sampled_from([b"", b"  ", b"\t\r", b"nope", b"[]", b'{"prompt_id": "x"}', b"\xff", b"x" * 300, b" " * 300])
 files = st.lists(valid | valid | odd, max_size=60).flatmap(
     lambda lines: st.tuples(
@@ -50,8 +52,8 @@ def parse_whole_file(content: bytes) -> tuple[dict[int, bytes], dict[int, int]]:
         if len(raw) > LIMIT or raw.strip():
             lines[number] = raw
         parsed = parse_line(raw) if len(raw) <= LIMIT else None
-        if isinstance(parsed, Prompt) and first_lines.setdefault(parsed.prompt_id, number) != number:
-            duplicates[number] = first_lines[parsed.prompt_id]
+        if isinstance(parsed, Prompt) and first_lines.setdefault(str(parsed.prompt_id), number) != number:
+            duplicates[number] = first_lines[str(parsed.prompt_id)]
     return lines, duplicates
 
 
@@ -93,8 +95,16 @@ def test_valid_prompt_ids_agrees_with_parse_line(lines: list[bytes]) -> None:
     found, others = valid_prompt_ids(lines)
 
     parsed = [parse_line(line) for line in lines]
-    assert found == [prompt.prompt_id for prompt in parsed if isinstance(prompt, Prompt)]
+    assert found == [str(prompt.prompt_id) for prompt in parsed if isinstance(prompt, Prompt)]
     assert others == [position for position, prompt in enumerate(parsed) if not isinstance(prompt, Prompt)]
+
+
+def test_chunker_number_and_its_text_are_one_prompt_id() -> None:
+    lines = [orjson.dumps({"prompt_id": prompt_id, "prompt": "p"}) for prompt_id in (1, "1", 2, "02")]
+    chunker, chunks = make_chunks(b"\n".join(lines), 9, 10**6)
+
+    assert {line: first for chunk in chunks for line, first in chunk.duplicates.items()} == {2: 1}
+    assert (chunker.lines, chunker.invalid) == (4, 1)
 
 
 def test_chunker_file_over_max_lines_has_error_limit_exceeded() -> None:
