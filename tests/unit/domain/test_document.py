@@ -91,7 +91,7 @@ TRANSITIONS: list[tuple[type[StoredDocument], dict[str, Any], Callable[[Any], St
     (Chunk, CHUNK, lambda chunk: chunk.renewed(2.0)),
     (Chunk, CHUNK, lambda chunk: chunk.with_calls({1: 2}, 3)),
     (Chunk, CHUNK, lambda chunk: chunk.checkpointed(Segment(name="b", size=2), ChunkCounts(1), 2.0)),
-    (Chunk, CHUNK, lambda chunk: chunk.isolating(1, 2.0)),
+    (Chunk, CHUNK, lambda chunk: chunk.isolating(1, 2, 2.0)),
     (Chunk, CHUNK, lambda chunk: chunk.completed_with(ChunkPart(name="q", lines=1), chunk.errors, ChunkCounts(1))),
     (Chunk, CHUNK, lambda chunk: chunk.released(1.0, 2.0, True)),
     (Chunk, CHUNK, lambda chunk: chunk.released_after_error(1.0, True)),
