@@ -7,15 +7,11 @@ import pytest
 
 from promptforge.domain.job import JobError
 from promptforge.domain.retry import FailureKind
-from promptforge.domain.timeouts import PROBE_SECONDS, REJECTION_SECONDS
-from promptforge.ports.provider import CallFailure, Completion
-from promptforge.worker.circuit_breaker import CircuitBreaker
+from promptforge.domain.timeouts import PROBE_SECONDS
+from promptforge.ports.provider import CallFailure
+from promptforge.worker.circuit_breaker import SEQUENTIAL_REJECTIONS, CircuitBreaker
 
-COMPLETION = Completion("Yes.", "model-1", 1, 2)
-KEY_REJECTED = CallFailure(FailureKind.ACCOUNT, "provider_account", "The key is rejected.")
 UNREACHABLE = CallFailure(FailureKind.NOT_SENT, "provider_unreachable", "Not reached.")
-SERVER_ERROR = CallFailure(FailureKind.UNKNOWN, "provider_error", "An error.")
-PROMPT_REJECTED = CallFailure(FailureKind.PROMPT, "prompt_rejected", "Rejected.")
 
 
 def throttled(wait: float | None = None) -> CallFailure:
@@ -24,7 +20,7 @@ def throttled(wait: float | None = None) -> CallFailure:
 
 @pytest.fixture
 def breaker() -> CircuitBreaker:
-    return CircuitBreaker(random.Random(1))
+    return CircuitBreaker(random.Random(1), max_in_flight=8)
 
 
 def test_circuit_breaker_when_new_is_not_blocked(breaker: CircuitBreaker) -> None:
@@ -32,14 +28,14 @@ def test_circuit_breaker_when_new_is_not_blocked(breaker: CircuitBreaker) -> Non
 
 
 def test_circuit_breaker_throttled_call_blocks_for_a_while(breaker: CircuitBreaker) -> None:
-    breaker.record(0.0, 10.0, throttled(None))
+    breaker.throttled(0.0, 10.0, throttled(None))
 
     assert 11.0 <= breaker.blocked_until <= 12.0
 
 
 def test_circuit_breaker_calls_throttled_together_count_once(breaker: CircuitBreaker) -> None:
     for number in range(200):
-        breaker.record(number / 1000, 10.0 + number / 1000, throttled(None))
+        breaker.throttled(number / 1000, 10.0 + number / 1000, throttled(None))
 
     assert 11.0 <= breaker.blocked_until <= 12.0
 
@@ -51,7 +47,7 @@ def test_circuit_breaker_repeated_throttles_block_longer(breaker: CircuitBreaker
         began_at = max(now, breaker.blocked_until)
         now = began_at + 1.0
         for _ in range(20):
-            breaker.record(began_at, now, throttled())
+            breaker.throttled(began_at, now, throttled())
         waits.append(breaker.blocked_until - now)
 
     ceilings = [2, 4, 8, 16, 32, 60, 60, 60]
@@ -60,23 +56,23 @@ def test_circuit_breaker_repeated_throttles_block_longer(breaker: CircuitBreaker
 
 def test_circuit_breaker_completion_resets_the_wait(breaker: CircuitBreaker) -> None:
     for throttle in range(5):
-        breaker.record(throttle * 100.0, throttle * 100.0 + 1, throttled(None))
-    breaker.record(1000.0, 1000.5, COMPLETION)
+        breaker.throttled(throttle * 100.0, throttle * 100.0 + 1, throttled(None))
+    breaker.succeeded(1000.0, 1000.5)
 
-    breaker.record(1000.0, 1001.0, throttled(None))
+    breaker.throttled(1000.0, 1001.0, throttled(None))
 
     assert 1002.0 <= breaker.blocked_until <= 1003.0
 
 
 def test_circuit_breaker_retry_after_sets_the_wait(breaker: CircuitBreaker) -> None:
-    breaker.record(0.0, 10.0, throttled(7.0))
+    breaker.throttled(0.0, 10.0, throttled(7.0))
 
     assert breaker.blocked_until == 17.0
 
 
 def test_circuit_breaker_longest_retry_after_wins(breaker: CircuitBreaker) -> None:
     for retry_after in (3.0, 30.0, 5.0, None):
-        breaker.record(0.0, 10.0, throttled(retry_after))
+        breaker.throttled(0.0, 10.0, throttled(retry_after))
 
     assert breaker.blocked_until == 40.0
 
@@ -85,22 +81,22 @@ def test_circuit_breaker_longest_retry_after_wins(breaker: CircuitBreaker) -> No
 def test_circuit_breaker_extreme_retry_after_is_limited(
     breaker: CircuitBreaker, retry_after: float, wait: float
 ) -> None:
-    breaker.record(0.0, 10.0, throttled(retry_after))
+    breaker.throttled(0.0, 10.0, throttled(retry_after))
 
     assert breaker.blocked_until == 10.0 + wait
 
 
 def test_circuit_breaker_shorter_throttle_does_not_end_the_block_earlier(breaker: CircuitBreaker) -> None:
-    breaker.record(0.0, 10.0, throttled(100.0))
+    breaker.throttled(0.0, 10.0, throttled(100.0))
 
-    breaker.record(10.0, 11.0, throttled(None))
+    breaker.throttled(10.0, 11.0, throttled(None))
 
     assert breaker.blocked_until == 110.0
 
 
 def test_circuit_breaker_calls_throttled_at_one_instant_count_once(breaker: CircuitBreaker) -> None:
     for _ in range(50):
-        breaker.record(10.0, 10.0, throttled(None))
+        breaker.throttled(10.0, 10.0, throttled(None))
 
     assert breaker.blocked_until <= 12.0
 
@@ -108,15 +104,15 @@ def test_circuit_breaker_calls_throttled_at_one_instant_count_once(breaker: Circ
 def test_circuit_breaker_completion_of_an_older_call_resets_nothing(breaker: CircuitBreaker) -> None:
     waits = []
     for throttle in range(4):
-        breaker.record(throttle * 100.0, throttle * 100.0 + 1, throttled(None))
-        breaker.record(throttle * 100.0, throttle * 100.0 + 0.5, COMPLETION)
+        breaker.throttled(throttle * 100.0, throttle * 100.0 + 1, throttled(None))
+        breaker.succeeded(throttle * 100.0, throttle * 100.0 + 0.5)
         waits.append(breaker.blocked_until - (throttle * 100.0 + 1))
 
     assert waits[3] > 4.0
 
 
 def test_circuit_breaker_unsent_call_blocks_with_its_reason(breaker: CircuitBreaker) -> None:
-    breaker.record(0.0, 10.0, UNREACHABLE)
+    breaker.throttled(0.0, 10.0, UNREACHABLE)
 
     assert 11.0 <= breaker.blocked_until <= 12.0
     assert breaker.block_reason == JobError(code="provider_unreachable", message="Not reached.")
@@ -125,49 +121,47 @@ def test_circuit_breaker_unsent_call_blocks_with_its_reason(breaker: CircuitBrea
 async def test_circuit_breaker_probe_runs_alone_until_a_completion(breaker: CircuitBreaker) -> None:
     with breaker.call():
         assert breaker.is_blocked(0.0)
-        breaker.record(0.0, 1.0, COMPLETION)
+        breaker.succeeded(0.0, 1.0)
 
         assert not breaker.is_blocked(1.0)
     with breaker.call(), breaker.call():
         assert not breaker.is_blocked(2.0)
 
 
-@pytest.mark.parametrize("reply", [COMPLETION, SERVER_ERROR, PROMPT_REJECTED])
-async def test_circuit_breaker_reply_about_a_prompt_confirms_the_key(
-    breaker: CircuitBreaker, reply: Completion | CallFailure
-) -> None:
-    with breaker.call():
-        breaker.record(0.0, 1.0, reply)
+async def test_circuit_breaker_rejected_prompts_confirm_the_key_and_open_after_many(breaker: CircuitBreaker) -> None:
+    for _ in range(SEQUENTIAL_REJECTIONS):
+        assert not breaker.is_blocked(0.0)
+        with breaker.call():
+            assert breaker.is_blocked(0.0)
+            breaker.rejected_prompt()
+            assert breaker.accepted
 
     with breaker.call():
-        assert not breaker.is_blocked(2.0)
+        assert not breaker.is_blocked(0.0)
 
 
-@pytest.mark.parametrize("reply", [throttled(), UNREACHABLE, None])
+@pytest.mark.parametrize("failure", [throttled(), UNREACHABLE, None])
 async def test_circuit_breaker_without_an_accepted_call_admits_one_at_a_time(
-    breaker: CircuitBreaker, reply: CallFailure | None
+    breaker: CircuitBreaker, failure: CallFailure | None
 ) -> None:
     for now in (0.0, 1000.0, 2000.0):
         with breaker.call():
-            if reply:
-                breaker.record(now, now + 1, reply)
+            if failure:
+                breaker.throttled(now, now + 1, failure)
             assert breaker.is_blocked(now + 500)
         assert not breaker.is_blocked(now + 500)
+        assert not breaker.accepted
 
 
-async def test_circuit_breaker_rejected_key_blocks_a_minute_and_then_probes(breaker: CircuitBreaker) -> None:
-    with breaker.call():
-        breaker.record(0.0, 1.0, COMPLETION)
-    with breaker.call():
-        breaker.record(2.0, 3.0, KEY_REJECTED)
+@pytest.mark.parametrize(("failure", "alone"), [(throttled(), False), (UNREACHABLE, True)])
+async def test_circuit_breaker_open_admits_one_call_after_an_unsent_call_and_many_after_a_throttled_one(
+    breaker: CircuitBreaker, failure: CallFailure, alone: bool
+) -> None:
+    breaker.succeeded(0.0, 1.0)
+    breaker.throttled(2.0, 3.0, failure)
 
-    assert breaker.rejection(2.0 + REJECTION_SECONDS) == JobError(
-        code="provider_account", message="The key is rejected."
-    )
-    assert breaker.is_blocked(2.0 + REJECTION_SECONDS)
-    assert not breaker.is_blocked(3.0 + REJECTION_SECONDS)
     with breaker.call():
-        assert breaker.is_blocked(3.0 + REJECTION_SECONDS)
+        assert breaker.is_blocked(100.0) is alone
 
 
 async def test_circuit_breaker_wait_for_probe_ends_with_the_probe(breaker: CircuitBreaker) -> None:
