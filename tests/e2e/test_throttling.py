@@ -146,7 +146,7 @@ async def test_worker_with_another_address_makes_no_call_and_the_job_continues_a
             delivering = asyncio.create_task(other.wait_until_finished(job_id))
             reason = await wait_until_waiting(other, job_id)
             delivering.cancel()
-        calls = first.calls.total(), second.calls.total()
+        calls = first.call_counts.total(), second.call_counts.total()
         clock.advance(61)
         async with in_process_stack(tmp_path, clock, **settings_for(first.url)) as again:
             again.key = one.key
@@ -158,7 +158,7 @@ async def test_worker_with_another_address_makes_no_call_and_the_job_continues_a
     assert first.url in reason["message"]
     assert second.url in reason["message"]
     assert calls == (0, 0)
-    assert second.calls.total() == 0
+    assert second.call_counts.total() == 0
     assert len(results) == 5
     assert caplog.messages.count("job_waiting") == 1
 
