@@ -1,4 +1,4 @@
-"""The admission of calls: circuit breaker, cost budget, call slot and lease, in this order, with a second check."""
+"""The admission of calls: breaker, limits, cost budget, storage, slot and lease, with a second check."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ import pytest
 from promptforge.domain.job import COST_LIMIT, COST_UNKNOWN, JobError
 from promptforge.domain.retry import FailureKind
 from promptforge.domain.timeouts import COST_UNKNOWN_SECONDS
-from promptforge.errors import LeaseLost
+from promptforge.errors import LeaseLost, Unavailable
 from promptforge.ports.provider import CallFailure, Completion
 from promptforge.worker.admission import Admission
 from promptforge.worker.chunk_run import ChunkRun
@@ -24,7 +24,7 @@ from tests.harness.context import replaced_adapters
 from tests.harness.lines import prompts
 
 COMPLETION = Completion("Yes.", "m", 1, 2)
-KEY_REJECTED = CallFailure(FailureKind.ACCOUNT, "provider_account", "The key is rejected.")
+PROMPT = ("job", 1)
 THROTTLED = CallFailure(FailureKind.THROTTLED, "throttled", "Wait.", 100.0)
 LIMIT_NANOS = 10**9
 
@@ -82,7 +82,7 @@ async def setup(folder: Path, **settings: Any) -> AsyncIterator[Setup]:
         async with replaced_adapters(scenario.stack, documents=documents):
             run, slots = await scenario.claim(job_id), ControlledSlots()
             breaker = scenario.stack.runtime.circuit_breaker("openai", "m")
-            admission = Admission(scenario.stack.context, run.stop, run.lease, run.attempts, run.budget, slots)
+            admission = Admission(run, slots)
             yield Setup(scenario, documents, run, breaker, slots, admission)
 
 
@@ -94,7 +94,9 @@ async def test_admission_permit_counts_the_call_and_holds_its_slot_until_the_end
             assert permit is not None
             assert (s.run.attempts.called, s.slots.in_use) == (True, 1)
             assert s.breaker.is_blocked(permit.began_at)  # the first call is a probe
-            assert permit.record(COMPLETION) >= 0.0
+            outcome = permit.record(PROMPT, COMPLETION)
+            assert (outcome.breaker, outcome.failure_run, outcome.overload) == (s.breaker, None, False)
+            assert outcome.seconds >= 0.0
             assert not s.breaker.is_blocked(permit.began_at)
 
         assert s.slots.in_use == 0
@@ -113,20 +115,58 @@ async def test_admission_waits_for_the_probe_before_budget_and_slot(tmp_path: Pa
         assert await request
 
 
-async def test_admission_with_rejected_key_stops_the_job_before_budget_and_slot(tmp_path: Path) -> None:
-    async with setup(tmp_path) as s:
-        s.breaker.record(0.0, asyncio.get_running_loop().time(), KEY_REJECTED)
+async def test_admission_waits_for_the_concurrency_of_the_job_before_budget_and_slot(tmp_path: Path) -> None:
+    async with setup(tmp_path, max_in_flight=1) as s:
+        s.grant()
+        with s.run.runtime.job_limit(s.run.job).call():
+            request = asyncio.create_task(s.admits())
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert (s.documents.sum_count, s.slots.requested.is_set(), request.done()) == (0, False, False)
 
-        assert not await s.admits()
-        error = JobError(code="provider_account", message="The key is rejected.")
-        assert s.run.stop.reason == JobStopped(error)
-        assert (await s.scenario.stack.job(s.run.job.job_id)).stop_reason == error
-        assert (s.documents.sum_count, s.slots.requested.is_set()) == (0, False)
+        assert await request
+
+
+async def test_admission_waits_for_the_concurrency_of_the_model_before_budget_and_slot(tmp_path: Path) -> None:
+    async with setup(tmp_path, max_in_flight=1) as s:
+        s.grant()
+        with s.breaker.concurrency.call():
+            request = asyncio.create_task(s.admits())
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert (s.documents.sum_count, s.slots.requested.is_set(), request.done()) == (0, False, False)
+
+        assert await request
+
+
+async def test_admission_waits_for_the_storage_before_budget_and_slot(tmp_path: Path) -> None:
+    async with setup(tmp_path, flush_seconds=60) as s:
+        s.grant()
+        s.run.runtime.storage.failed(Unavailable("documents", "locked"))
+        request = asyncio.create_task(s.admits())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (s.documents.sum_count, s.slots.requested.is_set(), request.done()) == (0, False, False)
+        s.run.runtime.storage.succeeded()
+
+        assert await request
+
+
+async def test_admission_stopped_during_the_wait_for_the_storage_is_refused(tmp_path: Path) -> None:
+    async with setup(tmp_path, flush_seconds=60) as s:
+        s.run.runtime.storage.failed(Unavailable("documents", "locked"))
+        request = asyncio.create_task(s.admits())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        s.run.stop.release_at()
+
+        assert not await request
+        assert not s.slots.requested.is_set()
 
 
 async def test_admission_with_long_throttle_releases_the_chunk_without_a_wait(tmp_path: Path) -> None:
     async with setup(tmp_path, max_inline_wait_seconds=0.1) as s:
-        s.breaker.record(0.0, asyncio.get_running_loop().time(), THROTTLED)
+        s.breaker.throttled(0.0, asyncio.get_running_loop().time(), THROTTLED)
 
         assert not await s.admits()
         assert isinstance(s.run.stop.reason, Release)
@@ -168,13 +208,14 @@ async def test_admission_renews_an_expired_lease_only_with_a_slot(tmp_path: Path
 
 
 async def test_admission_with_breaker_blocked_during_the_wait_for_a_slot_is_refused(tmp_path: Path) -> None:
-    async with setup(tmp_path) as s:
+    async with setup(tmp_path, max_inline_wait_seconds=0.1) as s:
         request = await s.wait_for_slot()
-        s.breaker.record(0.0, asyncio.get_running_loop().time(), KEY_REJECTED)
+        s.breaker.throttled(0.0, asyncio.get_running_loop().time(), THROTTLED)
         s.grant()
 
         assert not await request
-        assert s.run.stop.reason == JobStopped(JobError(code="provider_account", message="The key is rejected."))
+        assert isinstance(s.run.stop.reason, Release)
+        assert s.run.stop.reason.waiting_for == JobError(code="throttled", message="Wait.")
         assert (s.slots.in_use, s.run.attempts.called) == (0, False)
 
 
