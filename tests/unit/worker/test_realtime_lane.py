@@ -8,9 +8,9 @@ from aiohttp import web
 
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
-from promptforge.domain.timeouts import KEY_MISSING_SECONDS
+from promptforge.domain.timeouts import ACCESS_CHECK_SECONDS
 from promptforge.worker.process_chunk import process_chunk
-from tests.fakes.provider import answer_after, fake_provider, openai_error
+from tests.fakes.provider import answer_after, openai_error
 from tests.harness.chunk_scenario import PADDING, chunk_scenario
 from tests.harness.in_process import in_process_stack
 from tests.harness.lines import prompts
@@ -63,19 +63,18 @@ async def test_realtime_lane_without_a_key_calls_nothing_and_defers_the_chunk(tm
         chunk = await scenario.chunk(job_id)
 
     assert (chunk.open, chunk.holder, chunk.crash_count) == (True, None, 0)
-    assert chunk.resume_at == scenario.clock.time + KEY_MISSING_SECONDS
+    assert chunk.resume_at == scenario.clock.time + ACCESS_CHECK_SECONDS
     assert scenario.provider.call_counts.total() == 0
 
 
 async def test_realtime_lane_with_its_key_again_completes_the_deferred_chunk(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as first:
         clock, job_id = first.clock, await first.submit(prompts(1))
-    async with in_process_stack(tmp_path, clock) as keyless:
-        await process_chunk(keyless.runtime, ProcessChunk(job_id=job_id, chunk=0))
-        assert (await keyless.job(job_id)).open
-    clock.advance(KEY_MISSING_SECONDS + 1)
-    async with fake_provider() as provider:
-        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": provider.url}}
+        async with in_process_stack(tmp_path, clock) as keyless:
+            await process_chunk(keyless.runtime, ProcessChunk(job_id=job_id, chunk=0))
+            assert (await keyless.job(job_id)).open
+        clock.advance(ACCESS_CHECK_SECONDS + 1)
+        keys: dict[str, Any] = {"provider_keys": {"openai": "k"}, "provider_urls": {"openai": first.provider.url}}
         async with in_process_stack(tmp_path, clock, **keys) as restarted:
             assert (await restarted.wait_until_finished(job_id)).status is Status.COMPLETED
 
