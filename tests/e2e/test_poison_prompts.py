@@ -20,6 +20,9 @@ from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, ChunkScenario, 
 from tests.harness.context import replaced_adapters
 from tests.harness.lines import prompts
 
+SIX_LINES_GROUPS = 3
+"""The largest number of groups of six lines, of three and of two that crash before a prompt is called alone."""
+
 
 async def test_poison_prompt_in_flight_at_each_crash_fails_alone(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
@@ -31,7 +34,7 @@ async def test_poison_prompt_in_flight_at_each_crash_fails_alone(tmp_path: Path)
         scenario.clock.advance(LEASE_SECONDS + 1)
         for _ in range(MAX_ISOLATED_CRASHES):
             lease, end = (await scenario.claim(job_id)).lease, scenario.clock.time + LEASE_SECONDS
-            await lease.update(partial(Chunk.isolating, line=4, until=end))
+            await lease.update(partial(Chunk.isolating, first=4, last=4, until=end))
             scenario.clock.advance(LEASE_SECONDS + 1)
             await scenario.crash(job_id, 1)  # before its first call: this one does not count
         await scenario.process(job_id)
@@ -55,9 +58,9 @@ async def test_poison_prompts_two_in_one_chunk_both_fail_and_all_others_are_answ
                 await asyncio.Event().wait()
 
         scenario.provider.script = act
-        count = 0
+        count, crashes_of_one = 0, SIX_LINES_GROUPS + MAX_ISOLATED_CRASHES
         while (await scenario.chunk(job_id)).open:
-            assert (count := count + 1) <= ISOLATE_AFTER_CRASHES + 2 * MAX_ISOLATED_CRASHES + 1
+            assert (count := count + 1) <= ISOLATE_AFTER_CRASHES + 2 * crashes_of_one + 1
             await processes.enter_async_context(process_until(scenario, job_id, crashed))
             scenario.clock.advance(LEASE_SECONDS + 1)
         finished = await scenario.stack.wait_until_finished(job_id)
@@ -67,7 +70,7 @@ async def test_poison_prompts_two_in_one_chunk_both_fail_and_all_others_are_answ
             f"PROMPT {n}" for n in (0, 2, 3, 5)
         ]
         assert (finished.status, finished.completed_count, finished.failed_count) == (Status.COMPLETED, 4, 2)
-        assert max(scenario.provider.call_counts.values()) <= ISOLATE_AFTER_CRASHES + MAX_ISOLATED_CRASHES
+        assert max(scenario.provider.call_counts.values()) <= ISOLATE_AFTER_CRASHES + crashes_of_one
 
 
 @asynccontextmanager
