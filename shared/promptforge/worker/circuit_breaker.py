@@ -111,10 +111,12 @@ class CircuitBreaker:
     ) -> FailureRun | None:
         """Record a rejection of the account.
 
-        Returns None if the key was never accepted. Otherwise returns the run that decides whether the rejection belongs
-        to the prompt. Calls are blocked and the key is tested again, unless the rejection may be the prompt's.
+        Returns None if the key was never accepted, or if no later call can succeed. Calls are then blocked until the
+        job can be stopped. Otherwise returns the run that decides whether the rejection belongs to the prompt. Calls
+        are blocked and the key is tested again, unless the rejection may be the prompt's.
         """
         if not self.accepted or failure.final:
+            self._block(began_at, now, failure, outage_seconds(self._blocks_in_a_row, self._rng))
             return None
         run = self._rejections
         run.add(prompt)

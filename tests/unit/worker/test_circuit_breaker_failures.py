@@ -141,11 +141,16 @@ async def test_circuit_breaker_long_probe_of_an_outage_stays_alone(
 
 
 @pytest.mark.parametrize("failure", [REJECTED, MAYBE_SPECIFIC])
-async def test_circuit_breaker_rejected_account_without_an_accepted_call_has_no_run(failure: CallFailure) -> None:
+async def test_circuit_breaker_rejected_account_without_an_accepted_call_blocks_without_a_run(
+    failure: CallFailure,
+) -> None:
     new = CircuitBreaker(random.Random(1), max_in_flight=8)
+    with new.call():
+        assert new.rejected_account(("job", 1), 0.0, 1.0, failure) is None
 
-    assert new.rejected_account(("job", 1), 0.0, 1.0, failure) is None
-    assert (new.account_rejections, new.block_reason) == (0, None)
+    assert new.is_blocked(1.5)  # until the job is stopped: a further call would be rejected too
+    assert not admits_many(new, 2.5)
+    assert (new.account_rejections, new.accepted) == (0, False)
 
 
 async def test_circuit_breaker_final_rejection_of_an_accepted_account_has_no_run(breaker: CircuitBreaker) -> None:
