@@ -136,7 +136,6 @@ async def test_throttling_unreachable_provider_costs_no_attempt(tmp_path: Path) 
 async def test_worker_with_another_address_makes_no_call_and_the_job_continues_at_its_own(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    api = OpenAIFormat()
     async with fake_provider(answer_all) as first, fake_provider(answer_all) as second:
         async with in_process_stack(tmp_path, **settings_for(first.url)) as one:
             job_id = await one.submit(prompts(5), provider="openai")

@@ -9,6 +9,8 @@ from aiohttp import web
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.job import Status
 from promptforge.domain.timeouts import ACCESS_CHECK_SECONDS
+from promptforge.worker.failure_run import COMMON_CAUSE_PROMPTS
+from promptforge.worker.job_rejections import ALIKE_REJECTIONS
 from promptforge.worker.process_chunk import process_chunk
 from tests.fakes.provider import answer_after, openai_error
 from tests.harness.chunk_scenario import PADDING, chunk_scenario
@@ -145,3 +147,52 @@ async def test_realtime_lane_waits_for_a_call_in_flight_when_another_is_throttle
 
     assert finished.completed_count == 2
     assert scenario.provider.call_counts == {"prompt 0": 1, "prompt 1": 2}
+
+
+async def test_realtime_lane_in_an_outage_counts_no_attempt(tmp_path: Path) -> None:
+    outage_ended = asyncio.Event()
+
+    async def act(prompt: str, call: int) -> web.Response | None:
+        if scenario.provider.call_counts.total() > 2 * COMMON_CAUSE_PROMPTS:
+            outage_ended.set()
+        return None if outage_ended.is_set() or prompt == "prompt 0" else openai_error(500)
+
+    async with chunk_scenario(tmp_path) as scenario:
+        scenario.provider.script = act
+        job_id = await scenario.submit(prompts(2 * COMMON_CAUSE_PROMPTS) + PADDING, max_retries=0)
+        async with asyncio.timeout(40):
+            await scenario.process(job_id)
+        finished = await scenario.stack.wait_until_finished(job_id)
+        results = await scenario.stack.results(job_id)
+
+    assert (finished.completed_count, finished.failed_count) == (2 * COMMON_CAUSE_PROMPTS, 0)
+    assert {line["attempts"] for line in results} == {1}
+
+
+async def test_realtime_lane_with_alike_rejections_of_every_prompt_stops_the_job(tmp_path: Path) -> None:
+    async def act(prompt: str, call: int) -> web.Response:
+        return openai_error(400)
+
+    async with chunk_scenario(tmp_path, max_in_flight=1) as scenario:
+        scenario.provider.script = act
+        job_id = await scenario.submit(prompts(2 * ALIKE_REJECTIONS) + PADDING)
+        await scenario.process(job_id)
+        finished = await scenario.stack.wait_until_finished(job_id)
+
+    assert finished.error is not None
+    assert (finished.status, finished.error.code) == (Status.FAILED, "prompt_rejected")
+    assert ALIKE_REJECTIONS <= scenario.provider.call_counts.total() <= ALIKE_REJECTIONS + 2
+
+
+async def test_realtime_lane_with_one_answer_among_rejections_calls_every_prompt(tmp_path: Path) -> None:
+    async def act(prompt: str, call: int) -> web.Response | None:
+        return None if prompt == "prompt 0" else openai_error(400)
+
+    async with chunk_scenario(tmp_path, max_in_flight=1) as scenario:
+        scenario.provider.script = act
+        job_id = await scenario.submit(prompts(2 * ALIKE_REJECTIONS) + PADDING)
+        await scenario.process(job_id)
+        finished = await scenario.stack.wait_until_finished(job_id)
+
+    assert (finished.status, finished.error) == (Status.COMPLETED, None)
+    assert (finished.completed_count, finished.failed_count) == (1, 2 * ALIKE_REJECTIONS - 1)
