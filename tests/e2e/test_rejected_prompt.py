@@ -21,5 +21,5 @@ async def test_job_with_a_rejected_prompt_completes_with_one_error(tmp_path: Pat
 
         assert (await stack.status(job_id))["status"] == "COMPLETED"
         assert [line["result"] for line in await stack.results(job_id)] == ["PROMPT 0", "PROMPT 2"]
-        assert [line["error"] for line in await stack.errors(job_id)] == ["prompt_rejected"]
+        assert [line["error"] for line in await stack.errors(job_id)] == ["context_too_long"]
         assert provider.call_counts["prompt 1"] == 1

@@ -46,7 +46,9 @@ async def test_retries_rejected_prompt_fails_at_once_and_alone(tmp_path: Path) -
     async with chunk_scenario(tmp_path) as scenario:
         errors = await scenario.stack.errors(await run_job(scenario, prompts(3), act))
 
-    assert [(line["prompt_id"], line["error"], line["attempts"]) for line in errors] == [("id-1", "prompt_rejected", 1)]
+    assert [(line["prompt_id"], line["error"], line["attempts"]) for line in errors] == [
+        ("id-1", "context_too_long", 1)
+    ]
     assert scenario.provider.call_counts.total() == 3
 
 
@@ -76,5 +78,5 @@ async def test_retries_job_without_any_answer_fails(tmp_path: Path) -> None:
         status, errors = await scenario.stack.status(job_id), await scenario.stack.errors(job_id)
 
     assert (status["status"], status["error"]["code"]) == ("FAILED", "all_prompts_failed")
-    assert {(line["error"], line["attempts"]) for line in errors} == {("provider_bad_response", 2)}
+    assert {(line["error"], line["attempts"]) for line in errors} == {("provider_error", 2)}
     assert "CANARY" not in str(errors) + str(status)
