@@ -213,3 +213,43 @@ async def test_queue_stale_nack_does_not_affect_new_claim(post: Post, clock: Han
     clock.move(ACK_SECONDS / 2)
 
     assert await bodies(post) == []
+
+
+PAUSED_JOB, OTHER_JOB = (b'{"v":1,"job_id":"%s"}' % name for name in (b"paused", b"other"))
+
+
+async def test_queue_paused_deliveries_wait_until_their_job_is_resumed(post: Post) -> None:
+    await post.topics.publish("chunks", [PAUSED_JOB, OTHER_JOB])
+    await post.tasks.enqueue("sweeper", b"sweep", name="s")
+    await post.deliveries.pause([SOURCE])
+    await post.deliveries.pause([SOURCE])
+
+    assert await bodies(post) == []
+    assert await bodies(post, source="queue:sweeper") == [b"sweep"]
+    await post.deliveries.resume("other")
+    assert await bodies(post) == [OTHER_JOB]
+    await post.deliveries.resume("paused")
+    assert await bodies(post) == [PAUSED_JOB]
+
+
+async def test_queue_paused_claim_is_no_attempt(post: Post) -> None:
+    await post.topics.publish("chunks", [PAUSED_JOB])
+    (delivery,) = await claim(post)
+    await post.deliveries.pause_claimed(delivery)
+
+    assert await claim(post) == []
+    await post.deliveries.resume("paused")
+    (again,) = await claim(post)
+    assert (again.id, again.attempts) == (delivery.id, 1)
+
+
+async def test_queue_paused_deliveries_are_visible_to_the_next_engine(post: Post, clock: HandClock) -> None:
+    await post.topics.publish("chunks", [PAUSED_JOB])
+    await post.tasks.enqueue("worker", OTHER_JOB, name="t", not_before=clock.now() + LONG)
+    await post.deliveries.pause([SOURCE, "queue:worker"])
+    await post.deliveries.make_visible()
+
+    assert await bodies(post) == [PAUSED_JOB]
+    assert await bodies(post, source="queue:worker") == []
+    clock.move(LONG)
+    assert await bodies(post, source="queue:worker") == [OTHER_JOB]
