@@ -1,4 +1,4 @@
-"""Documents and examples name no model that its provider has shut down or announced to shut down.
+"""Documents and examples name no model that its provider has shut down or will shut down.
 
 `model_shutdowns.json` holds the models, from the pages of the providers, with their shutdown dates. A variant such as
 NAME-mini has the date of NAME unless it has a row of its own.
