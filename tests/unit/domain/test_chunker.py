@@ -50,8 +50,8 @@ def parse_whole_file(content: bytes) -> tuple[dict[int, bytes], dict[int, int]]:
         if len(raw) > LIMIT or raw.strip():
             lines[number] = raw
         parsed = parse_line(raw) if len(raw) <= LIMIT else None
-        if isinstance(parsed, Prompt) and first_lines.setdefault(parsed.prompt_id, number) != number:
-            duplicates[number] = first_lines[parsed.prompt_id]
+        if isinstance(parsed, Prompt) and first_lines.setdefault(str(parsed.prompt_id), number) != number:
+            duplicates[number] = first_lines[str(parsed.prompt_id)]
     return lines, duplicates
 
 
