@@ -1,6 +1,6 @@
 """Get answers that match a JSON Schema, and print them as a table.
 
-    python examples/structured_output.py --provider openai --model gpt-4o-mini
+    python examples/structured_output.py --provider openai --model gpt-6-luna
 
 The provider must support JSON Schema; `echo` does not.
 """

@@ -96,7 +96,7 @@ variable "pipeline" {
 }
 
 variable "prices" {
-  description = "US dollars per million input tokens and per million output tokens of a model: { \"openai/gpt-4o-mini\" = [0.15, 0.6] }. \"openai/*\" applies to the provider's other models. Without a price, a job's cost is unknown and cannot be limited."
+  description = "US dollars per million input tokens and per million output tokens of a model: { \"openai/MODEL\" = [1, 4] }. \"openai/*\" applies to the provider's other models. Without a price, a job's cost is unknown and cannot be limited."
   type        = map(list(number))
   default     = {}
 

@@ -1,6 +1,6 @@
 """Label the rows of a CSV file: write one prompt per row, run the prompts, and join the answers to the rows.
 
-python examples/csv_to_labels/label.py INPUT.csv OUTPUT.csv --provider openai --model gpt-4o-mini
+python examples/csv_to_labels/label.py INPUT.csv OUTPUT.csv --provider openai --model gpt-6-luna
 """
 
 import argparse

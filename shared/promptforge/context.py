@@ -5,7 +5,7 @@ One per process, passed as an argument.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,6 +28,10 @@ from promptforge.state.tombstones import TombstoneStore
 def monotonic_time() -> float:
     """Return the time of the event loop, which never jumps: a span is not measured with a wall clock."""
     return asyncio.get_running_loop().time()
+
+
+async def _ignore(job_id: str) -> None:
+    """Do nothing: only an engine that pauses jobs has to know which one is requested."""
 
 
 class AsyncCloseable(Protocol):
@@ -60,7 +64,7 @@ class AppContext:
     """Settings, ports and stores of one process.
 
     `stopping` is set when the process must end: holders of chunks then wait for the calls in flight and release their
-    chunks.
+    chunks. `job_requested` is called after a client has created a job, repeated its creation or cancelled it.
     """
 
     def __init__(self, settings: Settings, backend: Backend, clock: Clock, rng: random.Random) -> None:
@@ -69,6 +73,7 @@ class AppContext:
         self.clock = clock
         self.rng = rng
         self.stopping = asyncio.Event()
+        self.job_requested: Callable[[str], Awaitable[None]] = _ignore
         self.pepper = backend.pepper
         self.documents = backend.documents
         self.uploads = backend.uploads

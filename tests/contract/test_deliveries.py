@@ -213,3 +213,43 @@ async def test_queue_stale_nack_does_not_affect_new_claim(messaging: Messaging, 
     clock.advance(ACK_SECONDS / 2)
 
     assert await bodies(messaging) == []
+
+
+PAUSED_JOB, OTHER_JOB = (b'{"v":1,"job_id":"%s"}' % name for name in (b"paused", b"other"))
+
+
+async def test_queue_paused_deliveries_wait_until_their_job_is_resumed(messaging: Messaging) -> None:
+    await messaging.topics.publish("chunks", [PAUSED_JOB, OTHER_JOB])
+    await messaging.tasks.enqueue("sweeper", b"sweep", name="s")
+    await messaging.queue.pause([SOURCE])
+    await messaging.queue.pause([SOURCE])
+
+    assert await bodies(messaging) == []
+    assert await bodies(messaging, source="queue:sweeper") == [b"sweep"]
+    await messaging.queue.resume("other")
+    assert await bodies(messaging) == [OTHER_JOB]
+    await messaging.queue.resume("paused")
+    assert await bodies(messaging) == [PAUSED_JOB]
+
+
+async def test_queue_paused_claim_is_no_attempt(messaging: Messaging) -> None:
+    await messaging.topics.publish("chunks", [PAUSED_JOB])
+    (delivery,) = await claim(messaging)
+    await messaging.queue.pause_claimed(delivery)
+
+    assert await claim(messaging) == []
+    await messaging.queue.resume("paused")
+    (again,) = await claim(messaging)
+    assert (again.id, again.attempts) == (delivery.id, 1)
+
+
+async def test_queue_paused_deliveries_are_visible_to_the_next_engine(messaging: Messaging, clock: ManualClock) -> None:
+    await messaging.topics.publish("chunks", [PAUSED_JOB])
+    await messaging.tasks.enqueue("worker", OTHER_JOB, name="t", not_before=clock.now() + LONG)
+    await messaging.queue.pause([SOURCE, "queue:worker"])
+    await messaging.queue.make_visible()
+
+    assert await bodies(messaging) == [PAUSED_JOB]
+    assert await bodies(messaging, source="queue:worker") == []
+    clock.advance(LONG)
+    assert await bodies(messaging, source="queue:worker") == [OTHER_JOB]

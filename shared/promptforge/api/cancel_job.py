@@ -31,5 +31,6 @@ async def cancel_job(context: AppContext, client: str, job_id: str) -> JobStatus
         raise RequestError("already_ended", f"The job is {job.status} and cannot be cancelled.")
     if job.open:
         await context.queues.enqueue_cancel_sweep(job_id)
+        await context.job_requested(job_id)
     logs.info("job_cancelled", job_id=job_id)
     return await describe_job(context, job)

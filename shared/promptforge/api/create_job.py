@@ -87,6 +87,7 @@ async def create_job(
         detail = "This Idempotency-Key was used with another request body. Use a new key."
         raise RequestError("idempotency_key_reused", detail)
     await context.queues.schedule_upload_check(job.job_id, job.upload_expires_at + UPLOAD_GRACE_SECONDS)
+    await context.job_requested(job.job_id)
     url = await context.uploads.upload_url(upload_object(job.job_id), job.upload_expires_at)
     logs.info("job_created", job_id=job.job_id, provider=job.provider)
     return CreateJobResponse(job_id=job.job_id, upload_url=url, expires_at=rfc3339(job.upload_expires_at))

@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +83,17 @@ def _check_paths(options: RunOptions) -> None:
 
 
 async def _run_on_own_engine(options: RunOptions, data_dir: Path, workers: int) -> bool:
-    """Run the job on an engine in this process, which writes its log to the data folder."""
+    """Run the job on an engine in this process, which writes its log to the data folder.
+
+    Jobs of earlier runs stay paused, so that they cause no cost that this command did not request.
+    """
     settings = Settings.from_env(os.environ, data_dir=data_dir)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
     engine.stop_on_signals(stop)
     with (data_dir / "engine.log").open("a") as log:
         logs.configure(settings.log_level, log)
-        plan = engine.plan(settings, "127.0.0.1", 0, workers, log=log)
+        plan = replace(engine.plan(settings, "127.0.0.1", 0, workers, log=log), resumes_all=False)
         serving = asyncio.create_task(engine.serve(plan, stop, ready.set_result))
         running = asyncio.create_task(_run_when_ready(options, ready))
         try:
@@ -109,7 +112,10 @@ async def _run_on_own_engine(options: RunOptions, data_dir: Path, workers: int) 
 async def _run_when_ready(options: RunOptions, ready: asyncio.Future[engine.Ready]) -> bool:
     running = await ready
     if running.active_jobs:
-        _print(Console(stderr=True), "Note", f"resuming {running.active_jobs} unfinished job(s) from earlier runs")
+        note = (
+            f"{running.active_jobs} unfinished job(s) of earlier runs: each stays paused until its command is repeated"
+        )
+        _print(Console(stderr=True, soft_wrap=True), "Note", note)
     return await _run(options, running.url, running.api_key)
 
 

@@ -12,9 +12,9 @@ JSON_OBJECT = "response_format json_object"
 class Provider(NamedTuple):
     """A provider, and the values by which it is configured.
 
-    `adapter` is its module in adapters/llm/. `endpoint` is the path of its calls below the base URL. `key_variable` is the variable with its API key, None if it needs no key.
-    `url_variable` may hold another address than `default_url`. A parameter in `unsupported` is rejected: to ignore it
-    would change the meaning of the request.
+    `adapter` is its module in adapters/llm/. `key_variable` is the variable with its API key, None if it needs no key.
+    `url_variable` may hold another address than `default_url`. `endpoint` is the path of its calls below that address.
+    A parameter in `unsupported` is rejected: to ignore it would change the meaning of the request.
     """
 
     name: str

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from promptforge import logs
 from promptforge.adapters.local.queue import Delivery, SqliteQueue
+from promptforge.engine.active_jobs import ActiveJobs
 from promptforge.engine.push_requests import SUBSCRIPTIONS, push_request
 from promptforge.errors import PromptForgeError
 
@@ -18,7 +19,8 @@ class Dispatcher:
     """Claims deliveries, sends them, and acknowledges them or makes them visible again.
 
     Functions add deliveries only during a request, so the queue is read again at the end of each one. A slow poll
-    finds delayed deliveries that have become due, and those of processes outside the engine.
+    finds delayed deliveries that have become due, and those of processes outside the engine. With `active_jobs`, only
+    their chunks are delivered.
     """
 
     def __init__(self, queue: SqliteQueue, send: Send, workers: int) -> None:
@@ -27,6 +29,7 @@ class Dispatcher:
         self._free = {source: subscription.concurrency * workers for source, subscription in SUBSCRIPTIONS.items()}
         self._awake = asyncio.Event()
         self._stopping = False
+        self.active_jobs: ActiveJobs | None = None
 
     def wake(self) -> None:
         """Read the queue without waiting for the next poll."""
@@ -63,6 +66,9 @@ class Dispatcher:
             for source in await self._queue.sources_due(sources):
                 ack_seconds = SUBSCRIPTIONS[source].ack_seconds
                 for delivery in await self._queue.claim(source, self._free[source], ack_seconds):
+                    if self.active_jobs and not await self.active_jobs.may_deliver(delivery):
+                        self.wake()
+                        continue
                     self._free[source] -= 1
                     deliveries.create_task(self._deliver(delivery))
         except PromptForgeError as exc:

@@ -18,6 +18,7 @@ from promptforge.adapters.local.secret import derive, load_secret
 from promptforge.bootstrap import build_context, set_current
 from promptforge.context import AppContext
 from promptforge.domain.api_keys import is_mistyped, make_key
+from promptforge.engine.active_jobs import ActiveJobs
 from promptforge.engine.dispatcher import Dispatcher
 from promptforge.engine.http_app import api_app
 from promptforge.engine.http_server import bind, public_server
@@ -69,7 +70,8 @@ class Plan:
     """The parameters of an engine.
 
     `listening` is bound to the address of `settings.public_url`. Without `api_key` the engine derives one from the data
-    folder, the same at every start. `log` receives the standard error of the workers.
+    folder, the same at every start. `log` receives the standard error of the workers. Without `resumes_all`, a job is
+    processed only after a request to this engine created it, repeated its creation or cancelled it.
     """
 
     settings: Settings
@@ -77,6 +79,7 @@ class Plan:
     workers: int
     api_key: str | None
     log: TextIO | None = None
+    resumes_all: bool = True
 
 
 def plan(
@@ -111,6 +114,8 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
     key = await _admit_key(context, plan.api_key)
     pool = WorkerPool(plan.workers, _environ(settings), plan.log, lambda instance: expire_leases(context, instance))
     dispatcher = Dispatcher(queue, pool.send, plan.workers)
+    if not plan.resumes_all:
+        await _pause_jobs(context, queue, dispatcher)
     server = public_server(api_app(context, dispatcher.wake))
     tasks = [asyncio.create_task(server.serve(sockets=[plan.listening])), asyncio.create_task(stop.wait())]
     try:
@@ -129,6 +134,13 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
         await asyncio.gather(*tasks)
         await context.close()
         database.close()
+
+
+async def _pause_jobs(context: AppContext, queue: SqliteQueue, dispatcher: Dispatcher) -> None:
+    """Make no calls for any job until a client requests it."""
+    dispatcher.active_jobs = ActiveJobs(queue, dispatcher.wake)
+    await dispatcher.active_jobs.pause_all()
+    context.job_requested = dispatcher.active_jobs.activate
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

@@ -17,6 +17,10 @@ MIN_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 60.0
 NAME_TAKEN_SECONDS = 3600.0
 
+PAUSED_SECONDS = 1e12
+"""A paused delivery is due this much later, so that it keeps the time at which it was due."""
+
+RESUME_SQL = "update deliveries set not_before = not_before - ? where not_before >= ?"
 DUE_CONDITION = "where source = ? and dead_lettered = 0 and not_before <= ? and attempts"
 ORDER = "order by not_before, id limit ?"
 REPEATED_SQL = f"select id from deliveries indexed by deliveries_repeated {DUE_CONDITION} > 0 {ORDER}"  # noqa: S608
@@ -98,10 +102,34 @@ class SqliteQueue:
         return dead_lettered
 
     async def make_visible(self) -> None:
-        """Make every claimed delivery visible now: for a new claimer, when the old one has exited."""
+        """Make every claimed or paused delivery visible: for a new claimer, when the old one has exited."""
         now = self._clock.now()
         sql = "update deliveries set not_before = ? where attempts > 0 and dead_lettered = 0 and not_before > ?"
-        await self._database.write(lambda connection: connection.execute(sql, (now, now)))
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(RESUME_SQL, (PAUSED_SECONDS, PAUSED_SECONDS))
+            connection.execute(sql, (now, now))
+
+        await self._database.write(work)
+
+    async def pause(self, sources: Sequence[str]) -> None:
+        """Keep the deliveries of these sources until they are resumed or made visible."""
+        marks = ", ".join("?" * len(sources))
+        sql = f"update deliveries set not_before = not_before + ? where source in ({marks}) and not_before < ?"  # noqa: S608
+        values = [PAUSED_SECONDS, *sources, PAUSED_SECONDS]
+        await self._database.write(lambda connection: connection.execute(sql, values))
+
+    async def pause_claimed(self, delivery: Delivery) -> None:
+        """Return a delivery unsent and keep it likewise; the claim is no attempt."""
+        sql = "update deliveries set not_before = ?, attempts = attempts - 1 where id = ? and attempts = ?"
+        values = (PAUSED_SECONDS + self._clock.now(), delivery.id, delivery.attempts)
+        await self._database.write(lambda connection: connection.execute(sql, values))
+
+    async def resume(self, job_id: str) -> None:
+        """Resume the paused deliveries of a job, each for the time at which it was due."""
+        sql = f"{RESUME_SQL} and instr(body, ?)"
+        values = (PAUSED_SECONDS, PAUSED_SECONDS, job_id.encode())
+        await self._database.write(lambda connection: connection.execute(sql, values))
 
 
 class SqliteTopics:
