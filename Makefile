@@ -47,12 +47,13 @@ demo: $(STAMP)  ## run the three example prompts on this machine and print the r
 serve: $(STAMP)  ## run every function on this machine
 	@$(BIN)/promptforge serve
 
-lint: $(DEV)  ## check format, lint, types, imports, sizes, words and prose
+lint: $(DEV)  ## check format, lint, types, imports, sizes, test files, words and prose
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=shared $(BIN)/lint-imports
 	$(BIN)/python -m tools.check_sizes
+	$(BIN)/python -m tools.check_mirror
 	$(BIN)/python -m tools.check_words
 	$(BIN)/python -m tools.check_prose
 

@@ -168,6 +168,9 @@ class Simulator:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        # A cancelled task leaves its generators to the loop, which closes them in later rounds.
+        await asyncio.get_running_loop().shutdown_asyncgens()
+        await asyncio.sleep(OBSERVATION_SECONDS)
 
 
 def simulate(seed: int) -> Outcome:
