@@ -174,9 +174,9 @@ async def test_engine_deleted_data_leaves_the_database_log(tmp_path: Path) -> No
     with engine(data_dir) as running:
         async with AsyncClient(running.url, running.key) as client:
             job = await client.init("echo", "model-1", system="OWN WORDS")
+            assert b"OWN WORDS" in log.read_bytes() + (data_dir / "state.db").read_bytes()
             await client.delete(job["job_id"])
         running.kill_all()
-    assert b"OWN WORDS" in log.read_bytes()
     with engine(data_dir):
         async with asyncio.timeout(20):
             while b"OWN WORDS" in log.read_bytes() + (data_dir / "state.db").read_bytes():
