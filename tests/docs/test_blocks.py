@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from tests.docs.shell import run_page
 PAGES = committed_pages()
 RUNNABLE = [name for name, page in PAGES.items() if any(map(is_runnable, page.blocks))]
 GENERATED = ["docs/reference/api.md", "docs/reference/command-line.md"]
-LANGUAGES = {"console", "hcl", "json", "mermaid", "python", "sh", "text", "toml"}
+LANGUAGES = {"console", "hcl", "json", "mermaid", "python", "sh", "text"}
 MAX_PAGES_NOT_RUN = 4
 
 
@@ -49,13 +48,6 @@ def test_json_blocks_parse(reference: dict[str, Page]) -> None:
     parsed = [_parse_json(block.text) for block in blocks if block.language == "json"]
 
     assert len(parsed) >= 15
-
-
-def test_toml_blocks_parse() -> None:
-    for page in PAGES.values():
-        for block in page.blocks:
-            if block.language == "toml":
-                tomllib.loads(block.text)
 
 
 def test_python_blocks_quote_a_test() -> None:
