@@ -13,6 +13,7 @@ from aiohttp import web
 from promptforge.domain.chunk import Chunk
 from promptforge.domain.commands import ProcessChunk
 from promptforge.domain.formats.native import Prompt
+from promptforge.errors import Unavailable
 from promptforge.pipeline.split import split
 from promptforge.state.chunks import ClaimedChunk
 from promptforge.worker.admission import Admission
@@ -27,6 +28,13 @@ from tests.harness.openai_stack import openai_stack
 LEASE_SECONDS = 60
 PADDING = b" " * 150_000  # blank space that keeps a file of up to 200 prompts in one chunk
 LATENCY_SECONDS = 0.002
+RUN_ERRORS = [
+    (ZeroDivisionError(), 1),
+    (Unavailable("documents", "timeout"), 0),
+    (asyncio.CancelledError(), 0),
+    (KeyboardInterrupt(), 0),
+]
+"""Errors that end the processing of a chunk, and by how much each raises the error count of the chunk."""
 
 _holder_numbers = itertools.count()
 

@@ -10,7 +10,7 @@ from promptforge.domain.commands import ProcessChunk
 from promptforge.errors import LeaseLost, Unavailable
 from promptforge.worker.stop_signal import Release
 from tests.fakes.faulty_documents import LostReplies, UnavailableWrites
-from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, ChunkScenario, add_result, chunk_scenario
+from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, RUN_ERRORS, ChunkScenario, add_result, chunk_scenario
 from tests.harness.context import replaced_adapters
 from tests.harness.lines import prompts
 from tests.harness.queue_entries import QueueEntry, queue_entries
@@ -66,15 +66,7 @@ async def test_lease_release_resets_crash_count_only_after_a_call(
         assert (before, (await scenario.chunk(job_id)).crash_count) == (crash_count, after)
 
 
-@pytest.mark.parametrize(
-    ("error", "error_count"),
-    [
-        (ZeroDivisionError(), 1),
-        (Unavailable("documents", "timeout"), 0),
-        (asyncio.CancelledError(), 0),
-        (KeyboardInterrupt(), 0),
-    ],
-)
+@pytest.mark.parametrize(("error", "error_count"), RUN_ERRORS)
 async def test_lease_released_after_error_can_be_claimed_at_once(
     tmp_path: Path, error: BaseException, error_count: int
 ) -> None:

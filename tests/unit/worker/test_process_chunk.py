@@ -25,7 +25,7 @@ from promptforge.worker.process_chunk import (
 from tests.fakes.faulty_documents import LostReplies
 from tests.fakes.faulty_objects import FailingReads
 from tests.fakes.provider import answer_after, openai_error
-from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, ChunkScenario, add_result, chunk_scenario
+from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, RUN_ERRORS, ChunkScenario, add_result, chunk_scenario
 from tests.harness.context import replaced_adapters
 from tests.harness.lines import prompts
 from tests.harness.queue_entries import QueueEntry, queue_entries
@@ -80,15 +80,7 @@ async def test_process_chunk_abandons_without_reading_only_at_its_limit(
     assert ids[0] == {None}
 
 
-@pytest.mark.parametrize(
-    ("error", "error_count"),
-    [
-        (ZeroDivisionError(), 1),
-        (Unavailable("documents", "timeout"), 0),
-        (asyncio.CancelledError(), 0),
-        (KeyboardInterrupt(), 0),
-    ],
-)
+@pytest.mark.parametrize(("error", "error_count"), RUN_ERRORS)
 async def test_process_chunk_after_an_error_flushes_releases_and_raises(
     tmp_path: Path, error: BaseException, error_count: int
 ) -> None:

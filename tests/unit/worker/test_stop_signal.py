@@ -87,10 +87,13 @@ async def test_stop_signal_watch_process_releases_at_shutdown_and_at_soft_deadli
         assert run.stop.reason == Release()
 
 
-async def test_stop_signal_poll_job_finds_a_stop_requested_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def short_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("promptforge.worker.stop_signal.STOP_POLL_SECONDS", 0.001)
+
+
+@pytest.mark.usefixtures("short_poll")
+async def test_stop_signal_poll_job_finds_a_stop_requested_elsewhere(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
         job_id = await scenario.submit(prompts(1))
         run = await scenario.claim(job_id)
@@ -102,10 +105,8 @@ async def test_stop_signal_poll_job_finds_a_stop_requested_elsewhere(
         assert run.stop.reason == JobStopped(DEADLINE_EXCEEDED)
 
 
-async def test_stop_signal_poll_job_of_a_deleted_job_raises_lease_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("promptforge.worker.stop_signal.STOP_POLL_SECONDS", 0.001)
+@pytest.mark.usefixtures("short_poll")
+async def test_stop_signal_poll_job_of_a_deleted_job_raises_lease_lost(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
         job_id = await scenario.submit(prompts(1))
         run = await scenario.claim(job_id)
@@ -115,10 +116,8 @@ async def test_stop_signal_poll_job_of_a_deleted_job_raises_lease_lost(
             await asyncio.wait_for(run.stop.poll_job(), 20)
 
 
-async def test_stop_signal_poll_job_after_a_failed_read_polls_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("promptforge.worker.stop_signal.STOP_POLL_SECONDS", 0.001)
+@pytest.mark.usefixtures("short_poll")
+async def test_stop_signal_poll_job_after_a_failed_read_polls_again(tmp_path: Path) -> None:
     async with chunk_scenario(tmp_path) as scenario:
         job_id = await scenario.submit(prompts(1))
         documents = UnavailableReads(scenario.stack.context.documents)
