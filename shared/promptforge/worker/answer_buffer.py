@@ -54,6 +54,10 @@ class AnswerBuffer:
         """The number of answers that a crash would lose."""
         return len(self._unflushed)
 
+    def reaches(self, flush_count: int, flush_bytes: int) -> bool:
+        """Whether the unflushed answers reach one of the limits at which they are flushed."""
+        return self.unflushed >= flush_count or self.unflushed_bytes >= flush_bytes
+
     @property
     def counts(self) -> ChunkCounts:
         """The counts of the answers, computed from the answers themselves."""

@@ -78,11 +78,13 @@ class ChunkOutput:
 
         A flush that fails is repeated by `flush_regularly`.
         """
-        settings = self._context.settings
-        if self._answers.unflushed < settings.flush_count and self._answers.unflushed_bytes < settings.flush_bytes:
+        limits = self._context.settings.flush_count, self._context.settings.flush_bytes
+        if not self._answers.reaches(*limits):
             return
         try:
-            await self.flush()
+            async with self._flush_lock:
+                if self._answers.reaches(*limits):  # the flush that held the lock may have taken these answers
+                    await self._flush()
         except Unavailable:
             logs.warning("flush_failed", job_id=self._job.job_id, chunk=self._lease.chunk.number)
 
@@ -105,21 +107,7 @@ class ChunkOutput:
         A segment counts once the chunk's document names it. A stale epoch cannot name it, and its object is deleted.
         """
         async with self._flush_lock:
-            lines, content = self._answers.segment()
-            counts = self._answers.counts
-            if not lines:
-                return
-            chunk = self._lease.chunk
-            name = segment_object(self._job.job_id, chunk.number, chunk.epoch, self._segment_count)
-            self._segment_count += 1
-            info = await self._context.work.create(name, content)
-            segment = Segment(name=name, size=info.size)
-            try:
-                await self._lease.update(lambda chunk: chunk.checkpointed(segment, counts, self._lease.next_end()))
-            except LeaseLost:
-                await self._context.work.delete(name)
-                raise
-            self._answers.mark_flushed(name, lines)
+            await self._flush()
 
     async def complete(self) -> None:
         """Write the ordered parts and complete the chunk.
@@ -137,6 +125,23 @@ class ChunkOutput:
             raise
         number = self._lease.chunk.number
         logs.info("chunk_completed", job_id=self._job.job_id, chunk=number, **counts._asdict())
+
+    async def _flush(self) -> None:
+        lines, content = self._answers.segment()
+        if not lines:
+            return
+        counts = self._answers.counts
+        chunk = self._lease.chunk
+        name = segment_object(self._job.job_id, chunk.number, chunk.epoch, self._segment_count)
+        self._segment_count += 1
+        info = await self._context.work.create(name, content)
+        segment = Segment(name=name, size=info.size)
+        try:
+            await self._lease.update(lambda chunk: chunk.checkpointed(segment, counts, self._lease.next_end()))
+        except LeaseLost:
+            await self._context.work.delete(name)
+            raise
+        self._answers.mark_flushed(name, lines)
 
     async def _write_part(self, kind: str, lines: int) -> ChunkPart | None:
         if lines == 0:

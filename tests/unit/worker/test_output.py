@@ -1,5 +1,6 @@
 """The output of a chunk: when answers are flushed, what completion writes, and what a lost lease leaves behind."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from promptforge.domain.formats.native import Prompt
 from promptforge.domain.job import INPUT_CHANGED
 from promptforge.errors import LeaseLost
+from tests.fakes.stalling import StallingPort
 from tests.harness.chunk_scenario import LEASE_SECONDS, PADDING, add_result, chunk_scenario
+from tests.harness.context import replaced_adapters
 from tests.harness.lines import prompts
 
 
@@ -24,6 +27,27 @@ async def test_output_flush_if_full_flushes_at_flush_count_and_not_before(tmp_pa
 
     assert durable == [0, 0, 3, 3, 3, 6, 6]
     assert len(set(names)) == 2
+
+
+async def test_output_flush_if_full_during_a_flush_keeps_the_answers_for_the_next_one(tmp_path: Path) -> None:
+    async with chunk_scenario(tmp_path, flush_count=2) as scenario:
+        job_id = await scenario.submit(prompts(9) + PADDING)
+        work = StallingPort(scenario.stack.context.work, "create")
+        async with replaced_adapters(scenario.stack, work=work):
+            run = await scenario.claim(job_id)
+            add_result(run, 1)
+            add_result(run, 2)
+            first = asyncio.create_task(run.output.flush_if_full())
+            await work.wait_until_stalled()
+            add_result(run, 3)
+            second = asyncio.create_task(run.output.flush_if_full())
+            third = asyncio.create_task(run.output.flush_if_full())
+            await asyncio.wait([second, third], timeout=0)
+            work.resume()
+            await asyncio.gather(first, second, third)
+            chunk = await scenario.chunk(job_id)
+
+    assert (len(chunk.segments), chunk.completed) == (1, 2)
 
 
 async def test_output_flush_if_full_flushes_at_flush_bytes(tmp_path: Path) -> None:
