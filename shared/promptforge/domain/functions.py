@@ -12,12 +12,11 @@ class Source(NamedTuple):
     """A queue, topic or bucket whose deliveries go to a function.
 
     `name` is `queue:NAME`, `topic:NAME` or `bucket:NAME`. `concurrency` is the number of concurrent deliveries for each
-    worker process of the engine. The engine repeats a delivery that is not acknowledged within `ack_seconds`.
+    worker process of the engine.
     """
 
     name: str
     concurrency: int
-    ack_seconds: float = 600.0
 
 
 class Function(NamedTuple):
@@ -26,7 +25,7 @@ class Function(NamedTuple):
     `dependencies` is the dependency group of its archive. `own_settings` are the settings that it requires on Google
     Cloud besides those of every function. No function requires a secret that it does not use. `invoker` is the setting
     that names the service account which may call it besides the account of the tasks. `dispatch_seconds` is how long
-    Cloud Tasks waits for it, at most half an hour.
+    Cloud Tasks and the engine wait for it before they deliver again, at most half an hour.
     """
 
     name: str

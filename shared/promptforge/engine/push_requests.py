@@ -26,8 +26,9 @@ class Subscription:
 
 
 SUBSCRIPTIONS = {
-    source.name: Subscription(function.name, source.concurrency, source.ack_seconds)
+    source.name: Subscription(function.name, source.concurrency, function.dispatch_seconds)
     for function in FUNCTIONS.values()
+    if function.dispatch_seconds
     for source in function.sources
 }
 
