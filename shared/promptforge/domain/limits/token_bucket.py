@@ -1,7 +1,8 @@
 """The request rate limit of each key: token buckets in the memory of one process."""
 
-from collections import OrderedDict
 from collections.abc import Callable
+
+from promptforge.domain.lru_cache import LruCache
 
 BURST_SECONDS = 10  # of requests that an idle key accumulates
 MAX_BUCKETS = 10_000
@@ -18,7 +19,7 @@ class TokenBuckets:
         self._per_second = per_second
         self._now = now
         self._capacity = max(1.0, per_second * BURST_SECONDS)
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets = LruCache[str, tuple[float, float]](MAX_BUCKETS)
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -26,14 +27,12 @@ class TokenBuckets:
     def take(self, key: str) -> float:
         """Take a token from the bucket of the key and return 0, or return the seconds until a token is available."""
         now = self._now()
-        tokens, filled_at = self._buckets.pop(key, (self._capacity, now))
+        tokens, filled_at = self._buckets.get(key) or (self._capacity, now)
         tokens = min(self._capacity, tokens + (now - filled_at) * self._per_second)
         wait = 0.0
         if tokens >= 1:
             tokens -= 1
         else:
             wait = (1 - tokens) / self._per_second
-        self._buckets[key] = (tokens, now)
-        if len(self._buckets) > MAX_BUCKETS:
-            self._buckets.popitem(last=False)
+        self._buckets.put(key, (tokens, now))
         return wait
