@@ -43,7 +43,7 @@ def build_worker_runtime(context: AppContext, instance: str | None = None) -> "W
     from promptforge.worker.runtime import WorkerRuntime
 
     def make_provider(name: str) -> Provider:
-        module = import_module(f"promptforge.adapters.llm.{PROVIDERS[name].adapter}")
+        module = import_module(f"promptforge.adapters.llm.{PROVIDERS[name].name}")
         provider: Provider = module.build(context.settings, context.clock, context.rng)
         return provider
 

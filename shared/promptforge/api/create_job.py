@@ -14,10 +14,10 @@ from promptforge.domain.formats.json_schema import schema_error
 from promptforge.domain.formats.params import PARAMS, Params, integral, unsupported_parameter
 from promptforge.domain.job import Job, JobParams
 from promptforge.domain.limits.pricing import usd_to_nanos
+from promptforge.domain.providers import PROVIDERS
 from promptforge.domain.timeouts import TOO_MANY_JOBS_RETRY_SECONDS, UPLOAD_CHECK_SECONDS, UPLOAD_GRACE_SECONDS
 from promptforge.domain.timestamps import DAY_SECONDS, Rfc3339, rfc3339
 from promptforge.errors import RequestError
-from promptforge.settings import PROVIDER_KEYS
 from promptforge.state.commit import retry_on_conflict
 from promptforge.state.objects import upload_object
 
@@ -36,7 +36,7 @@ class CreateJobRequest(Params):
     that works on it may exceed that by about a call.
     """
 
-    provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDER_KEYS)]})
+    provider: str = Field(max_length=50, json_schema_extra={"enum": [*sorted(PROVIDERS)]})
     model: str = Field(min_length=1, max_length=200)
     max_retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(integral)] = 3
     max_cost_usd: Annotated[float, Field(ge=0.01, le=1_000_000)] | None = Field(None, exclude_if=_not_set)
@@ -89,8 +89,8 @@ def _check_idempotency_key(idempotency_key: str | None) -> None:
 
 
 def _check_provider(context: AppContext, provider: str) -> None:
-    if provider not in PROVIDER_KEYS:
-        known = ", ".join(sorted(PROVIDER_KEYS))
+    if provider not in PROVIDERS:
+        known = ", ".join(sorted(PROVIDERS))
         raise RequestError("unsupported_provider", f"provider must be one of: {known}.")
     if variable := context.settings.missing_key(provider):
         detail = f"Provider {provider} has no key on this server: the operator must set {variable}."

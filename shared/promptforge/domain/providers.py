@@ -12,13 +12,12 @@ JSON_OBJECT = "response_format json_object"
 class Provider(NamedTuple):
     """A provider, and the values by which it is configured.
 
-    `adapter` is its module in adapters/llm/. `key_variable` is the variable with its API key, None if it needs no key.
-    `url_variable` may hold another address than `default_url`. A parameter in `unsupported` is rejected: to ignore it
-    would change the meaning of the request.
+    `name` is also the name of its module in adapters/llm/. `key_variable` is the variable with its API key, None if it
+    needs no key. `url_variable` may hold another address than `default_url`. A parameter in `unsupported` is rejected: to
+    ignore it would change the meaning of the request.
     """
 
     name: str
-    adapter: str
     key_variable: str | None = None
     url_variable: str | None = None
     default_url: str | None = None
@@ -28,10 +27,9 @@ class Provider(NamedTuple):
 PROVIDERS = {
     provider.name: provider
     for provider in (
-        Provider("echo", "echo"),
-        Provider("openai", "openai", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
+        Provider("echo"),
+        Provider("openai", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
         Provider(
-            "anthropic",
             "anthropic",
             "ANTHROPIC_API_KEY",
             "ANTHROPIC_BASE_URL",
@@ -40,11 +38,10 @@ PROVIDERS = {
         ),
         Provider(
             "gemini",
-            "gemini",
             "GEMINI_API_KEY",
             "GOOGLE_GEMINI_BASE_URL",
             "https://generativelanguage.googleapis.com",
         ),
-        Provider("mistral", "mistral", "MISTRAL_API_KEY", "MISTRAL_BASE_URL", "https://api.mistral.ai"),
+        Provider("mistral", "MISTRAL_API_KEY", "MISTRAL_BASE_URL", "https://api.mistral.ai"),
     )
 }
