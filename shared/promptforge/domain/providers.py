@@ -13,8 +13,8 @@ class Provider(NamedTuple):
     """A provider, and the values by which it is configured.
 
     `name` is also the name of its module in adapters/llm/. `key_variable` is the variable with its API key, None if it
-    needs no key. `url_variable` may hold another address than `default_url`. A parameter in `unsupported` is rejected: to
-    ignore it would change the meaning of the request.
+    needs no key. `url_variable` may hold another address than `default_url`. A parameter in `unsupported` is rejected:
+    to ignore it would change the meaning of the request.
     """
 
     name: str
