@@ -66,7 +66,7 @@ def _serve_local(settings: Settings, host: str, port: int, workers: int) -> None
 
     def ready(running: engine.Ready) -> None:
         click.echo(f"URL      {running.url}\nAPI key  {running.api_key}")
-        click.echo(f"Ready    {running.workers} worker processes, data in {settings.data_dir}; Ctrl-C stops")
+        click.echo(f"Ready    {workers} worker processes, data in {settings.data_dir}; Ctrl-C stops")
         sys.stdout.flush()
 
     async def serve_until_stopped() -> None:

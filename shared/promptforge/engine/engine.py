@@ -37,7 +37,6 @@ class Ready:
 
     url: str
     api_key: str
-    workers: int
     active_jobs: int
 
 
@@ -117,7 +116,7 @@ async def serve(plan: Plan, stop: asyncio.Event, on_ready: Callable[[Ready], Non
         await pool.start()
         tasks += [asyncio.create_task(dispatcher.run()), asyncio.create_task(_sweep_regularly(context, database))]
         if not stop.is_set():
-            on_ready(Ready(settings.public_url, key, plan.workers, active_jobs))
+            on_ready(Ready(settings.public_url, key, active_jobs))
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         # The order matters: claim nothing more, let the workers release their chunks, then await their responses.

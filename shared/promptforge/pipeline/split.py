@@ -24,15 +24,6 @@ MIN_CHUNKS_TARGET = 16
 CHUNKS_PER_COMMIT = 100
 
 
-async def enqueue_split(context: AppContext, job_id: str) -> None:
-    """Enqueue the split as a task.
-
-    Eventarc's subscription waits 10 seconds for an answer to an upload event and then sends it again, to another
-    splitter. A task may take as long as the largest file needs.
-    """
-    await context.queues.enqueue_split(job_id)
-
-
 async def split(context: AppContext, job_id: str) -> None:
     """Split the job's upload and publish its chunks.
 

@@ -53,12 +53,11 @@ class SpendQuotaStore:
         """
         document = await self._documents.get(_path(job.client))
         quota = _parse(document).for_day(_day(job.created_at)) if document else None
-        if document is None or quota is None or quota.daily_limit_nanos is None:
+        if document is None or quota is None or (available := quota.available) is None:
             return job, []
         if job.price is None:
             detail = f"This client has a daily quota, and model {job.model} has no configured price."
             raise RequestError("price_unknown", detail)
-        available = quota.available(quota.daily_limit_nanos)
         if available == 0:
             until_midnight = DAY_SECONDS - int(job.created_at % DAY_SECONDS)
             detail = "Daily quota exhausted (spent or reserved by active jobs)."

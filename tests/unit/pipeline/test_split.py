@@ -9,7 +9,7 @@ import pytest
 from promptforge.domain.commands import ProcessChunk, SplitJob
 from promptforge.domain.job import CANCELLED, Status
 from promptforge.domain.timeouts import JOB_CHECK_SECONDS, UNCLAIMED_REQUEUE_SECONDS
-from promptforge.pipeline.split import MIN_CHUNKS_TARGET, enqueue_split, split
+from promptforge.pipeline.split import MIN_CHUNKS_TARGET, split
 from tests.harness.clock import ManualClock
 from tests.harness.in_process import in_process_stack
 from tests.harness.lines import prompts
@@ -115,7 +115,7 @@ async def test_enqueue_split_repeated_creates_one_task(tmp_path: Path) -> None:
     async with in_process_stack(tmp_path) as stack:
         job_id = (await stack.init())["job_id"]
         for _ in range(2):
-            await enqueue_split(stack.context, job_id)
+            await stack.context.queues.enqueue_split(job_id)
         entries = await queue_entries(stack, "queue:splitter")
 
         assert [entry.body for entry in entries] == [SplitJob(job_id=job_id).encode()]

@@ -36,9 +36,10 @@ class SpendQuota(StoredDocument):
         """
         return self if day <= self.day else self._changed(day=day, reserved_nanos=0)
 
-    def available(self, daily_limit_nanos: int) -> int:
-        """Return the part of the limit that is not reserved."""
-        return max(daily_limit_nanos - self.reserved_nanos, 0)
+    @property
+    def available(self) -> int | None:
+        """The part of the limit that is not reserved, None without a limit."""
+        return None if self.daily_limit_nanos is None else max(self.daily_limit_nanos - self.reserved_nanos, 0)
 
     def reserve(self, amount: int) -> Self:
         """Return the quota with the amount reserved; a negative amount releases, down to 0."""
