@@ -45,7 +45,7 @@ class ChunkOutput:
 
     def add_result(self, line: int, prompt: Prompt, fields: Mapping[str, Any]) -> None:
         """Add a line's result; `fields` are those of the result line but prompt_id and metadata."""
-        public = result_line(prompt.prompt_id, dict(fields), self._metadata(prompt))
+        public = result_line(prompt.prompt_id, fields, self._metadata(prompt))
         self._answers.add(line, True, fields["tokens_used"], public, fields["usage"]["output_tokens"])
         self._attempts.discard(line)
 

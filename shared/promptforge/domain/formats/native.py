@@ -1,5 +1,6 @@
 """The native format of input lines, result lines and error lines."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +106,7 @@ def duplicate_id_error(prompt_id: str, line: int, first_line: int) -> InvalidLin
     return InvalidLine("duplicate_prompt_id", message, prompt_id)
 
 
-def result_line(prompt_id: str, fields: dict[str, Any], metadata: Metadata = None) -> bytes:
+def result_line(prompt_id: str, fields: Mapping[str, Any], metadata: Metadata = None) -> bytes:
     """Return a line of results_part_NNN.jsonl."""
     return orjson.dumps({"prompt_id": prompt_id, **fields, **_metadata_field(metadata)}) + b"\n"
 
