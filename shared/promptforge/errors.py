@@ -1,4 +1,4 @@
-"""Every error that one module of PromptForge raises for another.
+"""The errors that several layers share. An error of one adapter or of the client is beside its code.
 
 PromptForgeError
 ├── RequestError         a client's request cannot be fulfilled: a stable code and a sentence
