@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import promptforge
-from promptforge.entrypoints.responses import ERROR_CODES, STATUS_BY_CODE, problem_response
+from promptforge.entrypoints.responses import ERROR_CODES, STATUS_BY_CODE, failure_response, problem_response
 from promptforge.entrypoints.routes import ROUTES, Route
-from promptforge.errors import RequestError
+from promptforge.errors import RequestError, Unavailable
 
 SOURCES = sorted(Path(promptforge.__file__).parent.rglob("*.py"))
 
@@ -43,3 +43,16 @@ def test_problem_response_has_status_of_code_and_retry_after() -> None:
 
 def test_problem_response_with_given_status_overrides_status_of_code() -> None:
     assert problem_response(RequestError("bad_range", "Invalid range."), 400).status_code == 400
+
+
+def test_failure_response_to_unavailable_logs_dependency_and_reason(caplog: pytest.LogCaptureFixture) -> None:
+    response = failure_response("request_failed", Unavailable("firestore", "DEADLINE_EXCEEDED"), function="init")
+
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    (record,) = caplog.records
+    fields = record.fields  # type: ignore[attr-defined]
+    assert (fields["error"], fields["dependency"], fields["reason"]) == (
+        "Unavailable",
+        "firestore",
+        "DEADLINE_EXCEEDED",
+    )
