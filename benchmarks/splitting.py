@@ -19,8 +19,8 @@ import orjson
 
 from promptforge.bootstrap import build_context
 from promptforge.context import AppContext
-from promptforge.domain.commands import RANDOM, make_job_id
 from promptforge.domain.job import Job
+from promptforge.domain.job_id import UUID_RANDOM, make_job_id
 from promptforge.pipeline.split import split
 from promptforge.settings import Settings
 from promptforge.state.objects import upload_object
@@ -50,7 +50,7 @@ def parse_only(path: Path) -> float:
 async def uploaded(folder: Path, path: Path, lines: int) -> tuple[AppContext, str]:
     """Build a context in a folder, with a job whose file is uploaded."""
     app = build_context(Settings(data_dir=folder, max_lines=lines, max_upload_bytes=2**40))
-    job_id = make_job_id(app.rng.getrandbits(128), RANDOM)
+    job_id = make_job_id(app.rng.getrandbits(128), UUID_RANDOM)
     job = Job(
         job_id=job_id, client="c", provider="echo", model="m", max_retries=0, created_at=0, upload_expires_at=0,
         request_digest="", due_at=0, deadline_at=0,

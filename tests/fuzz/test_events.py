@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from promptforge import logs
-from promptforge.domain.commands import TASK_EVENT_TYPE, Command, JobCommand, ProcessChunk, SweepJobs, is_job_id
+from promptforge.domain.commands import TASK_EVENT_TYPE, Command, JobCommand, ProcessChunk, SweepJobs
+from promptforge.domain.job_id import is_job_id
 from promptforge.engine.load_functions import EVENT_FUNCTIONS, load_function
 from promptforge.entrypoints import events
 from promptforge.entrypoints.requests import MAX_EVENT_BYTES, Endpoint

@@ -4,8 +4,8 @@ import math
 
 from promptforge.context import AppContext
 from promptforge.domain.api_keys import is_mistyped
-from promptforge.domain.commands import is_job_id
 from promptforge.domain.job import Job
+from promptforge.domain.job_id import is_job_id
 from promptforge.errors import RequestError
 
 MAX_KEY_LENGTH = 512

@@ -9,10 +9,10 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 
 from promptforge import logs
 from promptforge.context import AppContext
-from promptforge.domain.commands import DERIVED, RANDOM, make_job_id
 from promptforge.domain.formats.json_schema import schema_error
 from promptforge.domain.formats.params import PARAMS, Params, integral, unsupported_parameter
 from promptforge.domain.job import Job, JobParams
+from promptforge.domain.job_id import UUID_CUSTOM, UUID_RANDOM, make_job_id
 from promptforge.domain.limits.pricing import usd_to_nanos
 from promptforge.domain.providers import PROVIDERS
 from promptforge.domain.timeouts import TOO_MANY_JOBS_RETRY_SECONDS, UPLOAD_CHECK_SECONDS, UPLOAD_GRACE_SECONDS
@@ -163,7 +163,7 @@ def _new_job(context: AppContext, client: str, request: CreateJobRequest, idempo
 
 
 def _random_id(context: AppContext) -> str:
-    return make_job_id(context.rng.getrandbits(128), RANDOM)
+    return make_job_id(context.rng.getrandbits(128), UUID_RANDOM)
 
 
 def _idempotent_id(context: AppContext, client: str, idempotency_key: str) -> str:
@@ -173,7 +173,7 @@ def _idempotent_id(context: AppContext, client: str, idempotency_key: str) -> st
     """
     text = ":".join(map(quote, ("job", client, idempotency_key)))
     digest = hmac.new(context.pepper, text.encode(), hashlib.sha256).digest()
-    return make_job_id(int.from_bytes(digest[:16]), DERIVED)
+    return make_job_id(int.from_bytes(digest[:16]), UUID_CUSTOM)
 
 
 def _digest(request: CreateJobRequest) -> str:

@@ -3,20 +3,13 @@
 Each names its schema version.
 """
 
-import re
-from typing import Annotated, Literal
-from uuid import UUID
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_JOB_ID = re.compile(_UUID)
-RANDOM, DERIVED = 4, 8
-"""Versions of RFC 9562: random bits, and bits that the application chooses."""
+from promptforge.domain.job_id import JobId
+
 TASK_EVENT_TYPE = "promptforge.task"
-
-
-JobId = Annotated[str, Field(pattern=f"^{_UUID}$")]
 
 
 class Command(BaseModel):
@@ -68,18 +61,6 @@ class SweepJobs(Command):
     """Sweep one job, or all that are due."""
 
     job_id: JobId | None = None
-
-
-def make_job_id(bits: int, version: int) -> str:
-    """Return the UUID of 128 bits; 6 of them are replaced by its version and variant."""
-    bits = bits & ~(0xF << 76) | version << 76
-    bits = bits & ~(0b11 << 62) | 0b10 << 62  # by hand: UUID(version=8) requires Python 3.14
-    return str(UUID(int=bits))
-
-
-def is_job_id(text: str) -> bool:
-    """Return whether a text has the form of a job id; anything else is never looked up."""
-    return _JOB_ID.fullmatch(text) is not None
 
 
 def task_headers(queue: str, task_id: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from promptforge.api.create_job import IDEMPOTENCY_KEY, CreateJobResponse
-from promptforge.domain.commands import JobId
+from promptforge.domain.job_id import JobId
 from promptforge.entrypoints.responses import STATUS_BY_CODE, ProblemDetails
 from promptforge.entrypoints.routes import ROUTES, Route
 

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from promptforge.domain.commands import JobUploaded, is_job_id
+from promptforge.domain.commands import JobUploaded
+from promptforge.domain.job_id import is_job_id
 from promptforge.ports.objects import Objects
 
 UPLOAD_FILENAME = "input.jsonl"
