@@ -1,4 +1,6 @@
-"""The errors that several layers share. An error of one adapter or of the client is beside its code.
+"""Errors that several layers share.
+
+An error of one adapter or of the client is in the module that raises it.
 
 PromptForgeError
 ├── RequestError         a client's request cannot be fulfilled: a stable code and a sentence
