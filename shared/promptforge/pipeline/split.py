@@ -10,7 +10,7 @@ from promptforge.context import AppContext
 from promptforge.domain.chunk import ChunkRange
 from promptforge.domain.chunker import Chunker
 from promptforge.domain.formats.lines import BOM, LineSplitter
-from promptforge.domain.job import EMPTY_INPUT, INPUT_CHANGED, Job, PinnedInput, Status
+from promptforge.domain.job import EMPTY_INPUT, INPUT_CHANGED, Job, JobError, PinnedInput, Status
 from promptforge.domain.timeouts import JOB_CHECK_SECONDS, SPLIT_TIMEOUT_SECONDS, UNCLAIMED_REQUEUE_SECONDS
 from promptforge.errors import ObjectMissing
 from promptforge.pipeline.completion import finalize_if_done
@@ -69,6 +69,9 @@ def _snapshot_input(settings: Settings, upload: ObjectInfo) -> PinnedInput:
 
 async def _create_chunks(context: AppContext, job: Job, pinned: PinnedInput) -> Job:
     chunker = Chunker(pinned, context.settings.max_lines)
+    if error := _check_size(context.settings, pinned.size):
+        chunker.error = error
+        return await _record(context, job, chunker)
     pending: list[ChunkRange] = []
 
     async def store() -> None:
@@ -87,6 +90,13 @@ async def _create_chunks(context: AppContext, job: Job, pinned: PinnedInput) -> 
     if chunker.error is None and chunker.lines == 0:
         chunker.error = EMPTY_INPUT
     return await _record(context, job, chunker)
+
+
+def _check_size(settings: Settings, size: int) -> JobError | None:
+    """Return the error of a file that is too large, which no signed URL of Cloud Storage refuses."""
+    limit = settings.max_upload_bytes
+    message = f"The file has {size} bytes, more than the limit of {limit}; split it into several jobs."
+    return JobError(code="limit_exceeded", message=message) if size > limit else None
 
 
 async def _read_ranges(

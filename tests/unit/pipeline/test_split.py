@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from promptforge.domain.commands import ProcessChunk, SplitJob
-from promptforge.domain.job import CANCELLED, Status
+from promptforge.domain.job import CANCELLED, JobError, Status
 from promptforge.domain.timeouts import JOB_CHECK_SECONDS, UNCLAIMED_REQUEUE_SECONDS
 from promptforge.pipeline.split import MIN_CHUNKS_TARGET, split
+from promptforge.state.objects import upload_object
 from tests.harness.clock import ManualClock
 from tests.harness.in_process import in_process_stack
 from tests.harness.lines import prompts
@@ -109,6 +110,19 @@ async def test_split_of_stopped_job_without_lines_finishes_it_with_the_stop_reas
         await split(stack.context, job_id)
 
         assert (await stack.job(job_id)).status is Status.CANCELLED
+
+
+async def test_split_of_a_file_over_the_size_limit_fails_the_job(tmp_path: Path) -> None:
+    content = prompts(9)
+    limit = len(content) - 1
+    async with in_process_stack(tmp_path, max_upload_bytes=limit) as stack:
+        job_id = (await stack.init())["job_id"]
+        await stack.context.uploads.create(upload_object(job_id), content)  # as a URL of Cloud Storage accepts it
+        await split(stack.context, job_id)
+        job = await stack.job(job_id)
+
+    message = f"The file has {len(content)} bytes, more than the limit of {limit}; split it into several jobs."
+    assert (job.status, job.error) == (Status.FAILED, JobError(code="limit_exceeded", message=message))
 
 
 async def test_enqueue_split_repeated_creates_one_task(tmp_path: Path) -> None:
