@@ -102,10 +102,10 @@ def failure_response(event: str, exc: Exception, **fields: logs.Field) -> Respon
     """Log an unexpected error and return a response that tells the caller nothing about its cause.
 
     The log holds the types and the location, not the text, because the text may contain a client's data. For
-    Unavailable it also holds the dependency and the reason, which are identifiers.
+    Unavailable it also holds the name of the dependency.
     """
     if isinstance(exc, Unavailable):
-        fields |= {"dependency": exc.dependency, "reason": exc.cause}
+        fields["dependency"] = exc.dependency
     cause = type(exc.__cause__).__name__ if exc.__cause__ else None
     logs.error(event, **fields, error=type(exc).__name__, cause=cause, at=error_location(exc))
     if isinstance(exc, Unavailable):
